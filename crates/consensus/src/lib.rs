@@ -1,0 +1,1 @@
+//! openraft on RocksDB: log, snapshots, peer transport, membership, leader client, node journal.

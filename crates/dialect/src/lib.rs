@@ -1,0 +1,1 @@
+//! Provider wire formats, as bytes in and events out. Pure.

@@ -1,0 +1,22 @@
+//! The words everyone shares: ids, names, amounts, money, windows and log time.
+//!
+//! Pure: no I/O, no clock, no randomness. Quantities are integers, so that every replica computes the same
+//! numbers. Start with [`Amount`] and [`Unit`], then [`Window`].
+
+mod amount;
+mod id;
+mod money;
+mod name;
+mod secret;
+mod subject;
+mod time;
+mod window;
+
+pub use amount::{Amount, Unit};
+pub use id::{BootId, BudgetId, ClusterId, GroupId, KeyId, NodeId, Revision, SessionId};
+pub use money::{NanoUsd, ParseMoneyError, PicoUsdPerToken, Tokens};
+pub use name::{Name, NameError};
+pub use secret::Secret;
+pub use subject::{ParseSubjectError, Subject};
+pub use time::{Clock, LogTime, MonoTime, Span};
+pub use window::{Period, Window, WindowId};

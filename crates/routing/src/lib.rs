@@ -1,0 +1,1 @@
+//! Which target next, after which failure. Pure.

@@ -1,0 +1,1 @@
+//! Talks to providers: connections, authentication, streams, timeouts.
