@@ -1,1 +1,40 @@
-fn main() {}
+//! Chores of this repository: `cargo xtask rocksdb`, `cargo xtask layers`, `cargo xtask tidy`.
+//!
+//! Nothing here depends on RocksDB, so that it can run before RocksDB is built.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool talks on its standard streams"
+)]
+
+mod layers;
+mod rocksdb;
+mod workspace;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: cargo xtask <chore>
+
+  rocksdb   build librocksdb.a once per machine (about 6 CPU-minutes) and link it into this clone
+  layers    hold the dependencies between our crates against the table in crates/xtask/src/layers.rs
+  tidy      hold the sources against docs/STYLE.md: size, docs, banned words, invariants, error pages";
+
+fn main() -> ExitCode {
+    let chore = std::env::args().nth(1);
+    let done = match chore.as_deref() {
+        Some("rocksdb") => rocksdb::build_once(),
+        Some("layers") => layers::check(),
+        _ => {
+            eprintln!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
