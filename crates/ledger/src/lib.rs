@@ -1,29 +1,23 @@
-//! The replicated quota state machine: budgets, sessions, grants. Pure.
+//! The replicated quota state machine: budgets, sessions, grants. Commands in, outcomes out.
+//!
+//! Pure: it reads no clock, draws no random number and does no I/O, so every replica computes the same balances.
+//! It never learns what a request is; it only hands slices of budgets (grants) to sessions of nodes and counts
+//! what they report. Start with [`Command`], then [`Ledger::apply`], then [`Account`].
 
-use quorate_domain::LogTime;
-use serde::{Deserialize, Serialize};
+mod account;
+mod budget;
+mod command;
+mod ledger;
+mod outcome;
+mod report;
+mod session;
 
-/// Commands to the ledger.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Command {
-    /// Nothing but the passing of log time.
-    Tick,
-}
-
-/// What came of a command.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
-    /// Done.
-    Done,
-}
-
-/// All budgets and sessions.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ledger {}
-
-impl Ledger {
-    /// Applies one committed command. Total and deterministic.
-    pub fn apply(&mut self, _at: LogTime, _command: Command) -> Outcome {
-        Outcome::Done
-    }
-}
+pub use account::{Account, Holding, Mode};
+pub use budget::{Budget, BudgetSpec, Kind};
+pub use command::{
+    Ask, Command, Evidence, Expected, Mark, OpenSession, PutBudget, Resolve, SpendingReport, Sync,
+};
+pub use ledger::{Ledger, Violation};
+pub use outcome::{Answer, Outcome, Rejection, Shortage};
+pub use report::{BudgetReport, HoldingReport};
+pub use session::{NodeRecord, Session, SessionState};

@@ -1,0 +1,130 @@
+//! Budgets: a limit for a subject, and one account for each window of it.
+
+use crate::Account;
+use quorate_domain::{Amount, BudgetId, LogTime, Period, Revision, Subject, Unit, Window, WindowId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// When a budget starts anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Never: what is spent stays spent.
+    Lifetime,
+    /// At the beginning of each window of the calendar (UTC).
+    Fixed(Period),
+}
+
+/// What a budget limits, and to how much.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetSpec {
+    /// Whose spending.
+    pub subject: Subject,
+    /// Counted in what.
+    pub unit: Unit,
+    /// Over which stretch of time.
+    pub kind: Kind,
+    /// The most that may be spent in that stretch. Hard: never exceeded.
+    pub limit: Amount,
+}
+
+/// A budget and its accounts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    spec: BudgetSpec,
+    revision: Revision,
+    /// The open window, and earlier ones that are not settled yet, oldest first; never empty.
+    accounts: BTreeMap<WindowId, Account>,
+}
+
+impl Budget {
+    /// A new budget, of which nothing is spent.
+    pub(crate) fn new(spec: BudgetSpec, revision: Revision, at: LogTime) -> Self {
+        let window = window_at(spec.kind, at);
+        Self { spec, revision, accounts: BTreeMap::from([(window.id, Account::new(window))]) }
+    }
+
+    /// What it limits.
+    #[must_use]
+    pub const fn spec(&self) -> &BudgetSpec {
+        &self.spec
+    }
+
+    /// The number of the change that last wrote it.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The account of the open window.
+    #[must_use]
+    pub fn current(&self) -> &Account {
+        self.accounts.last_key_value().expect("a budget has an open window from its creation on").1
+    }
+
+    /// The account of one window, if it is still kept.
+    #[must_use]
+    pub fn account(&self, window: WindowId) -> Option<&Account> {
+        self.accounts.get(&window)
+    }
+
+    /// All accounts that are kept, oldest first. The last one is open.
+    pub fn accounts(&self) -> impl DoubleEndedIterator<Item = &Account> {
+        self.accounts.values()
+    }
+
+    /// What may still be granted in the open window (the pool, `Fr` in the protocol's formulas).
+    #[must_use]
+    pub fn free(&self) -> Amount {
+        self.current().free(self.spec.limit)
+    }
+
+    pub(crate) fn set_limit(&mut self, limit: Amount, revision: Revision) {
+        self.spec.limit = limit;
+        self.revision = revision;
+    }
+
+    pub(crate) fn account_mut(&mut self, window: WindowId) -> Option<&mut Account> {
+        self.accounts.get_mut(&window)
+    }
+
+    /// Opens the window that contains `at` if the open one is over.
+    pub(crate) fn roll(&mut self, at: LogTime) {
+        if self.current().window().has_ended_at(at) {
+            let window = window_at(self.spec.kind, at);
+            self.accounts.insert(window.id, Account::new(window));
+        }
+    }
+
+    /// Forgets finished windows of which nothing is outstanding, but for the latest, which people want to look at.
+    pub(crate) fn forget_settled_windows(&mut self) -> Vec<Account> {
+        let finished = self.accounts.len().saturating_sub(WINDOWS_TO_LOOK_AT);
+        let settled: Vec<_> =
+            self.accounts.iter().take(finished).filter(|(_, a)| a.is_settled()).map(|(id, _)| *id).collect();
+        settled.iter().filter_map(|window| self.accounts.remove(window)).collect()
+    }
+}
+
+/// The open window and the one before it are kept even when nothing can change in them any more.
+const WINDOWS_TO_LOOK_AT: usize = 2;
+
+fn window_at(kind: Kind, at: LogTime) -> Window {
+    match kind {
+        Kind::Lifetime => Window::LIFETIME,
+        Kind::Fixed(period) => Window::containing(period, at),
+    }
+}
+
+/// The stored name of a budget: one subject has one budget of each unit and kind.
+pub(crate) type Key = (Subject, Unit, Kind);
+
+impl BudgetSpec {
+    pub(crate) fn key(&self) -> Key {
+        (self.subject.clone(), self.unit, self.kind)
+    }
+}
+
+/// The id that follows the highest given so far.
+pub(crate) const fn next_id(last: BudgetId) -> BudgetId {
+    BudgetId::new(last.get() + 1)
+}

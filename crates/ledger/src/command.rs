@@ -1,0 +1,172 @@
+//! What can be asked of the ledger. Every command is an entry of the replicated log.
+//!
+//! The order of variants and fields is a stored format: add at the end, never reorder.
+
+use crate::BudgetSpec;
+use quorate_domain::{Amount, BootId, BudgetId, NodeId, Revision, SessionId, WindowId};
+use serde::{Deserialize, Serialize};
+
+/// A command to the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Nothing but the passing of log time: windows that are over are closed.
+    Tick,
+    /// Creates a budget or changes one.
+    PutBudget(PutBudget),
+    /// Forgets a budget: what its subject spends is limited by it no more.
+    RemoveBudget {
+        /// The budget.
+        budget: BudgetId,
+        /// The revision the caller saw.
+        expected: Expected,
+    },
+    /// Begins a node's new life as a holder of grants, and ends its earlier ones.
+    OpenSession(OpenSession),
+    /// A node's report of spending and its wish for grants. The one hot command.
+    Sync(Sync),
+    /// Ends a session that holds nothing any more.
+    CloseSession {
+        /// The session.
+        session: SessionId,
+    },
+    /// Declares a session dead. What it holds stays counted as spent, in doubt, until it is resolved.
+    ExpireSession {
+        /// The session.
+        session: SessionId,
+    },
+    /// Settles what a dead session may have spent.
+    Resolve(Resolve),
+}
+
+impl Command {
+    /// Whether applying the command twice is the same as applying it once, so that a retry needs no operation id.
+    #[must_use]
+    pub const fn is_idempotent(&self) -> bool {
+        match self {
+            Self::Tick
+            | Self::OpenSession(_)
+            | Self::Sync(_)
+            | Self::CloseSession { .. }
+            | Self::ExpireSession { .. }
+            | Self::Resolve(_) => true,
+            Self::PutBudget(_) | Self::RemoveBudget { .. } => false,
+        }
+    }
+}
+
+/// What the caller believes is stored, so that two writers cannot overwrite each other unseen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expected {
+    /// Nothing is stored yet.
+    Absent,
+    /// Whatever is stored may be overwritten.
+    Any,
+    /// Exactly this revision is stored.
+    Revision(Revision),
+}
+
+/// Creates a budget, or changes the limit of one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutBudget {
+    /// The subject, unit and kind name the budget; there is at most one of each.
+    pub spec: BudgetSpec,
+    /// What the caller believes is stored under that name.
+    pub expected: Expected,
+}
+
+/// Begins a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenSession {
+    /// The node that will hold the grants.
+    pub node: NodeId,
+    /// This start of its process: a retry of the command names the same.
+    pub boot: BootId,
+    /// What the node's journal proves about its earlier sessions.
+    pub evidence: Evidence,
+}
+
+/// What a node knows of its earlier sessions' spending.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Evidence {
+    /// The watermark journal was read in full: what lies above a mark was never spent.
+    Intact {
+        /// Raised at every start; a generation seen before means that the disk was rolled back.
+        generation: u64,
+        /// Upper bounds of spending. What is not mentioned was never spent from.
+        marks: Vec<Mark>,
+    },
+    /// There is no journal to trust: everything outstanding stays in doubt.
+    Lost,
+}
+
+/// One line of the watermark journal: session, budget and window have spent no more than `spent_bound`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The session that spent.
+    pub session: SessionId,
+    /// The budget.
+    pub budget: BudgetId,
+    /// The window of the budget.
+    pub window: WindowId,
+    /// No more than this was spent or reserved, ever.
+    pub spent_bound: Amount,
+    /// At least this was settled.
+    pub settled: Amount,
+}
+
+/// Spending of one session, cumulative since the session began, and its wishes. Duplicates and old copies are harmless.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sync {
+    /// The session that speaks. One that was fenced is answered [`crate::Outcome::Fenced`].
+    pub session: SessionId,
+    /// What was spent and given back.
+    pub reports: Vec<SpendingReport>,
+    /// What is wanted. Answered one by one, in this order.
+    pub asks: Vec<Ask>,
+}
+
+/// What a session spent in one window of one budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpendingReport {
+    /// The budget.
+    pub budget: BudgetId,
+    /// The window in which the spending was reserved.
+    pub window: WindowId,
+    /// Settled since the session began.
+    pub used: Amount,
+    /// Given back since the session began.
+    pub returned: Amount,
+    /// Billed beyond what was reserved since the session began: a provider broke its own limit.
+    pub overrun: Amount,
+}
+
+/// A wish for a grant. Amounts are *targets* for everything granted so far, so a repeated wish grants nothing twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// The budget.
+    pub budget: BudgetId,
+    /// The window the node has an account for; `None` if it has none and takes the current one.
+    pub window: Option<WindowId>,
+    /// Granted in full or not at all.
+    pub need: Amount,
+    /// Welcome beyond the need, as far as the ledger sees fit.
+    pub want: Amount,
+}
+
+/// An operator's or a rule's word on what a dead session spent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolve {
+    /// The dead session.
+    pub session: SessionId,
+    /// The budget.
+    pub budget: BudgetId,
+    /// The window.
+    pub window: WindowId,
+    /// What it spent in all. Held between what it reported and what it was granted.
+    pub spent: Amount,
+    /// Who says so.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+}

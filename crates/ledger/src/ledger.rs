@@ -1,0 +1,384 @@
+//! The ledger itself: applies one committed command after the other.
+
+use crate::account::Crowd;
+use crate::budget::{Key, next_id};
+use crate::{
+    Account, Answer, Ask, Budget, BudgetSpec, Command, Evidence, Expected, Mark, Mode, NodeRecord,
+    OpenSession, Outcome, PutBudget, Rejection, Resolve, Session, SessionState, Shortage, SpendingReport,
+    Sync,
+};
+use quorate_domain::{Amount, BudgetId, LogTime, NodeId, Revision, SessionId, Span, Subject, WindowId};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// All budgets and sessions of the cluster. The same log gives the same ledger on every node (I9).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    time: LogTime,
+    revision: Revision,
+    last_budget: BudgetId,
+    last_session: SessionId,
+    budgets: BTreeMap<BudgetId, Budget>,
+    by_key: BTreeMap<Key, BudgetId>,
+    by_subject: BTreeMap<Subject, Vec<BudgetId>>,
+    sessions: BTreeMap<SessionId, Session>,
+    nodes: BTreeMap<NodeId, NodeRecord>,
+    /// Budgets whose open window is handed out request by request: holders look here for what to return at once.
+    central: BTreeSet<BudgetId>,
+}
+
+/// A broken invariant. The node that finds one must stop: its replica can no longer be trusted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invariant {id} is broken: {what}")]
+pub struct Violation {
+    /// The id in docs/INVARIANTS.md.
+    pub id: &'static str,
+    /// What was found.
+    pub what: String,
+}
+
+impl Ledger {
+    /// Applies one committed command. Total and deterministic: a command that cannot be carried out is answered, and
+    /// changes nothing. `at` never regresses.
+    pub fn apply(&mut self, at: LogTime, command: Command) -> Outcome {
+        self.time = self.time.max(at);
+        match command {
+            Command::Tick => self.tick(),
+            Command::PutBudget(put) => self.put_budget(put).unwrap_or_else(Outcome::Rejected),
+            Command::RemoveBudget { budget, expected } => {
+                self.remove_budget(budget, expected).unwrap_or_else(Outcome::Rejected)
+            }
+            Command::OpenSession(open) => self.open_session(&open),
+            Command::Sync(sync) => self.sync(&sync).unwrap_or_else(Outcome::Rejected),
+            Command::CloseSession { session } => {
+                self.close_session(session).unwrap_or_else(Outcome::Rejected)
+            }
+            Command::ExpireSession { session } => {
+                self.expire_session(session).unwrap_or_else(Outcome::Rejected)
+            }
+            Command::Resolve(resolve) => self.resolve(&resolve).unwrap_or_else(Outcome::Rejected),
+        }
+    }
+
+    /// Log time of the latest command.
+    #[must_use]
+    pub const fn time(&self) -> LogTime {
+        self.time
+    }
+
+    /// One budget.
+    #[must_use]
+    pub fn budget(&self, id: BudgetId) -> Option<&Budget> {
+        self.budgets.get(&id)
+    }
+
+    /// All budgets.
+    pub fn budgets(&self) -> impl Iterator<Item = (BudgetId, &Budget)> {
+        self.budgets.iter().map(|(id, budget)| (*id, budget))
+    }
+
+    /// The budgets that limit a subject, in the order of their ids.
+    #[must_use]
+    pub fn budgets_of(&self, subject: &Subject) -> &[BudgetId] {
+        self.by_subject.get(subject).map_or(&[], Vec::as_slice)
+    }
+
+    /// The budgets that are handed out request by request now.
+    #[must_use]
+    pub const fn central(&self) -> &BTreeSet<BudgetId> {
+        &self.central
+    }
+
+    /// One session, unless it ended without doubt.
+    #[must_use]
+    pub fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(&id)
+    }
+
+    /// All sessions that are open or in doubt.
+    pub fn sessions(&self) -> impl Iterator<Item = (SessionId, &Session)> {
+        self.sessions.iter().map(|(id, session)| (*id, session))
+    }
+
+    /// Checks what must hold at every log index.
+    ///
+    /// # Errors
+    /// The first invariant found broken.
+    pub fn validate(&self) -> Result<(), Violation> {
+        for (id, budget) in &self.budgets {
+            for account in budget.accounts() {
+                if !account.is_balanced() {
+                    return Err(Violation {
+                        id: "I1",
+                        what: format!("budget {id}, window {}", account.window().id),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Outcome {
+        let at = self.time;
+        for (id, budget) in &mut self.budgets {
+            budget.roll(at);
+            for forgotten in budget.forget_settled_windows() {
+                release_all(&mut self.sessions, *id, &forgotten);
+            }
+        }
+        let budgets = &self.budgets;
+        self.central
+            .retain(|id| budgets.get(id).is_some_and(|budget| budget.current().mode() != Mode::Grant));
+        Outcome::Done
+    }
+
+    fn put_budget(&mut self, put: PutBudget) -> Result<Outcome, Rejection> {
+        let key = put.spec.key();
+        match (self.by_key.get(&key).copied(), put.expected) {
+            (Some(existing), Expected::Absent) => Err(Rejection::BudgetExists(existing)),
+            (None, Expected::Revision(_)) => Err(Rejection::BudgetAbsent),
+            (None, Expected::Absent | Expected::Any) => Ok(self.create_budget(key, put.spec)),
+            (Some(existing), expected) => self.set_limit(existing, put.spec.limit, expected),
+        }
+    }
+
+    fn create_budget(&mut self, key: Key, spec: BudgetSpec) -> Outcome {
+        let id = next_id(self.last_budget);
+        self.last_budget = id;
+        self.revision = self.revision.next();
+        self.by_key.insert(key, id);
+        self.by_subject.entry(spec.subject.clone()).or_default().push(id);
+        self.budgets.insert(id, Budget::new(spec, self.revision, self.time));
+        Outcome::BudgetStored { budget: id, revision: self.revision }
+    }
+
+    fn set_limit(&mut self, id: BudgetId, limit: Amount, expected: Expected) -> Result<Outcome, Rejection> {
+        let revision = self.revision.next();
+        let budget = self.expect_budget(id, expected)?;
+        budget.set_limit(limit, revision);
+        self.revision = revision;
+        Ok(Outcome::BudgetStored { budget: id, revision })
+    }
+
+    fn remove_budget(&mut self, id: BudgetId, expected: Expected) -> Result<Outcome, Rejection> {
+        let spec = self.expect_budget(id, expected)?.spec().clone();
+        self.by_key.remove(&spec.key());
+        if let Some(siblings) = self.by_subject.get_mut(&spec.subject) {
+            siblings.retain(|sibling| *sibling != id);
+        }
+        self.by_subject.retain(|_, budgets| !budgets.is_empty());
+        for session in self.sessions.values_mut() {
+            session.holds.retain(|(budget, _)| *budget != id);
+        }
+        self.budgets.remove(&id);
+        self.central.remove(&id);
+        Ok(Outcome::Done)
+    }
+
+    fn expect_budget(&mut self, id: BudgetId, expected: Expected) -> Result<&mut Budget, Rejection> {
+        let budget = self.budgets.get_mut(&id).ok_or(Rejection::UnknownBudget(id))?;
+        let stored = budget.revision();
+        match expected {
+            Expected::Absent => Err(Rejection::BudgetExists(id)),
+            Expected::Revision(seen) if seen != stored => {
+                Err(Rejection::RevisionMismatch { budget: id, stored })
+            }
+            Expected::Any | Expected::Revision(_) => Ok(budget),
+        }
+    }
+
+    fn open_session(&mut self, open: &OpenSession) -> Outcome {
+        if let Some(session) = self.session_of_boot(open) {
+            return Outcome::SessionOpened { session };
+        }
+        let record = self.nodes.get(&open.node).copied().unwrap_or_default();
+        let generation = self.settle_earlier_sessions(open.node, record, &open.evidence);
+        let session = SessionId::new(self.last_session.get() + 1);
+        self.last_session = session;
+        self.nodes.insert(open.node, NodeRecord { latest: session, generation });
+        let life =
+            Session { node: open.node, boot: open.boot, state: SessionState::Live, holds: BTreeSet::new() };
+        self.sessions.insert(session, life);
+        Outcome::SessionOpened { session }
+    }
+
+    fn session_of_boot(&self, open: &OpenSession) -> Option<SessionId> {
+        let latest = self.nodes.get(&open.node)?.latest;
+        let session = self.sessions.get(&latest)?;
+        (session.boot == open.boot && session.state == SessionState::Live).then_some(latest)
+    }
+
+    /// Ends the node's earlier sessions by what its journal proves, and returns the generation seen now. A journal
+    /// whose generation was seen before has been rolled back with its disk, and proves nothing.
+    fn settle_earlier_sessions(&mut self, node: NodeId, record: NodeRecord, evidence: &Evidence) -> u64 {
+        let earlier: Vec<_> =
+            self.sessions.iter().filter(|(_, s)| s.node == node).map(|(id, _)| *id).collect();
+        match evidence {
+            Evidence::Intact { generation, marks } if *generation > record.generation => {
+                earlier.into_iter().for_each(|session| self.settle_by_journal(session, marks));
+                *generation
+            }
+            Evidence::Intact { .. } | Evidence::Lost => {
+                earlier.into_iter().for_each(|session| self.doubt(session));
+                record.generation
+            }
+        }
+    }
+
+    fn settle_by_journal(&mut self, session: SessionId, marks: &[Mark]) {
+        let Some(life) = self.sessions.get(&session) else { return };
+        if life.state != SessionState::Live {
+            // Doubt was declared already, for a reason the journal does not know of.
+            return;
+        }
+        for (budget, window) in life.holds.clone() {
+            let mark = marks.iter().find(|m| (m.session, m.budget, m.window) == (session, budget, window));
+            let (bound, settled) =
+                mark.map_or((Amount::ZERO, Amount::ZERO), |mark| (mark.spent_bound, mark.settled));
+            if let Some(account) = self.budgets.get_mut(&budget).and_then(|b| b.account_mut(window)) {
+                account.close(session, bound, settled);
+            }
+        }
+        self.sessions.remove(&session);
+    }
+
+    fn doubt(&mut self, session: SessionId) {
+        if let Some(life) = self.sessions.get_mut(&session)
+            && life.state == SessionState::Live
+        {
+            life.state = SessionState::InDoubt;
+        }
+        self.forget_if_empty(session);
+    }
+
+    fn sync(&mut self, sync: &Sync) -> Result<Outcome, Rejection> {
+        if self.sessions.get(&sync.session).is_none_or(|session| session.state != SessionState::Live) {
+            return Ok(Outcome::Fenced);
+        }
+        for report in &sync.reports {
+            self.record(sync.session, report)?;
+        }
+        let answers = sync.asks.iter().map(|ask| self.answer(sync.session, ask)).collect();
+        Ok(Outcome::Synced { answers })
+    }
+
+    fn record(&mut self, session: SessionId, report: &SpendingReport) -> Result<(), Rejection> {
+        let Some(budget) = self.budgets.get_mut(&report.budget) else { return Ok(()) };
+        let Some(account) = budget.account_mut(report.window) else { return Ok(()) };
+        if !account.record(session, report) {
+            self.freeze(session);
+            return Err(Rejection::Inconsistent { session, budget: report.budget });
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, session: SessionId, ask: &Ask) -> Answer {
+        let (at, id) = (self.time, ask.budget);
+        let Some(budget) = self.budgets.get_mut(&id) else { return Answer::UnknownBudget { budget: id } };
+        budget.roll(at);
+        for forgotten in budget.forget_settled_windows() {
+            release_all(&mut self.sessions, id, &forgotten);
+        }
+        let current = budget.current().window();
+        if ask.window.is_some_and(|window| window != current.id) {
+            return Answer::WindowOver { budget: id, current };
+        }
+        let short = self.grant(session, ask, current.id);
+        let account =
+            self.budgets.get(&id).expect("it was found above, and a grant removes no budget").current();
+        let (mode, granted) = (account.mode(), account.holding(session).granted);
+        let valid_for = current.end.map_or(Span::FOREVER, |end| end.since(at));
+        Answer::Holds { budget: id, window: current, granted, valid_for, mode, short }
+    }
+
+    fn grant(&mut self, session: SessionId, ask: &Ask, window: WindowId) -> Option<Shortage> {
+        let sessions = &self.sessions;
+        let is_live = |id: SessionId| sessions.get(&id).is_some_and(|life| life.state == SessionState::Live);
+        let budget = self.budgets.get_mut(&ask.budget)?;
+        let limit = budget.spec().limit;
+        let account = budget.account_mut(window)?;
+        let short = account.grant(ask.need, ask.want, limit, &Crowd { asking: session, is_live: &is_live });
+        let holds = !account.holding(session).granted.is_zero();
+        match account.mode() {
+            Mode::Grant => self.central.remove(&ask.budget),
+            Mode::Central { .. } => self.central.insert(ask.budget),
+        };
+        if holds && let Some(life) = self.sessions.get_mut(&session) {
+            life.holds.insert((ask.budget, window));
+        }
+        short
+    }
+
+    fn close_session(&mut self, session: SessionId) -> Result<Outcome, Rejection> {
+        let life = self.sessions.get(&session).ok_or(Rejection::UnknownSession(session))?;
+        let holds = life.holds.clone();
+        let outstanding = |(budget, window): &(BudgetId, WindowId)| {
+            let account = self.budgets.get(budget).and_then(|budget| budget.account(*window));
+            account.is_some_and(|account| !account.holding(session).outstanding().is_zero())
+        };
+        if holds.iter().any(outstanding) {
+            return Err(Rejection::StillHolding(session));
+        }
+        for (budget, window) in holds {
+            if let Some(account) = self.budgets.get_mut(&budget).and_then(|b| b.account_mut(window)) {
+                account.fold(session);
+            }
+        }
+        self.sessions.remove(&session);
+        Ok(Outcome::Done)
+    }
+
+    fn expire_session(&mut self, session: SessionId) -> Result<Outcome, Rejection> {
+        self.sessions.get(&session).ok_or(Rejection::UnknownSession(session))?;
+        self.doubt(session);
+        Ok(Outcome::Done)
+    }
+
+    fn resolve(&mut self, resolve: &Resolve) -> Result<Outcome, Rejection> {
+        let session = resolve.session;
+        let life = self.sessions.get(&session).ok_or(Rejection::UnknownSession(session))?;
+        if life.state == SessionState::Live {
+            return Err(Rejection::SessionAlive(session));
+        }
+        if !life.holds.contains(&(resolve.budget, resolve.window)) {
+            return Err(Rejection::NothingHeld(session));
+        }
+        if let Some(account) =
+            self.budgets.get_mut(&resolve.budget).and_then(|b| b.account_mut(resolve.window))
+        {
+            account.close(session, resolve.spent, resolve.spent);
+        }
+        self.release(session, resolve.budget, resolve.window);
+        self.forget_if_empty(session);
+        Ok(Outcome::Done)
+    }
+
+    fn freeze(&mut self, session: SessionId) {
+        if let Some(life) = self.sessions.get_mut(&session) {
+            life.state = SessionState::Frozen;
+        }
+    }
+
+    fn release(&mut self, session: SessionId, budget: BudgetId, window: WindowId) {
+        if let Some(life) = self.sessions.get_mut(&session) {
+            life.holds.remove(&(budget, window));
+        }
+    }
+
+    fn forget_if_empty(&mut self, session: SessionId) {
+        let is_over =
+            self.sessions.get(&session).is_some_and(|s| s.state != SessionState::Live && s.holds.is_empty());
+        if is_over {
+            self.sessions.remove(&session);
+        }
+    }
+}
+
+/// A finished window is forgotten: nobody holds anything of it any more.
+fn release_all(sessions: &mut BTreeMap<SessionId, Session>, budget: BudgetId, forgotten: &Account) {
+    for (session, _) in forgotten.holdings() {
+        if let Some(life) = sessions.get_mut(&session) {
+            life.holds.remove(&(budget, forgotten.window().id));
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Sessions: one life of one node as a holder of grants.
+
+use quorate_domain::{BootId, BudgetId, NodeId, SessionId, WindowId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Whether a session may spend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionState {
+    /// It may.
+    Live,
+    /// It reported the impossible; it gets nothing more and what it holds stays counted as spent.
+    Frozen,
+    /// It is gone and left no proof of what it spent; what it holds stays counted as spent until resolved.
+    InDoubt,
+}
+
+/// One life of one node as a holder of grants. A session that ended without doubt is not kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// The node.
+    pub node: NodeId,
+    /// The start of its process.
+    pub boot: BootId,
+    /// Whether it may spend.
+    pub state: SessionState,
+    /// Where it holds something, so that closing a session does not search every budget.
+    pub holds: BTreeSet<(BudgetId, WindowId)>,
+}
+
+/// What the ledger remembers of a node from session to session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// Its latest session.
+    pub latest: SessionId,
+    /// The highest generation of its journal seen; a lower or equal one means that the disk was rolled back.
+    pub generation: u64,
+}
