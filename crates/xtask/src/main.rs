@@ -9,6 +9,7 @@
 
 mod layers;
 mod rocksdb;
+mod tidy;
 mod workspace;
 
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let chore = std::env::args().nth(1);
     let done = match chore.as_deref() {
         Some("rocksdb") => rocksdb::build_once(),
+        Some("tidy") => tidy::check(),
         Some("layers") => layers::check(),
         _ => {
             eprintln!("{HELP}");

@@ -74,7 +74,7 @@ fn compile_all(recipe: &Recipe, units: &[PathBuf]) -> Result<Vec<PathBuf>> {
         units.len(),
         recipe.compiler()
     );
-    let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
+    let (next, done, failure) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(None));
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
@@ -83,8 +83,8 @@ fn compile_all(recipe: &Recipe, units: &[PathBuf]) -> Result<Vec<PathBuf>> {
                         next.store(units.len(), Ordering::Relaxed);
                         *failure.lock().expect("no worker panics with the lock") = Some(error);
                     } else {
-                        let begun = next.load(Ordering::Relaxed).min(units.len());
-                        eprintln!("rocksdb: [{begun}/{}] compiled {}", units.len(), file_name(unit));
+                        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                        eprintln!("rocksdb: [{done}/{}] {}", units.len(), file_name(unit));
                     }
                 }
             });

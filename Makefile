@@ -1,0 +1,112 @@
+# The commands a person types. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+CACHE := $(or $(QUORATE_CACHE),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME)/quorate),$(HOME)/.cache/quorate)
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+DEBIAN_PACKAGES := build-essential clang libclang-dev python3-venv pkg-config ca-certificates curl
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+PYTEST_ARGS ?=
+
+# Installs the Debian packages of a list that are missing.
+define install_missing
+missing=$$(for package in $(1); do \
+  dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo -n "$$package "; done); \
+if [ -z "$$missing" ]; then exit 0; fi; \
+if ! command -v apt-get >/dev/null; then echo "setup: not a Debian; please install what matches: $$missing"; exit 0; fi; \
+if [ "$$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; \
+else echo "setup: missing: $$missing; become root or install sudo, then run this again" >&2; exit 1; fi; \
+echo "setup: installing $$missing"; \
+$$sudo apt-get update -q; DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -q --no-install-recommends $$missing
+endef
+
+.PHONY: help
+help: ## list these commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+.PHONY: setup
+setup: ## install what building needs (Debian packages; once)
+	@$(call install_missing,$(DEBIAN_PACKAGES))
+
+.PHONY: rocksdb
+rocksdb: setup ## build RocksDB (about 4 minutes on 2 cores, once per machine)
+	@cargo xtask rocksdb >/dev/null
+
+.PHONY: build
+build: rocksdb ## build the optimised binary: target/release/quorate
+	cargo build --release --package quorate-cli
+	@echo "built $(TARGET)/release/quorate"
+
+.PHONY: binaries
+binaries: rocksdb
+	cargo build --package quorate-cli --package quorate-fake-provider
+
+.PHONY: demo
+demo: binaries ## a three-node cluster, a budget spent to the last token, the leader killed on the way
+	QUORATE_BIN=$(TARGET)/debug/quorate python3 tests/demo.py
+
+.venv/ready: tests/requirements.txt
+	@python=python3; python3 -c 'import ensurepip, venv' 2>/dev/null || python=/usr/bin/python3; \
+	echo "venv: $$($$python --version)"; $$python -m venv --clear .venv; \
+	.venv/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt; touch $@
+
+.PHONY: test
+test: test-rust test-end-to-end ## all tests: Rust, then real processes with the OpenAI SDK
+
+.PHONY: test-rust
+test-rust: rocksdb
+	cargo test --workspace
+
+.PHONY: test-end-to-end
+test-end-to-end: binaries .venv/ready ## only the tests against real processes (PYTEST_ARGS="-k budget")
+	QUORATE_BIN=$(TARGET)/debug/quorate .venv/bin/python -m pytest tests $(PYTEST_ARGS)
+
+.PHONY: verify
+verify: checks test ## everything that must hold before a change is merged
+
+.PHONY: checks
+checks: fmt clippy layers tidy docs deny ## verify without the tests
+
+.PHONY: fmt
+fmt:
+	cargo fmt --all --check
+
+.PHONY: clippy
+clippy: setup
+	cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: layers
+layers:
+	@cargo xtask layers
+
+.PHONY: tidy
+tidy:
+	@cargo xtask tidy
+
+.PHONY: docs
+docs: setup
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+# Built without optimisation: it runs for seconds.
+$(CARGO_DENY):
+	@echo "deny: building cargo-deny $(CARGO_DENY_VERSION) (once per machine)"
+	cargo install --locked --debug cargo-deny --version $(CARGO_DENY_VERSION) \
+	  --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION) --target-dir $(CACHE)/cargo-deny-build
+	@rm -rf $(CACHE)/cargo-deny-build
+
+.PHONY: deny
+deny: $(CARGO_DENY)
+	@if $(CARGO_DENY) fetch db >/dev/null 2>&1; then checks="advisories bans licenses sources"; else \
+	  echo "##### deny: the advisory database cannot be fetched: KNOWN VULNERABILITIES ARE NOT CHECKED #####"; \
+	  checks="bans licenses sources"; fi; \
+	$(CARGO_DENY) --log-level error check --hide-inclusion-graph $$checks
+
+.PHONY: bench
+bench: rocksdb ## measure against nginx and a bare pass-through; writes docs/performance.md
+	@$(call install_missing,nginx-light)
+	cargo build --release --package quorate-cli --package quorate-bench
+	QUORATE_BIN=$(TARGET)/release/quorate $(TARGET)/release/quorate-bench --report docs/performance.md
