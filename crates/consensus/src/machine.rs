@@ -1,0 +1,13 @@
+//! The replicated state: catalogue, ledger and members, changed by nothing but committed entries.
+//!
+//! Start with [`Command`], then [`State::apply`]. Pure but for its locks: log time comes with the entry.
+
+mod command;
+mod dedup;
+mod nodes;
+mod state;
+
+pub use command::{Batch, Command, NodeCommand, NodeOutcome, OpId, Outcome, Proposal};
+pub use nodes::{NodeRecord, Nodes, StorageId};
+pub(crate) use state::Frozen;
+pub use state::{State, StateHash};

@@ -1,0 +1,127 @@
+//! What an entry of the log may ask, and what comes of it.
+//!
+//! The order of variants and fields is a stored format: add at the end, never reorder.
+
+use super::StorageId;
+use quorate_domain::{BootId, ClusterId, LogTime, NodeId};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// One wish to change the replicated state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// To the configuration.
+    Catalog(quorate_catalog::Command),
+    /// To the budgets.
+    Ledger(quorate_ledger::Command),
+    /// To the table of nodes.
+    Node(NodeCommand),
+}
+
+/// What came of a command. A refusal is an outcome too: it was agreed on by all.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The catalogue's answer.
+    Catalog(quorate_catalog::Outcome),
+    /// The ledger's answer.
+    Ledger(quorate_ledger::Outcome),
+    /// The table's answer.
+    Node(NodeOutcome),
+    /// A retry came so late that its first answer is forgotten. Whether it had been applied is not known.
+    Forgotten,
+}
+
+/// A change to the table of nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeCommand {
+    /// Enters the first node of a new cluster.
+    Found {
+        /// The cluster, drawn at random by the founder.
+        cluster: ClusterId,
+        /// The founder's storage.
+        storage: StorageId,
+        /// Where the founder listens for its peers.
+        address: String,
+    },
+    /// Gives a fresh node an id. The same storage is always given the same one.
+    Admit {
+        /// The newcomer's storage.
+        storage: StorageId,
+        /// Where it listens for its peers.
+        address: String,
+    },
+    /// Notes that a node listens elsewhere now.
+    Readdress {
+        /// The node.
+        node: NodeId,
+        /// Where it listens from now on.
+        address: String,
+    },
+    /// Takes a node out for good. Its id is never used again.
+    Remove {
+        /// The node.
+        node: NodeId,
+    },
+}
+
+/// What came of a change to the table of nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeOutcome {
+    /// The cluster exists, and this is its name.
+    Founded(ClusterId),
+    /// The node has this id.
+    Admitted(NodeId),
+    /// The node's address is as told.
+    Readdressed,
+    /// The node is in the table no more.
+    Removed,
+    /// There is no such node.
+    Unknown(NodeId),
+    /// There is no cluster yet to be admitted to.
+    NotFounded,
+}
+
+/// Names one operation of one process, so that a retry is known as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OpId {
+    /// The process.
+    pub boot: BootId,
+    /// Its operations, counted from 1.
+    pub sequence: u64,
+}
+
+/// A command on its way into the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// Who asked, for commands that must not be applied twice.
+    pub origin: Option<OpId>,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// What an entry of the log carries: many proposals with one log time, each answered on its own. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Batch {
+    /// The leader's time of day when it wrote the entry.
+    pub at: LogTime,
+    /// The commands, applied in this order.
+    pub proposals: Arc<[Proposal]>,
+}
+
+impl Command {
+    /// Whether applying it twice is the same as applying it once, so that retries need no operation id.
+    #[must_use]
+    pub const fn is_idempotent(&self) -> bool {
+        match self {
+            Self::Catalog(_) | Self::Ledger(_) => false,
+            Self::Node(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} proposals at {}", self.proposals.len(), self.at)
+    }
+}
