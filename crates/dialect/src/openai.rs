@@ -1,0 +1,24 @@
+//! OpenAI's dialect: chat completions and embeddings, as requests to bound and answers to settle.
+
+mod answer;
+mod bound;
+mod chat;
+mod conversation;
+mod embeddings;
+mod ending;
+mod fields;
+mod invalid;
+mod rewrite;
+mod sse;
+mod stream;
+mod usage;
+
+pub use answer::{Answer, ProviderError, read_answer};
+pub use bound::{MediaBounds, ModelBounds, Overhead, Unbounded};
+pub use chat::{ChatRequest, OutputLimit};
+pub use embeddings::EmbeddingsRequest;
+pub use ending::{ChunkHead, DONE, error_event, length_event};
+pub use invalid::InvalidRequest;
+pub use rewrite::{OutputLimitField, Rewrite};
+pub use stream::{Passed, Seen, StreamEnd, StreamError, StreamReader, UsageChunk};
+pub use usage::{ReportedUsage, Usage};

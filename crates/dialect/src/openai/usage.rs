@@ -1,0 +1,157 @@
+//! What a provider says an answer cost in tokens.
+
+use quorate_domain::Tokens;
+use serde::Deserialize;
+
+/// The tokens of one answer, made consistent: no part is larger than what it is part of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of the prompt, cached ones included.
+    pub prompt: Tokens,
+    /// Prompt tokens that the provider took from its cache.
+    pub cached: Tokens,
+    /// Prompt tokens that were audio.
+    pub audio_prompt: Tokens,
+    /// Tokens of the output, reasoning and rejected predictions included.
+    pub completion: Tokens,
+    /// Output tokens that were spent on reasoning.
+    pub reasoning: Tokens,
+    /// Output tokens that were audio.
+    pub audio_completion: Tokens,
+}
+
+impl Usage {
+    /// Everything together: what a token budget is charged.
+    #[must_use]
+    pub const fn total(&self) -> Tokens {
+        self.prompt.saturating_add(self.completion)
+    }
+
+    /// Prompt tokens that were not cached. Never below zero, whatever the provider says.
+    #[must_use]
+    pub const fn uncached(&self) -> Tokens {
+        self.prompt.saturating_sub(self.cached)
+    }
+}
+
+/// What an answer says about its usage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReportedUsage {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// Something that is no usage: negative, broken, or of the wrong type.
+    Unreadable,
+    /// This.
+    Found(Usage),
+}
+
+/// A `usage` object as providers write it. Every field may be missing or null.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Written {
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    total_tokens: Option<u64>,
+    prompt_tokens_details: Option<Details>,
+    completion_tokens_details: Option<Details>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Details {
+    cached_tokens: Option<u64>,
+    audio_tokens: Option<u64>,
+    reasoning_tokens: Option<u64>,
+}
+
+impl ReportedUsage {
+    /// Reads the text of a `usage` value.
+    pub(super) fn read(value: &str) -> Self {
+        match serde_json::from_str::<Option<Written>>(value) {
+            Ok(None) => Self::Absent,
+            Ok(Some(written)) => written.consistent().map_or(Self::Unreadable, Self::Found),
+            Err(_) => Self::Unreadable,
+        }
+    }
+
+    /// The usage, if it was said and could be read.
+    #[must_use]
+    pub const fn found(self) -> Option<Usage> {
+        match self {
+            Self::Found(usage) => Some(usage),
+            Self::Absent | Self::Unreadable => None,
+        }
+    }
+}
+
+impl Written {
+    fn consistent(self) -> Option<Usage> {
+        if self.prompt_tokens.is_none() && self.total_tokens.is_none() {
+            return None;
+        }
+        let prompt = self.prompt_tokens.unwrap_or(0);
+        // Some providers count reasoning in the total alone. What is in neither part is output: it costs more.
+        let rest = self.total_tokens.unwrap_or(0).saturating_sub(prompt);
+        let completion = self.completion_tokens.unwrap_or(0).max(rest);
+        let of_prompt = self.prompt_tokens_details.unwrap_or_default();
+        let of_completion = self.completion_tokens_details.unwrap_or_default();
+        let part = |part: Option<u64>, whole: u64| Tokens::new(part.unwrap_or(0).min(whole));
+        Some(Usage {
+            prompt: Tokens::new(prompt),
+            cached: part(of_prompt.cached_tokens, prompt),
+            audio_prompt: part(of_prompt.audio_tokens, prompt),
+            completion: Tokens::new(completion),
+            reasoning: part(of_completion.reasoning_tokens, completion),
+            audio_completion: part(of_completion.audio_tokens, completion),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(value: &str) -> Usage {
+        ReportedUsage::read(value).found().unwrap()
+    }
+
+    #[test]
+    fn every_class_of_token_is_read() {
+        let read = usage(
+            r#"{"prompt_tokens":100,"completion_tokens":50,"total_tokens":150,"x":[1],
+                "prompt_tokens_details":{"cached_tokens":60,"audio_tokens":5},
+                "completion_tokens_details":{"reasoning_tokens":40,"audio_tokens":3,"rejected_prediction_tokens":0}}"#,
+        );
+        assert_eq!(read.total(), Tokens::new(150));
+        assert_eq!((read.uncached(), read.cached), (Tokens::new(40), Tokens::new(60)));
+        assert_eq!((read.reasoning, read.audio_prompt), (Tokens::new(40), Tokens::new(5)));
+        assert_eq!(read.audio_completion, Tokens::new(3));
+    }
+
+    #[test]
+    fn more_cached_than_prompted_never_becomes_a_credit() {
+        let read = usage(
+            r#"{"prompt_tokens":10,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":99}}"#,
+        );
+        assert_eq!((read.uncached(), read.cached), (Tokens::ZERO, Tokens::new(10)));
+    }
+
+    #[test]
+    fn what_only_the_total_counts_is_output() {
+        let read = usage(r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":40}"#);
+        assert_eq!(read.completion, Tokens::new(30));
+        let read = usage(r#"{"prompt_tokens":10,"total_tokens":10,"completion_tokens":null}"#);
+        assert_eq!((read.prompt, read.completion), (Tokens::new(10), Tokens::ZERO));
+    }
+
+    #[test]
+    fn nonsense_is_told_from_silence() {
+        assert_eq!(ReportedUsage::read("null"), ReportedUsage::Absent);
+        for value in
+            ["{}", "3", r#"{"prompt_tokens":-1}"#, r#"{"prompt_tokens":"1"}"#, r#"{"prompt_tokens":1.5}"#]
+        {
+            assert_eq!(ReportedUsage::read(value), ReportedUsage::Unreadable, "{value}");
+        }
+    }
+}
