@@ -1,1 +1,19 @@
-//! A node's side of the grants: reserve before a request, settle after. Pure, plus atomics.
+//! A node's side of the grants: reserve before a request, settle after.
+//!
+//! The hot path is a handful of atomic operations: no lock is held, nothing is written to disk, nobody is asked.
+//! That is safe because of two rules (docs/INVARIANTS.md, I2): a node spends only what the ledger granted to its
+//! session, and only below a *watermark* that its journal holds already. The slow path (asking for grants, raising
+//! watermarks, giving back) is decided here and carried out by the treasurer in `gateway`.
+//!
+//! Pure but for atomics and locks: no I/O, no clock, no tasks. Start with [`Wallet::reserve`].
+
+mod account;
+mod cost;
+mod pace;
+mod reservation;
+mod wallet;
+
+pub use account::{Account, Standing};
+pub use cost::Cost;
+pub use reservation::Reservation;
+pub use wallet::{Charge, Grant, Wallet, Want, Withheld};

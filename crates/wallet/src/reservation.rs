@@ -1,0 +1,66 @@
+//! A reservation: what a request took from every budget of its path, until it is settled.
+
+use crate::{Account, Cost};
+use quorate_domain::{Amount, Unit};
+use std::sync::Arc;
+
+/// Part of a reservation: what was taken from one budget.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) account: Arc<Account>,
+    pub(crate) unit: Unit,
+    pub(crate) amount: Amount,
+}
+
+/// What a request took from the budgets of its path. All of them or none.
+///
+/// Dropped without being settled, it is charged in full: a request whose end nobody saw may have cost that much.
+#[derive(Debug)]
+#[must_use = "a reservation that is dropped is charged in full"]
+pub struct Reservation {
+    parts: Vec<Part>,
+}
+
+impl Reservation {
+    pub(crate) fn new(parts: Vec<Part>) -> Self {
+        Self { parts }
+    }
+
+    /// Charges what was really spent and gives back the rest. More than was reserved is booked as overrun.
+    pub fn settle(mut self, spent: &Cost) {
+        for part in self.parts.drain(..) {
+            part.account.settle(part.amount, spent.to_charge(part.unit));
+        }
+    }
+
+    /// Gives everything back: the attempt cost nothing.
+    pub fn cancel(self) {
+        self.settle(&Cost::NOTHING);
+    }
+
+    /// Whether no budget limits the request.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    pub(crate) fn roll_back(mut self) {
+        for part in self.parts.drain(..) {
+            part.account.settle(part.amount, Amount::ZERO);
+        }
+    }
+
+    pub(crate) fn push(&mut self, part: Part) {
+        self.parts.push(part);
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        for part in self.parts.drain(..) {
+            // A permit is held while the request runs, and the request is over.
+            let charged = if part.unit == Unit::Permits { Amount::ZERO } else { part.amount };
+            part.account.settle(part.amount, charged);
+        }
+    }
+}
