@@ -1,29 +1,49 @@
-//! The replicated configuration. Pure.
+//! The replicated configuration: providers, models, routes, tenants and API keys.
+//!
+//! Pure: commands in, outcomes out; no I/O, no clock, no randomness (a proposer brings drawn bytes along). A
+//! refusal is an outcome and leaves the catalogue untouched. Start with [`Catalog`], then [`Change`].
 
-use quorate_domain::LogTime;
-use serde::{Deserialize, Serialize};
+mod api_key;
+mod apply;
+mod authenticate;
+mod base62;
+mod base_url;
+mod catalog;
+mod command;
+mod credential;
+mod header_name;
+mod key_text;
+mod model;
+mod object;
+mod outcome;
+mod pepper;
+mod price;
+mod provider;
+mod references;
+mod route;
+mod table;
+mod tenant;
+mod text;
+mod validate;
 
-/// Commands to the catalogue.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Command {
-    /// Nothing but the passing of log time.
-    Tick,
-}
+#[cfg(test)]
+mod fixtures;
 
-/// What came of a command.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
-    /// Done.
-    Done,
-}
-
-/// All configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Catalog {}
-
-impl Catalog {
-    /// Applies one committed command. Total and deterministic.
-    pub fn apply(&mut self, _at: LogTime, _command: Command) -> Outcome {
-        Outcome::Done
-    }
-}
+pub use api_key::{AllowedModels, ApiKey, KeySpec, KeyState, Owner, Role};
+pub use authenticate::AuthenticationFailure;
+pub use base_url::{BaseUrl, BaseUrlError};
+pub use catalog::{Catalog, Foundation};
+pub use command::{Actor, Apply, Change, Command, Expected, Founding, NewKey};
+pub use credential::{Credential, CredentialError, Reference};
+pub use header_name::{HeaderName, HeaderNameError};
+pub use key_text::{ApiKeyText, MalformedKey};
+pub use model::{Model, ModelSpec, PromptOverhead};
+pub use object::{Object, ObjectId};
+pub use outcome::{Outcome, Rejection};
+pub use pepper::{Digest, Pepper};
+pub use price::{Prices, TokenClass};
+pub use provider::{Dialect, Provider, ProviderSpec, Timeouts};
+pub use route::{Route, RouteSpec, Strategy, Target};
+pub use tenant::{Organisation, OrganisationSpec, Team, TeamSpec, User, UserSpec};
+pub use text::{Text, TextError};
+pub use validate::BrokenInvariant;

@@ -1,0 +1,60 @@
+//! Models: what a provider serves, what it costs, and how large a request can be.
+
+use crate::{Object, ObjectId, Prices, Rejection, Text};
+use quorate_domain::{Name, Tokens};
+use serde::{Deserialize, Serialize};
+
+/// A model as the catalogue keeps it. Its revision is the version of its prices.
+pub type Model = Object<ModelSpec>;
+
+/// A model as people write it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSpec {
+    /// Its identity, such as `openai/gpt-4o`. Clients use the names of routes instead.
+    pub name: Name,
+    /// Who serves it.
+    pub provider: Name,
+    /// What the provider calls it.
+    pub upstream_model: Text,
+    /// What its tokens cost, in US dollars per million.
+    pub price: Prices,
+    /// The most tokens that prompt and answer may have together.
+    pub context_tokens: Tokens,
+    /// The most tokens that an answer may have; none for a model that gives no text, as for embeddings.
+    #[serde(default)]
+    pub output_tokens_max: Tokens,
+    /// What the provider adds to a prompt.
+    #[serde(default)]
+    pub prompt_overhead: PromptOverhead,
+}
+
+/// Tokens that a provider bills beyond the text of a prompt. Part of the bound of a request: too much is safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PromptOverhead {
+    /// Once for every request.
+    pub per_request: Tokens,
+    /// Once for every message.
+    pub per_message: Tokens,
+}
+
+/// Three for the request and three or four for a message are what `OpenAI` documents; doubled.
+impl Default for PromptOverhead {
+    fn default() -> Self {
+        Self { per_request: Tokens::new(8), per_message: Tokens::new(8) }
+    }
+}
+
+impl ModelSpec {
+    pub(crate) fn check(&self) -> Result<(), Rejection> {
+        if self.context_tokens == Tokens::ZERO || self.output_tokens_max > self.context_tokens {
+            return Err(Rejection::ContextTooSmall { model: self.name.clone() });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn references(&self) -> impl Iterator<Item = ObjectId> + '_ {
+        std::iter::once(ObjectId::Provider(self.provider.clone()))
+    }
+}
