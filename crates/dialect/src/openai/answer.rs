@@ -85,6 +85,11 @@ impl ProviderError {
         }
     }
 
+    /// Reads an event that calls itself an error without having one at its top.
+    pub(super) fn of_event(data: &[u8]) -> Self {
+        Self::read(&String::from_utf8_lossy(data))
+    }
+
     /// The status the error would have had as a plain response, where its code is one.
     #[must_use]
     pub fn status(&self) -> Option<u16> {

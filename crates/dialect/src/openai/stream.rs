@@ -218,26 +218,16 @@ impl StreamReader {
             return Fate::Pass;
         }
         let envelope = Envelope::read(data).unwrap_or_default();
-        let error = envelope
-            .error()
-            .or_else(|| is_error.then(|| ProviderError::read(&String::from_utf8_lossy(data))));
-        if error.is_some() {
-            self.seen.error = error;
-            return Fate::Last;
-        }
-        self.read_usage(&envelope)
-    }
-
-    fn read_usage(&mut self, envelope: &Envelope<'_>) -> Fate {
         let usage = envelope.usage();
-        if usage == ReportedUsage::Absent {
-            return Fate::Pass;
+        if usage != ReportedUsage::Absent {
+            self.seen.usage = usage;
         }
-        self.seen.usage = usage;
-        if self.usage_chunk == UsageChunk::Hide && envelope.has_no_choices() {
-            Fate::Hide
-        } else {
-            Fate::Pass
+        self.seen.error = envelope.error().or_else(|| is_error.then(|| ProviderError::of_event(data)));
+        let usage_alone = usage != ReportedUsage::Absent && envelope.has_no_choices();
+        match (&self.seen.error, self.usage_chunk) {
+            (Some(_), _) => Fate::Last,
+            (None, UsageChunk::Hide) if usage_alone => Fate::Hide,
+            (None, UsageChunk::Hide | UsageChunk::Show) => Fate::Pass,
         }
     }
 }
