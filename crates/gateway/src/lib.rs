@@ -1,1 +1,8 @@
-//! The request path and the admin API.
+//! The request path and the admin API. Reaches consensus only through the traits in [`replica`].
+//!
+//! Start with [`Funds`], then the request path.
+
+mod funds;
+pub mod replica;
+
+pub use funds::{Cause, Funds, JournalFailure, Refusal, Treasurer};

@@ -20,7 +20,7 @@ const GRANT_SHORT: Duration = Duration::from_secs(5);
 /// One that lasts longer than this keeps from others what it does not need.
 const GRANT_LONG: Duration = Duration::from_secs(20);
 /// A grant is worth at least this many requests, as far as the pool allows.
-const GRANT_REQUESTS_MIN: u64 = 64;
+pub(crate) const GRANT_REQUESTS_MIN: u64 = 64;
 /// A watermark covers at least this many requests beyond those in flight.
 const WATERMARK_REQUESTS_MIN: u64 = 4;
 /// More is asked for when less than this part of the latest grant is left.
@@ -219,7 +219,9 @@ impl Account {
         self.is_central.store(is_central, Ordering::Release);
     }
 
-    pub(crate) fn is_central(&self) -> bool {
+    /// Whether the budget is handed out request by request, so that what is free should go back at once.
+    #[must_use]
+    pub fn is_central(&self) -> bool {
         self.is_central.load(Ordering::Acquire)
     }
 
@@ -285,6 +287,11 @@ impl Account {
     pub(crate) fn target_for(&self, more: Amount) -> Amount {
         let returned = self.book.lock().returned;
         self.spent_and_reserved().saturating_add(returned).saturating_add(more)
+    }
+
+    /// Whether this much was granted already.
+    pub(crate) fn is_granted(&self, target: Amount) -> bool {
+        target <= self.book.lock().granted
     }
 
     /// What would be welcome beyond a need, for the time that is to come.

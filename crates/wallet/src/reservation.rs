@@ -38,6 +38,12 @@ impl Reservation {
         self.settle(&Cost::NOTHING);
     }
 
+    /// Whether what will be left of it is wanted elsewhere: it should be reported as soon as it is settled.
+    #[must_use]
+    pub fn is_recalled(&self) -> bool {
+        self.parts.iter().any(|part| part.account.is_central())
+    }
+
     /// Whether no budget limits the request.
     #[must_use]
     pub fn is_empty(&self) -> bool {

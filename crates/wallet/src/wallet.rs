@@ -1,6 +1,6 @@
 //! The wallet: the accounts of one session, and the line of requests that wait for money.
 
-use crate::account::Account;
+use crate::account::{Account, GRANT_REQUESTS_MIN};
 use crate::reservation::Part;
 use crate::{Cost, Reservation, Standing};
 use crossbeam::queue::SegQueue;
@@ -63,6 +63,7 @@ pub struct Wallet {
     waking: SegQueue<Arc<Account>>,
     /// Accounts whose watermark should be raised.
     low: SegQueue<Arc<Account>>,
+    last_report: Mutex<MonoTime>,
 }
 
 #[derive(Debug, Default)]
@@ -98,6 +99,15 @@ impl Line {
         amounts.fold(Amount::ZERO, Amount::saturating_add)
     }
 
+    /// What the first in line at each budget needs.
+    fn heads(&self) -> BTreeMap<BudgetId, Amount> {
+        let mut heads = BTreeMap::new();
+        for ticket in &self.tickets {
+            heads.entry(ticket.at).or_insert_with(|| ticket.amount_at(ticket.at));
+        }
+        heads
+    }
+
     fn count_at(&self, budget: BudgetId) -> u32 {
         u32::try_from(self.waiting_at(budget).count()).unwrap_or(u32::MAX)
     }
@@ -116,6 +126,7 @@ impl Wallet {
             active: Mutex::default(),
             waking: SegQueue::new(),
             low: SegQueue::new(),
+            last_report: Mutex::default(),
         }
     }
 
@@ -200,14 +211,20 @@ impl Wallet {
         id
     }
 
-    /// Takes a request out of the line: it was turned away, or gave up.
-    pub fn leave(&self, id: u64) {
+    /// Takes a request out of the line: it was turned away, or gave up. Says at which budget it waited, or `None` if
+    /// it had left already.
+    pub fn leave(&self, id: u64) -> Option<BudgetId> {
         let mut line = self.line.lock();
-        if let Some(place) = line.tickets.iter().position(|ticket| ticket.id == id)
-            && let Some(ticket) = line.tickets.remove(place)
-        {
-            self.tell_waiting(&line, ticket.at);
-        }
+        let place = line.tickets.iter().position(|ticket| ticket.id == id)?;
+        let ticket = line.tickets.remove(place)?;
+        self.tell_waiting(&line, ticket.at);
+        Some(ticket.at)
+    }
+
+    /// How many requests are in line.
+    #[must_use]
+    pub fn line_length(&self) -> usize {
+        self.line.lock().tickets.len()
     }
 
     /// Serves whoever can be served, first come first served at each budget.
@@ -291,7 +308,7 @@ impl Wallet {
 
     /// Whether a watermark should be looked at.
     #[must_use]
-    pub fn calls_flusher(&self) -> bool {
+    pub fn needs_flush(&self) -> bool {
         !self.low.is_empty()
     }
 
@@ -302,12 +319,13 @@ impl Wallet {
     #[must_use]
     pub fn reports(&self, now: MonoTime) -> Vec<(Arc<Account>, Standing)> {
         self.wake();
-        let waited_at: BTreeSet<_> = self.line.lock().tickets.iter().map(|ticket| ticket.at).collect();
+        let heads = self.line.lock().heads();
         let mut due: Vec<Arc<Account>> = self.retired.lock().clone();
         for account in self.active.lock().values() {
             let is_idle = account.in_flight().is_zero() && now.since(account.touched()) >= IDLE;
-            let is_wanted = waited_at.contains(&account.budget());
-            if (is_idle || account.is_central()) && !is_wanted && !account.give_back().is_zero() {
+            // What serves the head of the line here is kept; less than that may serve somebody elsewhere.
+            let serves_here = heads.get(&account.budget()).is_some_and(|need| account.free() >= *need);
+            if (is_idle || account.is_central()) && !serves_here && !account.give_back().is_zero() {
                 self.low.push(Arc::clone(account));
             }
             due.push(Arc::clone(account));
@@ -319,8 +337,21 @@ impl Wallet {
         due.into_iter().map(|account| (Arc::clone(&account), account.standing())).collect()
     }
 
+    /// Whether anything was spent, or may be given back, so that the syncer should look.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        !self.waking.is_empty() || !self.active.lock().is_empty() || !self.retired.lock().is_empty()
+    }
+
+    /// Whether it is time to report again: `every` after the last report.
+    #[must_use]
+    pub fn is_report_due(&self, now: MonoTime, every: Duration) -> bool {
+        now.since(*self.last_report.lock()) >= every
+    }
+
     /// The ledger has these reports now. Accounts that are over, or have been quiet for long, rest.
     pub fn reported(&self, reports: &[(Arc<Account>, Standing)], now: MonoTime) {
+        *self.last_report.lock() = now;
         for (account, standing) in reports {
             account.reported(*standing);
         }
@@ -366,10 +397,15 @@ impl Wallet {
         for ticket in line.waiting_at(budget).take(ASKS_PER_BUDGET_MAX) {
             sum = sum.saturating_add(ticket.amount_at(budget));
             let need = account.as_ref().map_or(sum, |account| account.target_for(sum));
+            if account.as_ref().is_some_and(|account| account.is_granted(need)) {
+                // It waits for the journal, not for the ledger.
+                continue;
+            }
             wants.push(Want { budget, window, need, want: need });
         }
         if let Some(last) = wants.last_mut() {
-            let welcome = account.map_or(sum.saturating_mul(4), |account| account.welcome(now));
+            let welcome =
+                account.map_or(sum.saturating_mul(GRANT_REQUESTS_MIN), |account| account.welcome(now));
             last.want = last.need.saturating_add(welcome);
         }
         wants
@@ -386,6 +422,13 @@ impl Wallet {
         self.low.push(account);
     }
 
+    /// The budget is gone: nothing more can be reserved of it.
+    pub fn forget(&self, budget: BudgetId) {
+        self.shard(budget).write().remove(&budget);
+        self.active.lock().remove(&budget);
+        self.retired.lock().retain(|account| account.budget() != budget);
+    }
+
     /// The open window of a budget is another one: the account at hand is over.
     pub fn window_over(&self, budget: BudgetId) {
         self.retire(budget);
@@ -397,7 +440,7 @@ impl Wallet {
         for account in self.active.lock().values() {
             let central = is_central(account.budget());
             account.set_central(central);
-            anything |= central && !account.free().is_zero();
+            anything |= central && (!account.free().is_zero() || !account.is_reported());
         }
         anything
     }

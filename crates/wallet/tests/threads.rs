@@ -1,7 +1,5 @@
 //! Many threads spend while the slow path grants, flushes and takes back: I2 must hold whatever the interleaving.
 
-#![expect(clippy::unwrap_used, reason = "a test that finds something else has failed")]
-
 use quorate_domain::{Amount, BudgetId, MonoTime, NanoUsd, SessionId, Span, Tokens, Unit, Window};
 use quorate_wallet::*;
 use std::sync::atomic::{AtomicU64, Ordering};

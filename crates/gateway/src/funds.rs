@@ -1,0 +1,209 @@
+//! Funds: reserve before a request, settle after. The shell around the pure wallet.
+//!
+//! A request is nearly always served by [`Funds::try_reserve`]: a few atomic operations. Otherwise it stands in line
+//! while the two halves of the [`Treasurer`] work for it: the flusher raises watermarks in the journal, the syncer
+//! asks the ledger for grants. They are apart so that requests covered by a grant go on when there is no leader.
+
+mod desk;
+mod flusher;
+mod refusal;
+mod session;
+mod syncer;
+
+pub use refusal::{Cause, Refusal};
+
+use crate::replica::{Journal, Replica};
+use arc_swap::ArcSwapOption;
+use desk::{Desk, Request};
+use parking_lot::Mutex;
+use quorate_domain::{BudgetId, Clock, MonoTime, Subject};
+use quorate_ledger::Shortage;
+use quorate_wallet::{Charge, Cost, Reservation, Wallet, Withheld};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// So many requests may stand in line; the next is told at once that quota is unavailable. Each costs about 1 KiB.
+const LINE_MAX: usize = 16_384;
+
+/// A cheap handle to the money of this node.
+#[derive(Clone)]
+pub struct Funds {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    replica: Arc<dyn Replica>,
+    journal: Arc<dyn Journal>,
+    clock: Arc<dyn Clock>,
+    /// `None` until the first session is open, and after the last one is closed.
+    wallet: ArcSwapOption<Wallet>,
+    desk: Desk,
+    /// What the ledger said last about budgets that were short.
+    shortages: Mutex<BTreeMap<BudgetId, (MonoTime, Shortage)>>,
+    flush: Notify,
+    sync: Notify,
+}
+
+impl Funds {
+    /// The money of this node, and the tasks that keep it flowing.
+    #[must_use]
+    pub fn new(
+        replica: Arc<dyn Replica>,
+        journal: Arc<dyn Journal>,
+        clock: Arc<dyn Clock>,
+    ) -> (Self, Treasurer) {
+        let shared = Arc::new(Shared {
+            replica,
+            journal,
+            clock,
+            wallet: ArcSwapOption::empty(),
+            desk: Desk::new(LINE_MAX),
+            shortages: Mutex::default(),
+            flush: Notify::new(),
+            sync: Notify::new(),
+        });
+        (Self { shared: Arc::clone(&shared) }, Treasurer { shared })
+    }
+
+    /// The budgets that limit these subjects now.
+    #[must_use]
+    pub fn path_of(&self, subjects: &[Subject]) -> Vec<Charge> {
+        let ledger = self.shared.replica.ledger().read();
+        let budgets = subjects.iter().flat_map(|subject| ledger.budgets_of(subject).iter().copied());
+        let charge = |budget| ledger.budget(budget).map(|found| Charge { budget, unit: found.spec().unit });
+        budgets.filter_map(charge).collect()
+    }
+
+    /// Reserves from what this node holds. Never waits.
+    ///
+    /// # Errors
+    /// [`Withheld`] says where it failed; [`Funds::reserve`] may still succeed.
+    pub fn try_reserve(&self, path: &[Charge], bound: &Cost) -> Result<Reservation, Withheld> {
+        let wallet = self.shared.wallet.load();
+        let wallet = wallet.as_ref().ok_or(Withheld::Fenced)?;
+        let reservation = wallet.reserve(path, bound, self.shared.clock.mono());
+        if wallet.needs_flush() {
+            self.shared.flush.notify_one();
+        }
+        reservation
+    }
+
+    /// Reserves, and stands in line for grants if it must, for at most `patience`.
+    ///
+    /// # Errors
+    /// [`Refusal`] says whether budget is spent, held by others, too small for the request, or out of reach.
+    pub async fn reserve(
+        &self,
+        path: &[Charge],
+        bound: &Cost,
+        patience: Duration,
+    ) -> Result<Reservation, Refusal> {
+        match self.try_reserve(path, bound) {
+            Ok(reservation) => Ok(reservation),
+            Err(Withheld::Short(budget)) => self.stand_in_line(path, bound, budget, patience).await,
+            Err(Withheld::Fenced) => Err(Refusal::Unavailable),
+        }
+    }
+
+    async fn stand_in_line(
+        &self,
+        path: &[Charge],
+        bound: &Cost,
+        at: BudgetId,
+        patience: Duration,
+    ) -> Result<Reservation, Refusal> {
+        let shared = &self.shared;
+        let wallet = shared.wallet.load_full().ok_or(Refusal::Unavailable)?;
+        let since = shared.clock.mono();
+        let mut place =
+            shared.desk.queue(&wallet, Request { path, bound, at }).ok_or(Refusal::Unavailable)?;
+        shared.flush.notify_one();
+        shared.sync.notify_one();
+        if let Ok(answer) = tokio::time::timeout(patience, place.called()).await {
+            return answer;
+        }
+        match place.leave() {
+            Ok(at) => Err(shared.why_in_vain(at, since, path, bound)),
+            Err(called_at_last) => called_at_last,
+        }
+    }
+
+    /// Charges what was really spent and gives back the rest.
+    pub fn settle(&self, reservation: Reservation, spent: &Cost) {
+        let is_recalled = reservation.is_recalled();
+        reservation.settle(spent);
+        let has_line = self.shared.wallet.load().as_ref().is_some_and(|wallet| wallet.has_line());
+        if is_recalled || has_line {
+            // What was given back serves whoever waits, here or elsewhere.
+            self.shared.flush.notify_one();
+            self.shared.sync.notify_one();
+        }
+    }
+
+    /// Whether a session is open, so that anything can be reserved.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.shared.wallet.load().as_ref().is_some_and(|wallet| !wallet.is_fenced())
+    }
+
+    /// The wallet of the open session, to be looked at.
+    #[must_use]
+    pub fn wallet(&self) -> Option<Arc<Wallet>> {
+        self.shared.wallet.load_full()
+    }
+}
+
+/// The tasks that keep money flowing: opens the session, raises watermarks, reports, asks for grants, gives back.
+pub struct Treasurer {
+    shared: Arc<Shared>,
+}
+
+impl Treasurer {
+    /// Runs until `stop`, then returns all grants and closes the session if it can within `grace`.
+    ///
+    /// # Errors
+    /// When the journal cannot be written: nothing may be spent any more, and the node must stop.
+    pub async fn run(self, stop: CancellationToken, grace: Duration) -> Result<(), JournalFailure> {
+        let shared = self.shared;
+        if session::open(&shared, &stop).await?.is_none() {
+            return Ok(());
+        }
+        let ended = {
+            let (flusher, syncer) = (flusher::run(&shared, &stop), syncer::run(&shared, &stop));
+            tokio::select! {
+                ended = flusher => ended,
+                ended = syncer => ended,
+            }
+        };
+        session::close(&shared, grace).await;
+        ended
+    }
+}
+
+/// The journal could not be read or written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the watermark journal failed: {0}")]
+pub struct JournalFailure(pub String);
+
+impl Shared {
+    fn serve(&self, wallet: &Wallet) {
+        self.desk.serve(wallet, self.clock.mono());
+    }
+
+    /// What to say to a request that waited in vain: what the ledger said since, if it said anything.
+    fn why_in_vain(&self, budget: BudgetId, since: MonoTime, path: &[Charge], bound: &Cost) -> Refusal {
+        let heard = self.shortages.lock().get(&budget).copied().filter(|(heard, _)| *heard >= since);
+        let charge = path.iter().find(|charge| charge.budget == budget);
+        let (Some((_, shortage)), Some(charge)) = (heard, charge) else { return Refusal::Unavailable };
+        let need = bound.to_reserve(charge.unit);
+        Refusal::Denied {
+            budget,
+            need,
+            shortage,
+            cause: refusal::judge(need, &shortage).unwrap_or(Cause::Held),
+        }
+    }
+}

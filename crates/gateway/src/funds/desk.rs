@@ -1,0 +1,121 @@
+//! The desk: where requests that stand in line leave an address, and are called to when their turn has come.
+
+use super::Refusal;
+use parking_lot::Mutex;
+use quorate_domain::{BudgetId, MonoTime};
+use quorate_wallet::{Charge, Cost, Reservation, Wallet};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+pub(super) struct Desk {
+    called: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
+    places_max: usize,
+}
+
+type Answer = Result<Parcel, Refusal>;
+
+/// A reservation on its way to the request. If the request is gone when it arrives, it costs nothing.
+struct Parcel(Option<Reservation>);
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        if let Some(reservation) = self.0.take() {
+            reservation.cancel();
+        }
+    }
+}
+
+/// A request's place in line. Dropped, it is given up.
+pub(super) struct Place<'a> {
+    desk: &'a Desk,
+    wallet: Arc<Wallet>,
+    id: u64,
+    answer: oneshot::Receiver<Answer>,
+}
+
+impl Desk {
+    pub(super) fn new(places_max: usize) -> Self {
+        Self { called: Mutex::default(), places_max }
+    }
+
+    /// Puts a request in line; `None` if the line is full.
+    pub(super) fn queue<'a>(&'a self, wallet: &Arc<Wallet>, ask: Request<'_>) -> Option<Place<'a>> {
+        let mut called = self.called.lock();
+        if called.len() >= self.places_max {
+            return None;
+        }
+        let (sender, answer) = oneshot::channel();
+        // Under the lock, so that nobody can be called before the address is known.
+        let id = wallet.queue(ask.path.into(), *ask.bound, ask.at);
+        called.insert(id, sender);
+        Some(Place { desk: self, wallet: Arc::clone(wallet), id, answer })
+    }
+
+    /// Calls everyone whose turn has come.
+    pub(super) fn serve(&self, wallet: &Wallet, now: MonoTime) {
+        for (id, reservation) in wallet.serve(now) {
+            self.call(id, Ok(Parcel(Some(reservation))));
+        }
+    }
+
+    /// Turns a request away.
+    pub(super) fn refuse(&self, wallet: &Wallet, id: u64, refusal: Refusal) {
+        wallet.leave(id);
+        self.call(id, Err(refusal));
+    }
+
+    /// Turns everyone away: the session is over.
+    pub(super) fn refuse_all(&self, wallet: &Wallet, refusal: Refusal) {
+        let everyone: Vec<u64> = self.called.lock().keys().copied().collect();
+        everyone.into_iter().for_each(|id| self.refuse(wallet, id, refusal));
+    }
+
+    fn call(&self, id: u64, answer: Answer) {
+        if let Some(address) = self.called.lock().remove(&id) {
+            // Whoever hung up meanwhile leaves a parcel that cancels itself.
+            drop(address.send(answer));
+        }
+    }
+}
+
+/// What a request in line wants.
+pub(super) struct Request<'a> {
+    pub(super) path: &'a [Charge],
+    pub(super) bound: &'a Cost,
+    pub(super) at: BudgetId,
+}
+
+impl Place<'_> {
+    /// Resolves when the request is served or turned away.
+    pub(super) async fn called(&mut self) -> Result<Reservation, Refusal> {
+        match (&mut self.answer).await {
+            Ok(answer) => answer.and_then(Parcel::open),
+            Err(_closed) => Err(Refusal::Unavailable),
+        }
+    }
+
+    /// Gives the place up and says at which budget it was; or hands over the answer that came in the same instant.
+    pub(super) fn leave(mut self) -> Result<BudgetId, Result<Reservation, Refusal>> {
+        match self.wallet.leave(self.id) {
+            Some(at) => Ok(at),
+            None => Err(self
+                .answer
+                .try_recv()
+                .map_or(Err(Refusal::Unavailable), |answer| answer.and_then(Parcel::open))),
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.wallet.leave(self.id);
+        self.desk.called.lock().remove(&self.id);
+    }
+}
+
+impl Parcel {
+    fn open(mut self) -> Result<Reservation, Refusal> {
+        self.0.take().ok_or(Refusal::Unavailable)
+    }
+}

@@ -1,0 +1,126 @@
+//! What the gateway needs of consensus and of the journal. The traits are the seam between the three worlds: real
+//! Raft in production, a simulated cluster, a single in-memory replica in tests.
+
+use parking_lot::RwLock;
+use quorate_catalog::Catalog;
+use quorate_domain::{BootId, NodeId, SessionId};
+use quorate_ledger::{Ledger, Mark};
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// A future that a trait object can return.
+pub type Eventually<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Why something could not be agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// No leader was found, or no quorum answered; nothing was changed.
+    #[error("no quorum of the cluster could be reached")]
+    NoQuorum,
+    /// Time ran out. It may have been applied, or may still be.
+    #[error("the cluster did not answer in time; the change may still take effect")]
+    TimedOut,
+    /// This node is stopping.
+    #[error("this node is stopping")]
+    Stopped,
+}
+
+/// The replicated state of the cluster, as one node sees it.
+pub trait Replica: Send + Sync + 'static {
+    /// This node.
+    fn node(&self) -> NodeId;
+
+    /// This start of its process.
+    fn boot(&self) -> BootId;
+
+    /// The local copy of the configuration. Hold the lock for moments only.
+    fn catalog(&self) -> &RwLock<Catalog>;
+
+    /// The local copy of the budgets. Hold the lock for moments only.
+    fn ledger(&self) -> &RwLock<Ledger>;
+
+    /// Agrees on a change of the configuration; returns once it is applied here or, on a follower, at the leader.
+    fn propose_catalog(
+        &self,
+        command: quorate_catalog::Command,
+        limit: Duration,
+    ) -> Eventually<'_, Result<quorate_catalog::Outcome, Unavailable>>;
+
+    /// Agrees on a command to the ledger.
+    fn propose_ledger(
+        &self,
+        command: quorate_ledger::Command,
+        limit: Duration,
+    ) -> Eventually<'_, Result<quorate_ledger::Outcome, Unavailable>>;
+
+    /// Returns once the local copies hold everything that was acknowledged anywhere before the call.
+    fn read_barrier(&self, limit: Duration) -> Eventually<'_, Result<(), Unavailable>>;
+
+    /// The index of the latest applied entry; changes with each.
+    fn applied(&self) -> watch::Receiver<u64>;
+
+    /// How the cluster looks from here, for people.
+    fn status(&self) -> ClusterStatus;
+
+    /// Takes a member out of the cluster for good.
+    fn remove(&self, node: NodeId) -> Eventually<'_, Result<(), String>>;
+
+    /// Hands leadership over, to a certain node or to any.
+    fn transfer_leadership(&self, to: Option<NodeId>) -> Eventually<'_, Result<(), String>>;
+}
+
+/// How the cluster looks from one node.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct ClusterStatus {
+    /// The cluster, as a hexadecimal number.
+    pub cluster: String,
+    /// The node that answers.
+    pub node: NodeId,
+    /// The leader it knows of.
+    pub leader: Option<NodeId>,
+    /// Its Raft term.
+    pub term: u64,
+    /// The last entry in its log.
+    pub last_log: Option<u64>,
+    /// The last entry it knows to be committed.
+    pub committed: Option<u64>,
+    /// The last entry it has applied.
+    pub applied: Option<u64>,
+    /// The last entry in its newest snapshot.
+    pub snapshot: Option<u64>,
+    /// All members.
+    pub members: Vec<MemberStatus>,
+}
+
+/// One member of the cluster, as another sees it.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct MemberStatus {
+    /// Its id.
+    pub node: NodeId,
+    /// Where its peers reach it.
+    pub peer_address: String,
+    /// Whether it votes; a learner follows without a vote.
+    pub is_voter: bool,
+    /// How many entries it is behind. Only the leader knows.
+    pub lag: Option<u64>,
+}
+
+/// The node's journal of watermarks.
+pub trait Journal: Send + Sync + 'static {
+    /// Raised and durable at each start; tells a disk that was rolled back.
+    fn generation(&self) -> u64;
+
+    /// The marks of earlier sessions.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    fn load(&self) -> Result<Vec<Mark>, String>;
+
+    /// Returns once the marks are durable. An error means that the disk cannot be trusted: the node must stop.
+    fn write(&self, marks: Vec<Mark>) -> Eventually<'_, Result<(), String>>;
+
+    /// Forgets the marks of sessions before this one, which the ledger has settled.
+    fn forget_before(&self, session: SessionId) -> Eventually<'_, Result<(), String>>;
+}
