@@ -31,10 +31,15 @@
 
 mod codec;
 mod machine;
+mod metrics;
 mod raft;
+mod store;
 
 pub use codec::CodecError;
+
 pub use machine::{
     Batch, Command, NodeCommand, NodeOutcome, NodeRecord, Nodes, OpId, Outcome, Proposal, State, StateHash,
     StorageId,
 };
+pub use metrics::{JournalMetrics, Metrics};
+pub use store::StoreError;

@@ -1,0 +1,197 @@
+//! Snapshot files: written beside, synced, renamed, directory synced. A file is two records, what it covers and the state.
+
+use super::StoreError;
+use crate::codec::{self, HEADER_LEN, Kind, SnapshotMetaV1};
+use crate::machine::Frozen;
+use crate::raft;
+use parking_lot::Mutex;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const FINISHED: &str = "snapshot";
+const UNFINISHED: &str = "tmp";
+
+/// An open snapshot file. It can be read to its end even if a newer one has taken its place.
+#[derive(Debug)]
+pub(crate) struct SnapshotFile {
+    pub(crate) file: File,
+    pub(crate) path: PathBuf,
+    pub(crate) size: u64,
+}
+
+/// The directory of snapshots. At most one is finished and current.
+#[derive(Debug)]
+pub(crate) struct Snapshots {
+    dir: PathBuf,
+    current: Mutex<Option<(raft::SnapshotMeta, PathBuf)>>,
+    drafts: AtomicU64,
+}
+
+impl Snapshots {
+    /// Opens the directory, removes what was left unfinished, and finds the newest snapshot.
+    pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(dir).map_err(|error| StoreError::from_io(dir, &error))?;
+        let mut finished = Vec::new();
+        let listing = std::fs::read_dir(dir).map_err(|error| StoreError::from_io(dir, &error))?;
+        for item in listing {
+            let path = item.map_err(|error| StoreError::from_io(dir, &error))?.path();
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some(FINISHED) => finished.push(path),
+                Some(UNFINISHED) => {
+                    std::fs::remove_file(&path).map_err(|error| StoreError::from_io(&path, &error))?;
+                }
+                Some(_) | None => {}
+            }
+        }
+        // Names sort by index. The newest counts even if it is damaged: an older state must not come back silently.
+        let current = match finished.into_iter().max() {
+            Some(path) => Some((SnapshotFile::open(&path)?.meta()?, path)),
+            None => None,
+        };
+        Ok(Self { dir: dir.to_owned(), current: Mutex::new(current), drafts: AtomicU64::new(0) })
+    }
+
+    /// What the current snapshot covers, and the open file.
+    pub(crate) fn current(&self) -> Result<Option<(raft::SnapshotMeta, SnapshotFile)>, StoreError> {
+        let current = self.current.lock();
+        let Some((meta, path)) = current.as_ref() else { return Ok(None) };
+        Ok(Some((meta.clone(), SnapshotFile::open(path)?)))
+    }
+
+    /// Writes a snapshot and makes it the current one. Blocks until it is durable.
+    pub(crate) fn write(
+        &self,
+        meta: &raft::SnapshotMeta,
+        state: &Frozen,
+    ) -> Result<SnapshotFile, StoreError> {
+        let mut incoming = self.receive()?;
+        incoming.write(&codec::encode(Kind::SnapshotMeta, &SnapshotMetaV1::from(meta)))?;
+        incoming.write(&state.encode())?;
+        let written = incoming.finish()?;
+        self.adopt(meta, &written)
+    }
+
+    /// Begins a file that is filled piece by piece.
+    pub(crate) fn receive(&self) -> Result<Incoming, StoreError> {
+        let draft = self.drafts.fetch_add(1, Ordering::Relaxed);
+        let path = self.dir.join(format!("{draft}.{UNFINISHED}"));
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
+        let file = file.map_err(|error| StoreError::from_io(&path, &error))?;
+        Ok(Incoming { file, path, size: 0, sum: crc32fast::Hasher::new() })
+    }
+
+    /// Makes a synced file the current snapshot and forgets the others.
+    pub(crate) fn adopt(
+        &self,
+        meta: &raft::SnapshotMeta,
+        file: &SnapshotFile,
+    ) -> Result<SnapshotFile, StoreError> {
+        let mut current = self.current.lock();
+        let path = self.dir.join(file_name(meta));
+        if file.path != path {
+            std::fs::rename(&file.path, &path).map_err(|error| StoreError::from_io(&path, &error))?;
+            sync_dir(&self.dir)?;
+        }
+        let earlier = current.replace((meta.clone(), path.clone()));
+        if let Some((_, earlier)) = earlier.filter(|(_, earlier)| *earlier != path) {
+            std::fs::remove_file(&earlier).map_err(|error| StoreError::from_io(&earlier, &error))?;
+        }
+        SnapshotFile::open(&path)
+    }
+}
+
+/// The name sorts by index first, then by term.
+fn file_name(meta: &raft::SnapshotMeta) -> String {
+    let (index, term) = meta.last_log_id.map_or((0, 0), |id| (id.index + 1, id.leader_id.term));
+    format!("{index:020}-{term:020}.{FINISHED}")
+}
+
+/// Makes names in a directory durable.
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| StoreError::from_io(dir, &error))
+}
+
+impl SnapshotFile {
+    fn open(path: &Path) -> Result<Self, StoreError> {
+        let file = File::open(path).map_err(|error| StoreError::from_io(path, &error))?;
+        let size = file.metadata().map_err(|error| StoreError::from_io(path, &error))?.len();
+        Ok(Self { file, path: path.to_owned(), size })
+    }
+
+    /// What the snapshot covers. Reads its first record alone.
+    pub(crate) fn meta(&self) -> Result<raft::SnapshotMeta, StoreError> {
+        let header = self.bytes(0, HEADER_LEN as u64)?;
+        let length = self.first_record(&header)?;
+        let stored: SnapshotMetaV1 = codec::decode(Kind::SnapshotMeta, &self.bytes(0, length)?)
+            .map_err(|error| StoreError::from_codec(&self.path, &error))?;
+        stored.try_into().map_err(|error| self.corrupt(&error))
+    }
+
+    /// What the snapshot covers, and the state.
+    pub(crate) fn read(&self) -> Result<(raft::SnapshotMeta, Frozen), StoreError> {
+        let bytes = self.bytes(0, self.size)?;
+        let meta = self.meta()?;
+        let state = usize::try_from(self.first_record(&bytes)?).map_or(&[][..], |start| &bytes[start..]);
+        let state = Frozen::decode(state).map_err(|error| StoreError::from_codec(&self.path, &error))?;
+        Ok((meta, state))
+    }
+
+    /// A piece of the file; shorter at its end.
+    pub(crate) fn bytes(&self, from: u64, length: u64) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = Vec::new();
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(from))
+            .and_then(|_| file.take(length).read_to_end(&mut bytes))
+            .map_err(|error| StoreError::from_io(&self.path, &error))?;
+        Ok(bytes)
+    }
+
+    /// Bytes that the first record takes, known to be there.
+    fn first_record(&self, bytes: &[u8]) -> Result<u64, StoreError> {
+        let header = bytes.first_chunk().copied().unwrap_or_default();
+        let length = codec::open_header(Kind::SnapshotMeta, header)
+            .map_err(|error| StoreError::from_codec(&self.path, &error))?;
+        let end = (HEADER_LEN + length) as u64;
+        if end <= self.size { Ok(end) } else { Err(self.corrupt(&"it is cut off")) }
+    }
+
+    fn corrupt(&self, cause: &dyn std::fmt::Display) -> StoreError {
+        StoreError::Corrupt { dir: self.path.clone(), cause: cause.to_string() }
+    }
+}
+
+/// A snapshot on its way. Dropped unfinished, it leaves a file that the next start removes.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    file: File,
+    path: PathBuf,
+    size: u64,
+    sum: crc32fast::Hasher,
+}
+
+impl Incoming {
+    /// Adds a piece.
+    pub(crate) fn write(&mut self, piece: &[u8]) -> Result<(), StoreError> {
+        self.sum.update(piece);
+        self.size += piece.len() as u64;
+        self.file.write_all(piece).map_err(|error| StoreError::from_io(&self.path, &error))
+    }
+
+    /// Bytes so far.
+    pub(crate) const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// CRC-32 of the bytes so far.
+    pub(crate) fn checksum(&self) -> u32 {
+        self.sum.clone().finalize()
+    }
+
+    /// Makes the content durable.
+    pub(crate) fn finish(self) -> Result<SnapshotFile, StoreError> {
+        self.file.sync_all().map_err(|error| StoreError::from_io(&self.path, &error))?;
+        Ok(SnapshotFile { file: self.file, path: self.path, size: self.size })
+    }
+}

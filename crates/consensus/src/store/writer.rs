@@ -1,0 +1,245 @@
+//! The one thread that writes a database: takes all that waits, writes one batch, syncs once, calls back in order.
+
+use super::{Database, StoreError, Table};
+use crate::metrics::SyncMetrics;
+use crate::raft;
+use crossbeam::channel::{Receiver, Sender};
+use openraft::storage::IOFlushed;
+use parking_lot::Mutex;
+use rocksdb::{WriteBatch, WriteOptions};
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// Changes that may wait. Each is an append of up to a thousand entries: more waiting is not more throughput.
+const QUEUE_MAX: usize = 1_024;
+/// One batch stays below this, so that the first caller in it does not wait for megabytes behind it.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// One effect on the database.
+pub(crate) enum Write {
+    Put { table: Table, key: Vec<u8>, value: Vec<u8> },
+    Delete { table: Table, key: Vec<u8> },
+    DeleteRange { table: Table, from: Vec<u8>, to: Vec<u8> },
+}
+
+/// Who is told when a change is on the disk.
+pub(crate) enum Done {
+    /// Nobody: the change may be lost in a crash, and costs no sync of its own.
+    Unsynced,
+    /// openraft, and whoever asks up to which entry the log is durable.
+    Flushed { callback: IOFlushed<raft::Types>, entries: u64, last: u64, durable: Arc<AtomicU64> },
+    /// A caller that waits.
+    Reply { entries: u64, sender: oneshot::Sender<io::Result<()>> },
+}
+
+/// Effects that happen together, and who waits for them.
+pub(crate) struct Change {
+    pub(crate) writes: Vec<Write>,
+    pub(crate) done: Done,
+}
+
+enum Order {
+    Write(Change, OwnedSemaphorePermit),
+    Stop,
+}
+
+/// The handle of the thread.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    queue: Sender<Order>,
+    slots: Arc<Semaphore>,
+    failure: Arc<OnceLock<String>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(crate) fn start(
+        name: &str,
+        database: Arc<Database>,
+        metrics: SyncMetrics,
+    ) -> Result<Self, StoreError> {
+        // One place more than there are slots, so that `Stop` never waits either.
+        let (queue, orders) = crossbeam::channel::bounded(QUEUE_MAX + 1);
+        let failure = Arc::new(OnceLock::new());
+        let dir = database.dir.clone();
+        let work = Work { database, metrics, failure: failure.clone() };
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || work.run(&orders))
+            .map_err(|error| StoreError::from_io(&dir, &error))?;
+        let slots = Arc::new(Semaphore::new(QUEUE_MAX));
+        Ok(Self { queue, slots, failure, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Puts a change into the queue. Waits for a place, not for the disk.
+    pub(crate) async fn submit(&self, change: Change) -> Result<(), StoreError> {
+        self.check()?;
+        let slot = self.slots.clone().acquire_owned().await.map_err(|_| stopped())?;
+        self.queue
+            .try_send(Order::Write(change, slot))
+            .map_err(|_| self.check().err().unwrap_or_else(stopped))
+    }
+
+    /// Writes durably, and waits for it.
+    pub(crate) async fn write(&self, writes: Vec<Write>) -> io::Result<()> {
+        let entries = writes.len() as u64;
+        let (sender, reply) = oneshot::channel();
+        self.submit(Change { writes, done: Done::Reply { entries, sender } }).await?;
+        reply.await.unwrap_or_else(|_| Err(stopped().into()))
+    }
+
+    /// Fails if an earlier write failed.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        match self.failure.get() {
+            Some(cause) => Err(StoreError::Stopped { cause: cause.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the next writes fail, as a full disk would.
+    #[cfg(test)]
+    pub(crate) fn fail(&self, cause: &str) {
+        self.failure.get_or_init(|| cause.to_owned());
+    }
+
+    /// Writes what waits and ends the thread. Blocks until it has ended.
+    pub(crate) fn stop(&self) {
+        self.slots.close();
+        let _ = self.queue.try_send(Order::Stop);
+        if let Some(thread) = self.thread.lock().take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Stopped { cause: "the node is stopping".to_owned() }
+}
+
+/// What the thread owns.
+struct Work {
+    database: Arc<Database>,
+    metrics: SyncMetrics,
+    failure: Arc<OnceLock<String>>,
+}
+
+impl Work {
+    fn run(self, orders: &Receiver<Order>) {
+        let mut going = true;
+        while going && let Ok(first) = orders.recv() {
+            let mut taken = Vec::new();
+            going = collect(first, orders, &mut taken);
+            self.write(taken);
+        }
+    }
+
+    fn write(&self, taken: Vec<(Change, OwnedSemaphorePermit)>) {
+        let (changes, slots): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
+        let (batch, dones) = self.batch(changes);
+        let result = match self.failure.get() {
+            Some(cause) => Err(cause.clone()),
+            None => self.commit(batch, &dones),
+        };
+        drop(slots);
+        for done in dones {
+            done.tell(result.as_ref().err());
+        }
+    }
+
+    fn batch(&self, changes: Vec<Change>) -> (WriteBatch, Vec<Done>) {
+        let mut batch = WriteBatch::default();
+        let mut dones = Vec::with_capacity(changes.len());
+        for change in changes {
+            for write in change.writes {
+                self.add(&mut batch, write);
+            }
+            dones.push(change.done);
+        }
+        (batch, dones)
+    }
+
+    fn add(&self, batch: &mut WriteBatch, write: Write) {
+        match write {
+            Write::Put { table, key, value } => batch.put_cf(self.database.table(table), key, value),
+            Write::Delete { table, key } => batch.delete_cf(self.database.table(table), key),
+            Write::DeleteRange { table, from, to } => {
+                batch.delete_range_cf(self.database.table(table), from, to);
+            }
+        }
+    }
+
+    /// After the first failure nothing is written any more: what the disk holds then is not known (fsync may
+    /// report a loss once and succeed the next time).
+    fn commit(&self, batch: WriteBatch, dones: &[Done]) -> Result<(), String> {
+        let entries: u64 = dones.iter().map(Done::entries).sum();
+        let sync = dones.iter().any(|done| !matches!(done, Done::Unsynced));
+        let mut options = WriteOptions::default();
+        options.set_sync(sync);
+        let timer = self.metrics.start();
+        let written = self.database.raw.write_opt(batch, &options);
+        if sync {
+            self.metrics.synced(timer, entries);
+        }
+        written.map_err(|error| {
+            let cause = self.database.error(&error).to_string();
+            tracing::error!(%cause, "a write to the disk failed; the node stops");
+            self.failure.get_or_init(|| cause).clone()
+        })
+    }
+}
+
+/// Takes what waits, up to a batch's size. Says whether to go on after it.
+fn collect(first: Order, orders: &Receiver<Order>, taken: &mut Vec<(Change, OwnedSemaphorePermit)>) -> bool {
+    let mut next = Some(first);
+    let mut bytes = 0;
+    while let Some(order) = next {
+        match order {
+            Order::Stop => return false,
+            Order::Write(change, slot) => {
+                bytes += change.writes.iter().map(Write::bytes).sum::<usize>();
+                taken.push((change, slot));
+            }
+        }
+        next = if bytes < BATCH_BYTES { orders.try_recv().ok() } else { None };
+    }
+    true
+}
+
+impl Write {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Put { key, value, .. } => key.len() + value.len(),
+            Self::Delete { key, .. } => key.len(),
+            Self::DeleteRange { from, to, .. } => from.len() + to.len(),
+        }
+    }
+}
+
+impl Done {
+    const fn entries(&self) -> u64 {
+        match self {
+            Self::Unsynced => 0,
+            Self::Flushed { entries, .. } | Self::Reply { entries, .. } => *entries,
+        }
+    }
+
+    fn tell(self, failure: Option<&String>) {
+        let result = || failure.map_or(Ok(()), |cause| Err(io::Error::other(cause.clone())));
+        match self {
+            Self::Unsynced => {}
+            Self::Flushed { callback, last, durable, .. } => {
+                if failure.is_none() {
+                    durable.fetch_max(last, Ordering::Release);
+                }
+                callback.io_completed(result());
+            }
+            Self::Reply { sender, .. } => {
+                let _ = sender.send(result());
+            }
+        }
+    }
+}
