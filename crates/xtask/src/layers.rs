@@ -52,7 +52,7 @@ const IMPURE: &[&str] = &[
 
 /// External crates with few users, so that each can be replaced in one place.
 const OWNERS: &[(&str, &[&str])] = &[
-    ("axum", &["gateway", "fake-provider"]),
+    ("axum", &["gateway"]),
     ("bincode", &["consensus"]),
     ("clap", &["cli"]),
     ("openraft", &["consensus"]),
