@@ -119,7 +119,7 @@ impl Funds {
         let wallet = shared.wallet.load_full().ok_or(Refusal::Unavailable)?;
         let since = shared.clock.mono();
         let mut place =
-            shared.desk.queue(&wallet, Request { path, bound, at }).ok_or(Refusal::Unavailable)?;
+            shared.desk.queue(&wallet, &Request { path, bound, at }).ok_or(Refusal::Unavailable)?;
         shared.flush.notify_one();
         shared.sync.notify_one();
         if let Ok(answer) = tokio::time::timeout(patience, place.called()).await {

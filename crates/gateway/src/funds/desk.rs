@@ -40,7 +40,7 @@ impl Desk {
     }
 
     /// Puts a request in line; `None` if the line is full.
-    pub(super) fn queue<'a>(&'a self, wallet: &Arc<Wallet>, ask: Request<'_>) -> Option<Place<'a>> {
+    pub(super) fn queue<'a>(&'a self, wallet: &Arc<Wallet>, ask: &Request<'_>) -> Option<Place<'a>> {
         let mut called = self.called.lock();
         if called.len() >= self.places_max {
             return None;

@@ -65,11 +65,11 @@ pub(super) async fn close(shared: &Shared, grace: Duration) {
     };
     match tokio::time::timeout(grace, closing).await {
         Ok(Ok(Outcome::Done)) => {
-            tracing::info!(session = wallet.session().get(), "session closed, all grants returned")
+            tracing::info!(session = wallet.session().get(), "session closed, all grants returned");
         }
         Ok(ended) => tracing::warn!(?ended, "session left open; the journal settles it at the next start"),
         Err(_elapsed) => {
-            tracing::warn!("no time to return all grants; the journal settles them at the next start")
+            tracing::warn!("no time to return all grants; the journal settles them at the next start");
         }
     }
 }
