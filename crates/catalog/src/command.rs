@@ -1,7 +1,7 @@
 //! What can be asked of the catalogue. Commands are stored in the log: see the ADR on catalogue identity.
 
 use crate::{
-    Digest, KeySpec, ModelSpec, ObjectId, OrganisationSpec, ProviderSpec, Rejection, Role, RouteSpec,
+    ApiKeyText, Digest, KeySpec, ModelSpec, ObjectId, OrganisationSpec, Pepper, ProviderSpec, Rejection, Role, RouteSpec,
     TeamSpec, UserSpec,
 };
 use quorate_domain::{ClusterId, KeyId, Name, NodeId, Revision, Secret, Span};
@@ -193,6 +193,15 @@ pub enum Change {
         /// The version meant.
         expected: Expected,
     },
+}
+
+impl Founding {
+    /// The founding of a cluster whose pepper and first admin key were freshly drawn.
+    #[must_use]
+    pub fn new(cluster: ClusterId, pepper: Secret<[u8; 32]>, admin: &ApiKeyText) -> Self {
+        let admin_digest = Pepper::new(pepper.clone()).digest(admin.expose());
+        Self { cluster, pepper, admin: admin.id(), admin_digest }
+    }
 }
 
 impl Expected {

@@ -28,8 +28,7 @@ pub(crate) fn digest(text: &ApiKeyText) -> crate::Digest {
 }
 
 pub(crate) fn founding() -> Founding {
-    let admin_digest = digest(&key_text(ADMIN.get(), 1));
-    Founding { cluster: ClusterId::new(9), pepper: Secret::new(PEPPER), admin: ADMIN, admin_digest }
+    Founding::new(ClusterId::new(9), Secret::new(PEPPER), &key_text(ADMIN.get(), 1))
 }
 
 pub(crate) fn founded() -> Catalog {

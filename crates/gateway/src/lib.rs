@@ -2,7 +2,9 @@
 //!
 //! Start with [`Funds`], then the request path.
 
+pub mod admin;
 mod funds;
 pub mod replica;
+pub mod server;
 
 pub use funds::{Cause, Funds, JournalFailure, Refusal, Treasurer};

@@ -1,0 +1,132 @@
+//! The admin API: everything under `/admin/v1`, for operators and their scripts. JSON in, JSON out.
+//!
+//! Every request but `init` and `join` of a node without a cluster needs an admin key. Start with [`Admin`], then
+//! `resource` for what providers, models, routes and tenants have in common.
+
+mod budget;
+mod caller;
+mod cluster;
+mod document;
+mod error;
+mod input;
+mod key;
+mod resource;
+mod setup;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use document::Document;
+pub use error::AdminError;
+pub use setup::{Initialised, Setup, SetupError};
+
+use crate::replica::{Replica, Unavailable};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use caller::Administrator;
+use quorate_catalog::{
+    Apply, Change, Command, ModelSpec, OrganisationSpec, Outcome, ProviderSpec, RouteSpec, TeamSpec, UserSpec,
+};
+use quorate_domain::{Clock, Revision};
+use resource::resource;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// A document of a thousand objects fits; a request body that does not is refused with 413.
+const BODY_BYTES_MAX: usize = 4 << 20;
+/// Longer than an election, so that a change asked for during one is made and not refused.
+const AGREEMENT_LIMIT: Duration = Duration::from_secs(5);
+
+/// What the admin API works on.
+pub struct Admin {
+    clock: Arc<dyn Clock>,
+    setup: Arc<dyn Setup>,
+    replica: OnceLock<Arc<dyn Replica>>,
+}
+
+impl Admin {
+    /// The API of a node that belongs to no cluster yet: it can be told to found one or to join one.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, setup: Arc<dyn Setup>) -> Self {
+        Self { clock, setup, replica: OnceLock::new() }
+    }
+
+    /// Opens the rest of the API, now that the node belongs to a cluster. Only the first call counts.
+    pub fn attach(&self, replica: Arc<dyn Replica>) {
+        self.replica.get_or_init(|| replica);
+    }
+
+    /// All of `/admin/v1`.
+    pub fn router(self: &Arc<Self>) -> Router {
+        let api = Router::new()
+            .merge(resource::<ProviderSpec>("/providers"))
+            .merge(resource::<ModelSpec>("/models"))
+            .merge(resource::<RouteSpec>("/routes"))
+            .merge(resource::<OrganisationSpec>("/organisations"))
+            .merge(resource::<TeamSpec>("/teams"))
+            .merge(resource::<UserSpec>("/users"))
+            .route("/apply", post(document::apply))
+            .route("/keys", get(key::list).post(key::create))
+            .route("/keys/{id}", get(key::show).put(key::set))
+            .route("/keys/{id}/rotate", post(key::rotate))
+            .route("/keys/{id}/revoke", post(key::revoke))
+            .route("/budgets", get(budget::list).post(budget::create))
+            .route("/budgets/{id}", get(budget::show).put(budget::set).delete(budget::remove))
+            .route("/budgets/{id}/explain", get(budget::explain))
+            .route("/usage", get(budget::usage))
+            .route("/cluster", get(cluster::status))
+            .route("/cluster/init", post(cluster::init))
+            .route("/cluster/join", post(cluster::join));
+        Router::new()
+            .nest("/admin/v1", api)
+            .fallback(async || AdminError::UnknownPath)
+            .method_not_allowed_fallback(async || AdminError::WrongMethod)
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .with_state(Arc::clone(self))
+    }
+
+    fn replica(&self) -> Result<&Arc<dyn Replica>, AdminError> {
+        self.replica.get().ok_or(AdminError::NotInitialised)
+    }
+
+    /// Has changes agreed on, and waits until they show on this node.
+    async fn change(&self, by: &Administrator, changes: Vec<Change>) -> Result<Revision, AdminError> {
+        let replica = self.replica()?;
+        let apply = Apply { actor: by.actor(), reason: by.reason.clone(), changes };
+        match replica.propose_catalog(Command::Apply(apply), AGREEMENT_LIMIT).await? {
+            Outcome::Applied { revision } => {
+                self.wait_to_show().await?;
+                Ok(revision)
+            }
+            Outcome::Rejected(rejection) => Err(AdminError::Catalog(rejection)),
+        }
+    }
+
+    /// Has a change of the budgets agreed on, and waits until it shows on this node.
+    async fn change_ledger(
+        &self,
+        command: quorate_ledger::Command,
+    ) -> Result<quorate_ledger::Outcome, AdminError> {
+        match self.replica()?.propose_ledger(command, AGREEMENT_LIMIT).await? {
+            quorate_ledger::Outcome::Rejected(rejection) => Err(AdminError::Ledger(rejection)),
+            done @ (quorate_ledger::Outcome::Done
+            | quorate_ledger::Outcome::BudgetStored { .. }
+            | quorate_ledger::Outcome::SessionOpened { .. }
+            | quorate_ledger::Outcome::Synced { .. }
+            | quorate_ledger::Outcome::Fenced) => {
+                self.wait_to_show().await?;
+                Ok(done)
+            }
+        }
+    }
+
+    /// A change that was made may not be answered with "unavailable": that would say that it was not made.
+    async fn wait_to_show(&self) -> Result<(), AdminError> {
+        self.replica()?
+            .read_barrier(AGREEMENT_LIMIT)
+            .await
+            .map_err(|_| AdminError::Replica(Unavailable::TimedOut))
+    }
+}

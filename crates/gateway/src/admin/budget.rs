@@ -1,0 +1,386 @@
+//! Budgets: create, list, show, set, delete, explain; and usage, which is what was spent of them.
+
+use super::caller::{Administrator, Reader};
+use super::input::{Body, Numbered, Precondition};
+use super::{Admin, AdminError, view};
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::request::Parts;
+use quorate_catalog::Catalog;
+use quorate_domain::{Amount, BudgetId, NanoUsd, Period, Subject, Unit};
+use quorate_ledger::{BudgetReport, BudgetSpec, Command, Expected, Kind, Ledger, Outcome, PutBudget};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// A budget of a subject that is named elsewhere.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewBudget {
+    unit: UnitWord,
+    #[serde(default)]
+    window: WindowWord,
+    limit: Number,
+}
+
+/// A budget as people write it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BudgetInput {
+    subject: String,
+    unit: UnitWord,
+    #[serde(default)]
+    window: WindowWord,
+    limit: Number,
+}
+
+/// The part of a budget that can change.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitInput {
+    limit: Number,
+}
+
+/// Whose budgets are listed: `?subject=key:17`, or all.
+pub(super) struct Filter(Option<Subject>);
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum UnitWord {
+    Tokens,
+    Usd,
+    Requests,
+    Permits,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WindowWord {
+    #[default]
+    Lifetime,
+    Minute,
+    Hour,
+    Day,
+    Week,
+    Month,
+}
+
+/// An amount: a number, or a text for dollars with decimals.
+#[derive(Clone, Deserialize)]
+#[serde(untagged, expecting = "limit: write a whole number, or dollars as a text such as \"12.50\"")]
+enum Number {
+    Whole(u64),
+    Text(String),
+}
+
+impl From<UnitWord> for Unit {
+    fn from(word: UnitWord) -> Self {
+        match word {
+            UnitWord::Tokens => Self::Tokens,
+            UnitWord::Usd => Self::NanoUsd,
+            UnitWord::Requests => Self::Requests,
+            UnitWord::Permits => Self::Permits,
+        }
+    }
+}
+
+impl From<WindowWord> for Kind {
+    fn from(word: WindowWord) -> Self {
+        match word {
+            WindowWord::Lifetime => Self::Lifetime,
+            WindowWord::Minute => Self::Fixed(Period::Minute),
+            WindowWord::Hour => Self::Fixed(Period::Hour),
+            WindowWord::Day => Self::Fixed(Period::Day),
+            WindowWord::Week => Self::Fixed(Period::Week),
+            WindowWord::Month => Self::Fixed(Period::Month),
+        }
+    }
+}
+
+impl Number {
+    fn amount(&self, unit: Unit) -> Result<Amount, AdminError> {
+        let text = match self {
+            Self::Whole(number) => number.to_string(),
+            Self::Text(text) => text.clone(),
+        };
+        let wrong = |why: String| AdminError::Body(format!("limit: {why}"));
+        match unit {
+            Unit::NanoUsd => text.parse().map(NanoUsd::amount).map_err(|error| wrong(format!("{error}"))),
+            Unit::Tokens | Unit::Requests | Unit::Permits => {
+                text.parse().map(Amount::new).map_err(|_| wrong(format!("{text:?} is not a whole number")))
+            }
+        }
+    }
+}
+
+impl NewBudget {
+    /// The budget for this subject.
+    pub(super) fn spec_for(&self, subject: Subject) -> Result<BudgetSpec, AdminError> {
+        let unit = self.unit.into();
+        Ok(BudgetSpec { subject, unit, kind: self.window.into(), limit: self.limit.amount(unit)? })
+    }
+}
+
+impl FromRequestParts<Arc<Admin>> for Filter {
+    type Rejection = AdminError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Admin>) -> Result<Self, AdminError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Asked {
+            subject: Option<String>,
+            #[serde(rename = "consistency")]
+            _consistency: Option<String>,
+        }
+        let asked = axum::extract::Query::<Asked>::try_from_uri(&parts.uri)
+            .map_err(|error| AdminError::Request(error.body_text()))?;
+        let subject = asked.0.subject.map(|text| text.parse()).transpose();
+        subject
+            .map(Self)
+            .map_err(|error: quorate_domain::ParseSubjectError| AdminError::Request(error.to_string()))
+    }
+}
+
+pub(super) async fn list(
+    State(admin): State<Arc<Admin>>,
+    _: Reader,
+    filter: Filter,
+) -> Result<Json<Value>, AdminError> {
+    Ok(view::listed(&reports(&admin, filter)?.iter().map(shown).collect::<Vec<_>>()))
+}
+
+pub(super) async fn usage(
+    State(admin): State<Arc<Admin>>,
+    _: Reader,
+    filter: Filter,
+) -> Result<Json<Value>, AdminError> {
+    Ok(view::listed(&reports(&admin, filter)?.iter().map(usage_of).collect::<Vec<_>>()))
+}
+
+pub(super) async fn show(
+    State(admin): State<Arc<Admin>>,
+    _: Reader,
+    Numbered(id): Numbered,
+) -> Result<Response, AdminError> {
+    answer(&admin, StatusCode::OK, BudgetId::new(id))
+}
+
+pub(super) async fn explain(
+    State(admin): State<Arc<Admin>>,
+    _: Reader,
+    Numbered(id): Numbered,
+) -> Result<Response, AdminError> {
+    let report = report(&admin, BudgetId::new(id))?;
+    Ok(view::versioned(StatusCode::OK, report.revision, explained(&report)))
+}
+
+pub(super) async fn create(
+    State(admin): State<Arc<Admin>>,
+    _: Administrator,
+    body: Body,
+) -> Result<Response, AdminError> {
+    let BudgetInput { subject, unit, window, limit } = body.read()?;
+    let subject = subject.parse().map_err(|error| AdminError::Body(format!("subject: {error}")))?;
+    if !exists(&admin.replica()?.catalog().read(), &subject) {
+        return Err(AdminError::NoSubject(subject.to_string()));
+    }
+    let id = store(&admin, NewBudget { unit, window, limit }.spec_for(subject)?, Expected::Absent).await?;
+    answer(&admin, StatusCode::CREATED, id)
+}
+
+pub(super) async fn set(
+    State(admin): State<Arc<Admin>>,
+    _: Administrator,
+    Numbered(id): Numbered,
+    precondition: Precondition,
+    body: Body,
+) -> Result<Response, AdminError> {
+    let LimitInput { limit } = body.read()?;
+    let mut spec = report(&admin, BudgetId::new(id))?.spec;
+    spec.limit = limit.amount(spec.unit)?;
+    let id = store(&admin, spec, precondition.into()).await?;
+    answer(&admin, StatusCode::OK, id)
+}
+
+pub(super) async fn remove(
+    State(admin): State<Arc<Admin>>,
+    _: Administrator,
+    Numbered(id): Numbered,
+    precondition: Precondition,
+) -> Result<StatusCode, AdminError> {
+    let budget = BudgetId::new(id);
+    admin.change_ledger(Command::RemoveBudget { budget, expected: precondition.into() }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Stores the budgets of a key that is not in force yet.
+pub(super) async fn store_all(admin: &Admin, specs: Vec<BudgetSpec>) -> Result<(), AdminError> {
+    for spec in specs {
+        store(admin, spec, Expected::Absent).await?;
+    }
+    Ok(())
+}
+
+/// Takes back the budgets of a key that did not come to be. What cannot be taken back limits nobody.
+pub(super) async fn remove_all(admin: &Admin, subject: &Subject) {
+    let Ok(replica) = admin.replica() else { return };
+    let budgets = replica.ledger().read().budgets_of(subject).to_vec();
+    for budget in budgets {
+        let removed = admin.change_ledger(Command::RemoveBudget { budget, expected: Expected::Any }).await;
+        if let Err(error) = removed {
+            tracing::warn!(%subject, %budget, %error, "the budget of a key that was not created is left over");
+        }
+    }
+}
+
+async fn store(admin: &Admin, spec: BudgetSpec, expected: Expected) -> Result<BudgetId, AdminError> {
+    let subject = spec.subject.clone();
+    match admin.change_ledger(Command::PutBudget(PutBudget { spec, expected })).await? {
+        Outcome::BudgetStored { budget, .. } => Ok(budget),
+        Outcome::Done
+        | Outcome::SessionOpened { .. }
+        | Outcome::Synced { .. }
+        | Outcome::Fenced
+        | Outcome::Rejected(_) => Err(AdminError::Missing(format!("budget of {subject}"))),
+    }
+}
+
+fn exists(catalog: &Catalog, subject: &Subject) -> bool {
+    match subject {
+        Subject::Organisation(name) => catalog.organisations().contains_key(name),
+        Subject::Team(name) => catalog.teams().contains_key(name),
+        Subject::User(name) => catalog.users().contains_key(name),
+        Subject::Key(id) => catalog.keys().contains_key(id),
+    }
+}
+
+fn reports(admin: &Admin, Filter(subject): Filter) -> Result<Vec<BudgetReport>, AdminError> {
+    let ledger = admin.replica()?.ledger().read();
+    let ids = match &subject {
+        Some(subject) => ledger.budgets_of(subject).to_vec(),
+        None => ledger.budgets().map(|(id, _)| id).collect(),
+    };
+    Ok(ids.into_iter().filter_map(|id| ledger.report(id)).collect())
+}
+
+fn report(admin: &Admin, id: BudgetId) -> Result<BudgetReport, AdminError> {
+    let report = Ledger::report(&admin.replica()?.ledger().read(), id);
+    report.ok_or_else(|| AdminError::Missing(format!("budget {id}")))
+}
+
+fn answer(admin: &Admin, status: StatusCode, id: BudgetId) -> Result<Response, AdminError> {
+    let report = report(admin, id)?;
+    Ok(view::versioned(status, report.revision, shown(&report)).into_response())
+}
+
+/// A budget as people see it. Tells what is spent as far as nodes have reported.
+fn shown(report: &BudgetReport) -> Value {
+    let unit = report.spec.unit;
+    let amount = |value| view::amount(unit, value);
+    json!({
+        "id": report.budget,
+        "subject": report.spec.subject.to_string(),
+        "unit": unit_word(unit),
+        "window": window_word(report.spec.kind),
+        "limit": amount(report.spec.limit),
+        "used": amount(report.used),
+        "granted": amount(report.outstanding),
+        "free": amount(report.free),
+        "window_start": window_start(report),
+        "window_end": report.window.end.map(view::time),
+        "revision": report.revision,
+    })
+}
+
+fn usage_of(report: &BudgetReport) -> Value {
+    let unit = report.spec.unit;
+    json!({
+        "subject": report.spec.subject.to_string(),
+        "unit": unit_word(unit),
+        "window": window_word(report.spec.kind),
+        "window_start": window_start(report),
+        "used": view::amount(unit, report.used),
+        "limit": view::amount(unit, report.spec.limit),
+        "budget": report.budget,
+    })
+}
+
+/// Where every unit of the limit is, in numbers and in one sentence.
+fn explained(report: &BudgetReport) -> Value {
+    let unit = report.spec.unit;
+    let amount = |value| view::amount(unit, value);
+    let holdings = report.holdings.iter().map(|holding| {
+        json!({
+            "node": holding.node,
+            "session": holding.session,
+            "state": holding.state,
+            "granted": amount(holding.granted),
+            "used": amount(holding.used),
+            "returned": amount(holding.returned),
+            "outstanding": amount(holding.outstanding),
+        })
+    });
+    let mut object = shown(report);
+    if let Value::Object(fields) = &mut object {
+        fields.insert("mode".to_owned(), view::plain(&report.mode));
+        fields.insert("in_doubt".to_owned(), amount(report.in_doubt));
+        fields.insert("crash_charged".to_owned(), amount(report.crash_charged));
+        fields.insert("overrun".to_owned(), amount(report.overrun));
+        fields.insert("excess".to_owned(), amount(report.excess));
+        fields.insert("holdings".to_owned(), Value::Array(holdings.collect()));
+        fields.insert("explanation".to_owned(), json!(sentence(report)));
+    }
+    object
+}
+
+fn sentence(report: &BudgetReport) -> String {
+    let unit = report.spec.unit;
+    let shown = |amount: Amount| match unit {
+        Unit::NanoUsd => format!("${}", NanoUsd::new(amount.get())),
+        Unit::Tokens | Unit::Requests | Unit::Permits => amount.to_string(),
+    };
+    let doubt = if report.in_doubt.is_zero() {
+        String::new()
+    } else {
+        format!(", of which {} with nodes that are gone and may have spent it", shown(report.in_doubt))
+    };
+    format!(
+        "of {} {} ({}) {} are spent, {} are granted to {} node sessions{doubt}, and {} are free",
+        shown(report.spec.limit),
+        unit_word(unit),
+        window_word(report.spec.kind),
+        shown(report.used.saturating_add(report.overrun)),
+        shown(report.outstanding),
+        report.holdings.len(),
+        shown(report.free),
+    )
+}
+
+fn window_start(report: &BudgetReport) -> Value {
+    match report.spec.kind {
+        Kind::Lifetime => Value::Null,
+        Kind::Fixed(_) => view::time(report.window.id.start()),
+    }
+}
+
+const fn unit_word(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Tokens => "tokens",
+        Unit::NanoUsd => "usd",
+        Unit::Requests => "requests",
+        Unit::Permits => "permits",
+    }
+}
+
+const fn window_word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Lifetime => "lifetime",
+        Kind::Fixed(Period::Minute) => "minute",
+        Kind::Fixed(Period::Hour) => "hour",
+        Kind::Fixed(Period::Day) => "day",
+        Kind::Fixed(Period::Week) => "week",
+        Kind::Fixed(Period::Month) => "month",
+    }
+}

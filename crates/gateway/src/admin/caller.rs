@@ -1,0 +1,69 @@
+//! Who calls the admin API, and how fresh an answer they want.
+
+use super::{AGREEMENT_LIMIT, Admin, AdminError};
+use axum::extract::FromRequestParts;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use quorate_catalog::{Actor, Role};
+use quorate_domain::KeyId;
+use std::sync::Arc;
+
+/// The header in which a caller may say why; it goes into the log with the change.
+const REASON_HEADER: &str = "x-quorate-reason";
+const REASON_LENGTH_MAX: usize = 512;
+
+/// The holder of an admin key.
+pub(super) struct Administrator {
+    pub(super) key: KeyId,
+    pub(super) reason: Option<String>,
+}
+
+/// An administrator who reads: this replica has caught up, unless they asked for `?consistency=local`.
+pub(super) struct Reader;
+
+impl Administrator {
+    pub(super) const fn actor(&self) -> Actor {
+        Actor::Key(self.key)
+    }
+}
+
+impl FromRequestParts<Arc<Admin>> for Administrator {
+    type Rejection = AdminError;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, AdminError> {
+        let replica = admin.replica()?;
+        let text = bearer(parts).ok_or(AdminError::Unauthenticated)?;
+        let authenticated = replica.catalog().read().authenticate(text, admin.clock.wall());
+        let key = authenticated.map_err(|_| AdminError::Unauthenticated)?;
+        match key.role {
+            Role::Admin => Ok(Self { key: key.id, reason: reason(parts)? }),
+            Role::Client => Err(AdminError::NotAdmin),
+        }
+    }
+}
+
+impl FromRequestParts<Arc<Admin>> for Reader {
+    type Rejection = AdminError;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, AdminError> {
+        Administrator::from_request_parts(parts, admin).await?;
+        let query = parts.uri.query().unwrap_or_default();
+        if !query.split('&').any(|pair| pair == "consistency=local") {
+            admin.replica()?.read_barrier(AGREEMENT_LIMIT).await?;
+        }
+        Ok(Self)
+    }
+}
+
+fn bearer(parts: &Parts) -> Option<&str> {
+    let (scheme, text) = parts.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| text.trim())
+}
+
+fn reason(parts: &Parts) -> Result<Option<String>, AdminError> {
+    let Some(value) = parts.headers.get(REASON_HEADER) else { return Ok(None) };
+    let text = std::str::from_utf8(value.as_bytes()).ok().filter(|text| text.len() <= REASON_LENGTH_MAX);
+    let wrong =
+        || AdminError::Request(format!("{REASON_HEADER} takes at most {REASON_LENGTH_MAX} bytes of UTF-8"));
+    text.map(|text| Some(text.to_owned())).ok_or_else(wrong)
+}

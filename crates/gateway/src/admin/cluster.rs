@@ -1,0 +1,87 @@
+//! The cluster: how it is, and how a fresh node founds or joins one.
+
+use super::caller::Administrator;
+use super::input::Body;
+use super::{Admin, AdminError, SetupError, view};
+use crate::replica::ClusterStatus;
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Join {
+    /// Peer addresses of nodes that are in the cluster.
+    seeds: Vec<String>,
+}
+
+/// More seeds than any cluster has voters: one that is reached is enough.
+const SEEDS_MAX: usize = 16;
+
+/// Answers without a leader too: that is when one looks.
+pub(super) async fn status(
+    State(admin): State<Arc<Admin>>,
+    _: Administrator,
+) -> Result<Json<Value>, AdminError> {
+    let status = admin.replica()?.status();
+    let mut shown = view::plain(&status);
+    if let Value::Object(fields) = &mut shown {
+        let (verdict, sentence) = verdict(&status);
+        fields.insert("verdict".to_owned(), json!(verdict));
+        fields.insert("sentence".to_owned(), json!(sentence));
+    }
+    Ok(Json(shown))
+}
+
+/// Needs no key: there is none before it. The node refuses once it belongs to a cluster.
+pub(super) async fn init(State(admin): State<Arc<Admin>>) -> Result<impl IntoResponse, AdminError> {
+    refuse_member(&admin)?;
+    let done = admin.setup.init().await?;
+    let answer =
+        json!({ "cluster": done.cluster, "node": done.node, "admin_token": done.admin_token.expose() });
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+/// Needs no key, for the same reason. The seeds decide whether the node is let in.
+pub(super) async fn join(
+    State(admin): State<Arc<Admin>>,
+    body: Body,
+) -> Result<impl IntoResponse, AdminError> {
+    refuse_member(&admin)?;
+    let Join { seeds } = body.read()?;
+    if seeds.is_empty() || seeds.len() > SEEDS_MAX {
+        return Err(AdminError::Body(format!("seeds: give 1 to {SEEDS_MAX} peer addresses")));
+    }
+    let node = admin.setup.join(seeds).await?;
+    Ok((StatusCode::CREATED, Json(json!({ "node": node }))))
+}
+
+fn refuse_member(admin: &Admin) -> Result<(), AdminError> {
+    match admin.replica.get() {
+        Some(_) => Err(AdminError::Setup(SetupError::AlreadyMember)),
+        None => Ok(()),
+    }
+}
+
+/// A word for scripts and a sentence for people.
+fn verdict(status: &ClusterStatus) -> (&'static str, String) {
+    let voters = status.members.iter().filter(|member| member.is_voter).count();
+    match status.leader {
+        Some(leader) => {
+            let spare = voters.saturating_sub(1) / 2;
+            ("healthy", format!("{voters} voters, node {leader} leads; {spare} may fail at the same time"))
+        }
+        None => (
+            "no_leader",
+            format!(
+                "node {} knows no leader; of {voters} voters {} are needed. Requests that held grants cover go on, changes wait",
+                status.node,
+                voters / 2 + 1
+            ),
+        ),
+    }
+}

@@ -1,0 +1,242 @@
+//! Why the admin API refused, as people and scripts read it: a status, a stable code, what is wrong, what to do next.
+
+use super::SetupError;
+use crate::replica::Unavailable;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use quorate_catalog::Rejection;
+use serde_json::json;
+
+/// Why the admin API refused a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AdminError {
+    /// The node belongs to no cluster.
+    #[error("this node belongs to no cluster yet")]
+    NotInitialised,
+    /// No key, or none that opens anything.
+    #[error("the request carries no valid admin key")]
+    Unauthenticated,
+    /// A key for requests to models.
+    #[error("this key is not an admin key")]
+    NotAdmin,
+    /// No such path.
+    #[error("there is nothing at this path")]
+    UnknownPath,
+    /// No such method here.
+    #[error("this path does not know the method")]
+    WrongMethod,
+    /// The body is not what the path takes.
+    #[error("the request body is not understood: {0}")]
+    Body(String),
+    /// The body is larger than any that makes sense.
+    #[error("the request body is too large")]
+    BodyTooLarge,
+    /// The query, the path or a header is not understood.
+    #[error("the request is not understood: {0}")]
+    Request(String),
+    /// The object asked for does not exist.
+    #[error("there is no {0}")]
+    Missing(String),
+    /// A budget for nobody.
+    #[error("{0} does not exist, so a budget would limit nobody")]
+    NoSubject(String),
+    /// The catalogue refused the change.
+    #[error("{0}")]
+    Catalog(Rejection),
+    /// The ledger refused the change.
+    #[error("{0}")]
+    Ledger(quorate_ledger::Rejection),
+    /// The cluster gave no answer.
+    #[error(transparent)]
+    Replica(#[from] Unavailable),
+    /// The node did not become part of a cluster.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The machine gave no random bytes.
+    #[error("the operating system gave no random bytes")]
+    NoRandomness,
+}
+
+/// How an error is told: status, stable code, and what to do next.
+type Told = (StatusCode, &'static str, &'static str);
+
+impl AdminError {
+    /// The stable code, by which scripts tell errors apart.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.told().1
+    }
+
+    fn told(&self) -> Told {
+        match self {
+            Self::NotInitialised => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not_initialised",
+                "run `quorate cluster init` on one node and `quorate cluster join` on the others",
+            ),
+            Self::Unauthenticated => (
+                StatusCode::UNAUTHORIZED,
+                "unauthenticated",
+                "send `Authorization: Bearer <admin key>`; the first one was shown by `quorate cluster init`",
+            ),
+            Self::NotAdmin => (
+                StatusCode::FORBIDDEN,
+                "not_admin",
+                "use an admin key; client keys are for /v1 on the client address",
+            ),
+            Self::UnknownPath => {
+                (StatusCode::NOT_FOUND, "unknown_path", "compare the path with docs/admin-api.md")
+            }
+            Self::WrongMethod => {
+                (StatusCode::METHOD_NOT_ALLOWED, "wrong_method", "compare the method with docs/admin-api.md")
+            }
+            Self::Body(_) => {
+                (StatusCode::BAD_REQUEST, "invalid_body", "correct the field that is named and send it again")
+            }
+            Self::BodyTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                "split the document; 4 MiB are the most at once",
+            ),
+            Self::Request(_) => {
+                (StatusCode::BAD_REQUEST, "invalid_request", "correct the part that is named")
+            }
+            Self::Missing(_) => {
+                (StatusCode::NOT_FOUND, "not_found", "list what there is, and compare the spelling")
+            }
+            Self::NoSubject(_) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "missing_reference",
+                "create the subject first, or correct its name",
+            ),
+            Self::Catalog(rejection) => told_of_catalog(rejection),
+            Self::Ledger(rejection) => told_of_ledger(rejection),
+            Self::Replica(error) => told_of_replica(*error),
+            Self::Setup(error) => told_of_setup(error),
+            Self::NoRandomness => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "no_randomness", "look at the node's log, then try again")
+            }
+        }
+    }
+}
+
+fn told_of_catalog(rejection: &Rejection) -> Told {
+    match rejection {
+        Rejection::NotFounded => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not_initialised",
+            "run `quorate cluster init` on one node and `quorate cluster join` on the others",
+        ),
+        Rejection::AlreadyFounded { .. } => {
+            (StatusCode::CONFLICT, "already_initialised", "use the admin key that was shown then")
+        }
+        Rejection::Missing { .. } => {
+            (StatusCode::NOT_FOUND, "not_found", "list what there is, and compare the spelling")
+        }
+        Rejection::AlreadyExists { .. } => {
+            (StatusCode::CONFLICT, "already_exists", "choose another name, or change the one that exists")
+        }
+        Rejection::Changed { .. } => (
+            StatusCode::PRECONDITION_FAILED,
+            "revision_conflict",
+            "read it again, look at what changed, and repeat your change on the new revision",
+        ),
+        Rejection::Dangling { .. } => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "missing_reference",
+            "create what is named first, or correct the name",
+        ),
+        Rejection::StillUsed { .. } => (
+            StatusCode::CONFLICT,
+            "still_used",
+            "change or delete what uses it first, or both in one document",
+        ),
+        Rejection::KeyRevoked { .. } => (StatusCode::CONFLICT, "key_revoked", "create a new key"),
+        Rejection::LastAdminKey { .. } => {
+            (StatusCode::CONFLICT, "last_admin_key", "create another admin key that does not expire first")
+        }
+        Rejection::TooManyChanges { .. }
+        | Rejection::TwoOrganisations { .. }
+        | Rejection::TooManyHeaders { .. }
+        | Rejection::NoTime { .. }
+        | Rejection::NothingBehindMask { .. }
+        | Rejection::ContextTooSmall { .. }
+        | Rejection::TargetCount { .. }
+        | Rejection::TargetTwice { .. }
+        | Rejection::NoWeight { .. }
+        | Rejection::ExpiredAtBirth { .. }
+        | Rejection::OverlapTooLong { .. } => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "invalid_object", "correct what is named and send it again")
+        }
+    }
+}
+
+fn told_of_ledger(rejection: &quorate_ledger::Rejection) -> Told {
+    match rejection {
+        quorate_ledger::Rejection::UnknownBudget(_)
+        | quorate_ledger::Rejection::BudgetAbsent
+        | quorate_ledger::Rejection::UnknownSession(_)
+        | quorate_ledger::Rejection::NothingHeld(_) => {
+            (StatusCode::NOT_FOUND, "not_found", "list what there is with `quorate budget list`")
+        }
+        quorate_ledger::Rejection::BudgetExists(_) => {
+            (StatusCode::CONFLICT, "already_exists", "change the limit of the budget that exists")
+        }
+        quorate_ledger::Rejection::RevisionMismatch { .. } => (
+            StatusCode::PRECONDITION_FAILED,
+            "revision_conflict",
+            "read it again, look at what changed, and repeat your change on the new revision",
+        ),
+        quorate_ledger::Rejection::StillHolding(_)
+        | quorate_ledger::Rejection::SessionAlive(_)
+        | quorate_ledger::Rejection::Inconsistent { .. } => {
+            (StatusCode::CONFLICT, "refused", "look at `quorate budget explain`")
+        }
+    }
+}
+
+fn told_of_replica(error: Unavailable) -> Told {
+    match error {
+        Unavailable::NoQuorum => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "nothing was changed; look at `quorate cluster status`, then try again",
+        ),
+        Unavailable::TimedOut => (
+            StatusCode::GATEWAY_TIMEOUT,
+            "timed_out",
+            "read the object to see whether the change was made, before trying again",
+        ),
+        Unavailable::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopping", "ask another node"),
+    }
+}
+
+fn told_of_setup(error: &SetupError) -> Told {
+    match error {
+        SetupError::AlreadyMember => (
+            StatusCode::CONFLICT,
+            "already_initialised",
+            "look at `quorate cluster status`; there is nothing to do",
+        ),
+        SetupError::NoAnswer(_) => (
+            StatusCode::BAD_GATEWAY,
+            "no_answer",
+            "check that the seeds are peer addresses of running nodes that this machine can reach",
+        ),
+        SetupError::Failed(_) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "setup_failed", "look at the node's log")
+        }
+    }
+}
+
+impl IntoResponse for AdminError {
+    fn into_response(self) -> Response {
+        let (status, code, next) = self.told();
+        let body = json!({ "error": { "code": code, "message": self.to_string(), "next": next } });
+        let mut response = (status, axum::Json(body)).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

@@ -1,0 +1,409 @@
+//! The admin API over a replica of one, asked as a client would ask.
+
+use super::{Admin, Initialised, Setup, SetupError};
+use crate::replica::{ClusterStatus, Eventually, Replica, Unavailable};
+use axum::Router;
+use axum::body::Body;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use parking_lot::RwLock;
+use quorate_catalog::{ApiKeyText, Catalog, Command, Founding};
+use quorate_domain::{BootId, Clock, ClusterId, KeyId, LogTime, MonoTime, NodeId, Secret};
+use quorate_ledger::Ledger;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+const NOW: LogTime = LogTime::from_millis(1_700_000_000_000);
+
+struct StoppedClock;
+
+impl Clock for StoppedClock {
+    fn mono(&self) -> MonoTime {
+        MonoTime::default()
+    }
+
+    fn wall(&self) -> LogTime {
+        NOW
+    }
+}
+
+/// Agrees with itself at once.
+struct Alone {
+    catalog: RwLock<Catalog>,
+    ledger: RwLock<Ledger>,
+    quorum: bool,
+}
+
+impl Replica for Alone {
+    fn node(&self) -> NodeId {
+        NodeId::new(1)
+    }
+
+    fn boot(&self) -> BootId {
+        BootId::new(1)
+    }
+
+    fn catalog(&self) -> &RwLock<Catalog> {
+        &self.catalog
+    }
+
+    fn ledger(&self) -> &RwLock<Ledger> {
+        &self.ledger
+    }
+
+    fn propose_catalog(
+        &self,
+        command: Command,
+        _limit: Duration,
+    ) -> Eventually<'_, Result<quorate_catalog::Outcome, Unavailable>> {
+        Box::pin(async move {
+            if !self.quorum {
+                return Err(Unavailable::NoQuorum);
+            }
+            Ok(self.catalog.write().apply(NOW, command))
+        })
+    }
+
+    fn propose_ledger(
+        &self,
+        command: quorate_ledger::Command,
+        _limit: Duration,
+    ) -> Eventually<'_, Result<quorate_ledger::Outcome, Unavailable>> {
+        Box::pin(async move { Ok(self.ledger.write().apply(NOW, command)) })
+    }
+
+    fn read_barrier(&self, _limit: Duration) -> Eventually<'_, Result<(), Unavailable>> {
+        Box::pin(async move { if self.quorum { Ok(()) } else { Err(Unavailable::NoQuorum) } })
+    }
+
+    fn applied(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
+
+    fn status(&self) -> ClusterStatus {
+        ClusterStatus {
+            cluster: "9".to_owned(),
+            node: NodeId::new(1),
+            leader: self.quorum.then_some(NodeId::new(1)),
+            term: 1,
+            last_log: None,
+            committed: None,
+            applied: None,
+            snapshot: None,
+            members: Vec::new(),
+        }
+    }
+
+    fn remove(&self, _node: NodeId) -> Eventually<'_, Result<(), String>> {
+        Box::pin(async { Err("alone".to_owned()) })
+    }
+
+    fn transfer_leadership(&self, _to: Option<NodeId>) -> Eventually<'_, Result<(), String>> {
+        Box::pin(async { Err("alone".to_owned()) })
+    }
+}
+
+struct FoundsAtOnce;
+
+impl Setup for FoundsAtOnce {
+    fn init(&self) -> Eventually<'_, Result<Initialised, SetupError>> {
+        let admin_token = Secret::new(admin_text().expose().to_owned());
+        Box::pin(async { Ok(Initialised { cluster: ClusterId::new(9), node: NodeId::new(1), admin_token }) })
+    }
+
+    fn join(&self, seeds: Vec<String>) -> Eventually<'_, Result<NodeId, SetupError>> {
+        Box::pin(async move { Err(SetupError::NoAnswer(seeds.join(", "))) })
+    }
+}
+
+fn admin_text() -> ApiKeyText {
+    ApiKeyText::mint(KeyId::new(1), &[1; 32])
+}
+
+/// A client with an admin key.
+struct Client {
+    router: Router,
+    token: String,
+}
+
+impl Client {
+    fn of(replica: Option<Alone>) -> Self {
+        let admin = Arc::new(Admin::new(Arc::new(StoppedClock), Arc::new(FoundsAtOnce)));
+        if let Some(replica) = replica {
+            admin.attach(Arc::new(replica));
+        }
+        Self { router: admin.router(), token: admin_text().expose().to_owned() }
+    }
+
+    fn founded() -> Self {
+        Self::of(Some(founded(true)))
+    }
+
+    async fn send(&self, request: http::request::Builder, body: String) -> (StatusCode, Value) {
+        let request =
+            request.header("authorization", format!("Bearer {}", self.token)).body(Body::from(body)).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.send(Request::builder().method(method).uri(format!("/admin/v1{path}")), body).await
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.ask("GET", path, Value::Null).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+        body
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        let (status, answer) = self.ask("POST", path, body).await;
+        assert!(status.is_success(), "{path}: {answer}");
+        answer
+    }
+
+    /// The status and the stable code of a refusal, which must say what to do next as well.
+    async fn refusal(&self, method: &str, path: &str, body: Value) -> (u16, String) {
+        let (status, answer) = self.ask(method, path, body).await;
+        let error = &answer["error"];
+        assert!(
+            !error["message"].as_str().unwrap().is_empty() && !error["next"].as_str().unwrap().is_empty()
+        );
+        (status.as_u16(), error["code"].as_str().unwrap().to_owned())
+    }
+
+    async fn furnish(&self) {
+        self.post("/apply", furniture()).await;
+    }
+}
+
+fn founded(quorum: bool) -> Alone {
+    let mut catalog = Catalog::default();
+    let founding = Founding::new(ClusterId::new(9), Secret::new([5; 32]), &admin_text());
+    catalog.apply(NOW, Command::Found(founding));
+    Alone { catalog: RwLock::new(catalog), ledger: RwLock::new(Ledger::default()), quorum }
+}
+
+fn furniture() -> Value {
+    json!({
+        "routes": [{ "name": "gpt-4o", "targets": [{ "model": "fake/gpt-4o" }] }],
+        "models": [{
+            "name": "fake/gpt-4o", "provider": "fake", "upstream_model": "gpt-4o", "context_tokens": 128_000,
+            "output_tokens_max": 16_384, "price": { "input": "2.5", "cached_input": "1.25", "output": "10" },
+        }],
+        "providers": [{ "name": "fake", "base_url": "http://127.0.0.1:9/v1", "credential": "sk-provider-secret" }],
+        "organisations": [{ "name": "acme" }],
+        "teams": [{ "name": "search", "organisation": "acme" }],
+    })
+}
+
+fn refused(status: u16, code: &str) -> (u16, String) {
+    (status, code.to_owned())
+}
+
+#[tokio::test]
+async fn a_document_is_applied_whole_and_read_back() {
+    let client = Client::founded();
+    client.furnish().await;
+    let model = client.get("/models/fake/gpt-4o").await;
+    assert_eq!(model["price"]["cached_input"], "1.25");
+    assert_eq!((&model["revision"], &model["updated_at"]), (&json!(2), &json!("2023-11-14T22:13:20Z")));
+    assert_eq!(client.get("/routes").await["items"].as_array().unwrap().len(), 1);
+    let mut broken = furniture();
+    broken["routes"][0]["targets"][0]["model"] = json!("gone");
+    assert_eq!(client.refusal("POST", "/apply", broken).await, refused(422, "missing_reference"));
+}
+
+#[tokio::test]
+async fn a_secret_is_in_one_answer_and_in_no_other() {
+    let client = Client::founded();
+    client.furnish().await;
+    let created = client.post("/keys", json!({ "label": "phone" })).await;
+    let secret = created["secret"].as_str().unwrap();
+    assert!(ApiKeyText::parse(secret).is_ok());
+    let id = created["id"].as_u64().unwrap();
+    let mut shown = String::new();
+    for path in ["/keys", &format!("/keys/{id}"), "/providers", "/providers/fake"] {
+        shown.push_str(&client.get(path).await.to_string());
+    }
+    assert!(!shown.contains(secret) && !shown.contains("sk-provider-secret"), "{shown}");
+    assert!(shown.contains("\"credential\":\"***\""), "{shown}");
+}
+
+#[tokio::test]
+async fn a_provider_that_was_shown_can_be_put_back() {
+    let client = Client::founded();
+    client.furnish().await;
+    let mut provider = client.get("/providers/fake").await;
+    for added in ["revision", "created_at", "updated_at"] {
+        provider.as_object_mut().unwrap().remove(added);
+    }
+    provider["timeouts"]["idle_ms"] = json!(1_000);
+    let (status, answer) = client.ask("PUT", "/providers/fake?expected_revision=2", provider.clone()).await;
+    assert_eq!((status, &answer["revision"]), (StatusCode::OK, &json!(3)));
+    let again = client.refusal("PUT", "/providers/fake?expected_revision=2", provider).await;
+    assert_eq!(again, refused(412, "revision_conflict"));
+}
+
+#[tokio::test]
+async fn creating_what_exists_and_deleting_what_is_used_are_refused() {
+    let client = Client::founded();
+    client.furnish().await;
+    let team = json!({ "name": "search" });
+    assert_eq!(client.refusal("POST", "/teams", team).await, refused(409, "already_exists"));
+    assert_eq!(client.refusal("DELETE", "/providers/fake", Value::Null).await, refused(409, "still_used"));
+    assert_eq!(client.ask("DELETE", "/routes/gpt-4o", Value::Null).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(client.refusal("GET", "/routes/gpt-4o", Value::Null).await, refused(404, "not_found"));
+}
+
+#[tokio::test]
+async fn a_key_is_created_with_its_budgets_then_rotated_and_revoked() {
+    let client = Client::founded();
+    client.furnish().await;
+    let wish = json!({
+        "owner": { "team": "search" }, "allowed_models": ["gpt-4o"], "expires_in_ms": 60_000,
+        "budgets": [{ "unit": "tokens", "limit": 5_000 }, { "unit": "usd", "window": "day", "limit": "12.50" }],
+    });
+    let created = client.post("/keys", wish).await;
+    let id = created["id"].as_u64().unwrap();
+    assert_eq!(created["expires_at"], "2023-11-14T22:14:20Z");
+    let budgets = client.get(&format!("/budgets?subject=key:{id}")).await;
+    let limits: Vec<&Value> =
+        budgets["items"].as_array().unwrap().iter().map(|budget| &budget["limit"]).collect();
+    assert_eq!(limits, [&json!(5_000), &json!("12.5")]);
+
+    let rotated = client.post(&format!("/keys/{id}/rotate"), json!({ "overlap_ms": 1_000 })).await;
+    assert_eq!((&rotated["state"], &rotated["id"]), (&json!("rotating"), &json!(id)));
+    assert_ne!(rotated["secret"], created["secret"]);
+    let revoked = client.post(&format!("/keys/{id}/revoke"), Value::Null).await;
+    assert_eq!(revoked["state"], "revoked");
+    let again = client.refusal("POST", &format!("/keys/{id}/rotate"), Value::Null).await;
+    assert_eq!(again, refused(409, "key_revoked"));
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_leaves_no_budget_behind() {
+    let client = Client::founded();
+    let wish = json!({ "owner": { "team": "gone" }, "budgets": [{ "unit": "tokens", "limit": 1 }] });
+    assert_eq!(client.refusal("POST", "/keys", wish).await, refused(422, "missing_reference"));
+    assert_eq!(client.get("/budgets").await, json!({ "items": [] }));
+}
+
+#[tokio::test]
+async fn a_budget_is_created_changed_explained_and_deleted() {
+    let client = Client::founded();
+    client.furnish().await;
+    let wish = json!({ "subject": "team:search", "unit": "usd", "window": "month", "limit": 100 });
+    let created = client.post("/budgets", wish).await;
+    let id = created["id"].as_u64().unwrap();
+    assert_eq!((&created["limit"], &created["free"]), (&json!("100"), &json!("100")));
+    let (status, changed) = client.ask("PUT", &format!("/budgets/{id}"), json!({ "limit": "0.25" })).await;
+    assert_eq!((status, &changed["limit"]), (StatusCode::OK, &json!("0.25")));
+    let explained = client.get(&format!("/budgets/{id}/explain")).await;
+    expect_test::expect![
+        "of $0.25 usd (month) $0 are spent, $0 are granted to 0 node sessions, and $0.25 are free"
+    ]
+    .assert_eq(explained["explanation"].as_str().unwrap());
+    assert_eq!(client.get("/usage").await["items"][0]["used"], "0");
+    assert_eq!(client.ask("DELETE", &format!("/budgets/{id}"), Value::Null).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(
+        client.refusal("GET", &format!("/budgets/{id}"), Value::Null).await,
+        refused(404, "not_found")
+    );
+    let nobody = json!({ "subject": "user:bob", "unit": "tokens", "limit": 1 });
+    assert_eq!(client.refusal("POST", "/budgets", nobody).await, refused(422, "missing_reference"));
+}
+
+#[tokio::test]
+async fn nothing_is_told_without_an_admin_key() {
+    let mut client = Client::founded();
+    client.furnish().await;
+    let created = client.post("/keys", Value::Null).await;
+    let paths = [
+        "/providers",
+        "/models/a",
+        "/keys",
+        "/keys/1",
+        "/budgets",
+        "/budgets/1/explain",
+        "/usage",
+        "/cluster",
+    ];
+    for (token, answer) in [
+        (created["secret"].as_str().unwrap(), refused(403, "not_admin")),
+        (ApiKeyText::mint(KeyId::new(1), &[2; 32]).expose(), refused(401, "unauthenticated")),
+        ("", refused(401, "unauthenticated")),
+    ] {
+        client.token = token.to_owned();
+        for path in paths {
+            assert_eq!(client.refusal("GET", path, Value::Null).await, answer, "{path}");
+        }
+        for path in ["/apply", "/keys", "/budgets", "/teams", "/keys/1/rotate", "/keys/1/revoke"] {
+            assert_eq!(client.refusal("POST", path, Value::Null).await, answer, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_understood_is_named() {
+    let client = Client::founded();
+    for (path, body, named) in [
+        ("/teams", r#"{"name":"a","colour":"red"}"#, "`colour`"),
+        ("/teams", r#"{"name":"a b"}"#, "a b"),
+        ("/teams", r#"{"name":"#, "EOF"),
+        ("/teams", "[]", "expected a map"),
+        ("/keys", r#"{"allowed_models":"some"}"#, "a list of route names"),
+        ("/keys", r#"{"expires_at":"soon"}"#, "soon"),
+        ("/budgets", r#"{"subject":"key:1","unit":"usd","limit":"1e3"}"#, "1e3"),
+        ("/providers", r#"{"name":"a","base_url":"http://ann:hunter2@b"}"#, "${env:NAME}"),
+    ] {
+        let request = Request::builder().method("POST").uri(format!("/admin/v1{path}"));
+        let (status, answer) = client.send(request, body.to_owned()).await;
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert_eq!(
+            (status, &answer["error"]["code"]),
+            (StatusCode::BAD_REQUEST, &json!("invalid_body")),
+            "{answer}"
+        );
+        assert!(message.contains(named) && !message.contains("hunter2"), "{message}");
+    }
+    let contradiction = client.refusal("PUT", "/teams/a", json!({ "name": "b" })).await;
+    assert_eq!(contradiction, refused(400, "invalid_body"));
+    assert_eq!(client.refusal("GET", "/keys/abc", Value::Null).await, refused(400, "invalid_request"));
+    assert_eq!(client.refusal("GET", "/colours", Value::Null).await, refused(404, "unknown_path"));
+    assert_eq!(client.refusal("DELETE", "/apply", Value::Null).await, refused(405, "wrong_method"));
+    let large = json!({ "name": "x".repeat(5 << 20) });
+    assert_eq!(client.refusal("POST", "/teams", large).await, refused(413, "body_too_large"));
+}
+
+#[tokio::test]
+async fn a_node_without_a_cluster_can_only_found_or_join_one() {
+    let client = Client::of(None);
+    assert_eq!(client.refusal("GET", "/keys", Value::Null).await, refused(503, "not_initialised"));
+    assert!(
+        client.post("/cluster/init", Value::Null).await["admin_token"].as_str().unwrap().starts_with("qk_")
+    );
+    let join = json!({ "seeds": ["127.0.0.1:1"] });
+    assert_eq!(client.refusal("POST", "/cluster/join", join).await, refused(502, "no_answer"));
+    let member = Client::founded();
+    assert_eq!(
+        member.refusal("POST", "/cluster/init", Value::Null).await,
+        refused(409, "already_initialised")
+    );
+}
+
+#[tokio::test]
+async fn without_a_quorum_changes_wait_and_local_reads_and_the_status_do_not() {
+    let client = Client::of(Some(founded(false)));
+    let team = json!({ "name": "a" });
+    assert_eq!(client.refusal("POST", "/teams", team).await, refused(503, "unavailable"));
+    assert_eq!(client.refusal("GET", "/teams", Value::Null).await, refused(503, "unavailable"));
+    assert_eq!(client.get("/teams?consistency=local").await, json!({ "items": [] }));
+    assert_eq!(client.get("/cluster").await["verdict"], "no_leader");
+}
