@@ -12,7 +12,7 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 PYTEST_ARGS ?=
 
-# Installs the Debian packages of a list that are missing.
+# Installs the Debian packages of a list that are missing; starts no service that comes with one.
 define install_missing
 missing=$$(for package in $(1); do \
   dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo -n "$$package "; done); \
@@ -21,7 +21,7 @@ if ! command -v apt-get >/dev/null; then echo "setup: not a Debian; please insta
 if [ "$$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; \
 else echo "setup: missing: $$missing; become root or install sudo, then run this again" >&2; exit 1; fi; \
 echo "setup: installing $$missing"; \
-$$sudo apt-get update -q; DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -q --no-install-recommends $$missing
+$$sudo apt-get update -q; $$sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q --no-install-recommends $$missing
 endef
 
 .PHONY: help
@@ -109,4 +109,4 @@ deny: $(CARGO_DENY)
 bench: rocksdb ## measure against nginx and a bare pass-through; writes docs/performance.md
 	@$(call install_missing,nginx-light)
 	cargo build --release --package quorate-cli --package quorate-bench
-	QUORATE_BIN=$(TARGET)/release/quorate $(TARGET)/release/quorate-bench --report docs/performance.md
+	$(TARGET)/release/quorate-bench --quorate $(TARGET)/release/quorate --report docs/performance.md

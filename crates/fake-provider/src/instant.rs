@@ -4,7 +4,7 @@ use crate::bill::Totals;
 use crate::reply::{self, Reply};
 use crate::text;
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::StatusCode;
 use hyper::body::Frame;
@@ -37,8 +37,11 @@ impl Instant {
         if !wants_stream(request) {
             return reply::reply(StatusCode::OK, "application/json", reply::whole(self.whole.clone()));
         }
-        // One frame for each event, as a provider writes them.
-        let frames = stream::iter(self.events.clone().into_iter().map(|event| Ok(Frame::data(event))));
+        // One write for each event, as a provider's are: hyper joins what is ready at the same time.
+        let frames = stream::iter(self.events.clone()).then(|event| async {
+            tokio::task::yield_now().await;
+            Ok(Frame::data(event))
+        });
         reply::reply(StatusCode::OK, "text/event-stream", StreamBody::new(frames).boxed_unsync())
     }
 

@@ -23,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("cli", &["domain", "node", "fake-provider"]),
     ("fake-provider", &["domain"]),
-    ("bench", &["domain", "fake-provider"]),
+    ("bench", &["fake-provider"]),
     ("xtask", &[]),
 ];
 
