@@ -49,6 +49,10 @@ binaries: rocksdb
 demo: binaries ## a three-node cluster, a budget spent to the last token, the leader killed on the way
 	QUORATE_BIN=$(TARGET)/debug/quorate python3 tests/demo.py
 
+.PHONY: demo-stop
+demo-stop: ## stop the cluster that the demo left running
+	@python3 tests/demo.py stop
+
 .venv/ready: tests/requirements.txt
 	@python=python3; python3 -c 'import ensurepip, venv' 2>/dev/null || python=/usr/bin/python3; \
 	echo "venv: $$($$python --version)"; $$python -m venv --clear .venv; \
