@@ -27,10 +27,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// When the address is taken, not ours, or needs rights we do not have.
 pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|cause| {
-        let hint = match cause.kind() {
-            io::ErrorKind::AddrInUse => "; another process listens there, choose another port or stop it",
-            io::ErrorKind::PermissionDenied => "; ports below 1024 need extra rights",
-            _ => "",
+        let hint = if cause.kind() == io::ErrorKind::AddrInUse {
+            "; another process listens there: choose another port or stop it"
+        } else if cause.kind() == io::ErrorKind::PermissionDenied {
+            "; ports below 1024 need extra rights"
+        } else {
+            ""
         };
         io::Error::new(cause.kind(), format!("cannot listen on {address}: {cause}{hint}"))
     })

@@ -1,0 +1,390 @@
+//! Why a request was not answered, and the one table from failure to HTTP.
+//!
+//! Bodies, types and codes are OpenAI's where OpenAI has one; its SDKs retry on the status alone unless
+//! `x-should-retry` says otherwise, so every answer says it. Each code has a page in `docs/errors`.
+
+use crate::funds::Cause;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use quorate_dialect::openai::{InvalidRequest, Unbounded};
+use quorate_dialect::{ErrorBody, ErrorKind};
+use quorate_domain::{Span, Subject, Unit};
+
+/// Who has to do something about it. Told in `x-quorate-error-source`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The one who sent the request.
+    Caller,
+    /// This cluster.
+    Gateway,
+    /// The provider.
+    Provider,
+}
+
+/// What sending the same request again would do. Told in `x-should-retry` and `retry-after`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Nothing: it fails again.
+    Useless,
+    /// It may succeed, and nothing was charged for this one.
+    Safe,
+    /// It may succeed, but the provider may bill both.
+    MayChargeTwice,
+}
+
+/// The stable name of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// No key in the request.
+    MissingApiKey,
+    /// A key that opens nothing.
+    InvalidApiKey,
+    /// The key may not use the model.
+    ModelNotAllowed,
+    /// There is no such model.
+    ModelNotFound,
+    /// The path is not one of ours.
+    UnknownUrl,
+    /// The path does not take the method.
+    MethodNotSupported,
+    /// The body is larger than allowed.
+    RequestTooLarge,
+    /// The body broke off or could not be read.
+    UnreadableBody,
+    /// The body is not what the path takes; its own code says more.
+    InvalidBody,
+    /// The cost of the request has no upper bound, and a budget is hard.
+    UnboundedCost,
+    /// A processing tier with prices of its own.
+    UnsupportedServiceTier,
+    /// The request is larger than the whole budget.
+    RequestExceedsBudget,
+    /// The budget of a key or a user is spent.
+    BudgetExhausted,
+    /// The budget of a team is spent.
+    TeamBudgetExhausted,
+    /// The budget of an organisation is spent.
+    OrganisationBudgetExhausted,
+    /// What is left of the budget is held by requests in flight.
+    BudgetHeld,
+    /// The ledger cannot be reached.
+    QuotaUnavailable,
+    /// No provider could be used.
+    NoUsableProvider,
+    /// The provider could not be reached, or broke off.
+    ProviderUnreachable,
+    /// The provider did not answer in time.
+    ProviderTimeout,
+    /// The provider refuses our credentials.
+    ProviderCredentialsRefused,
+    /// The provider answered with nonsense.
+    ProviderBadAnswer,
+    /// The node is starting or stopping.
+    NotReady,
+}
+
+impl ErrorCode {
+    /// The text in `error.code`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MissingApiKey => "missing_api_key",
+            Self::InvalidApiKey => "invalid_api_key",
+            Self::ModelNotAllowed => "model_not_allowed",
+            Self::ModelNotFound => "model_not_found",
+            Self::UnknownUrl => "unknown_url",
+            Self::MethodNotSupported => "method_not_supported",
+            Self::RequestTooLarge => "request_too_large",
+            Self::UnreadableBody => "unreadable_body",
+            Self::InvalidBody => "invalid_body",
+            Self::UnboundedCost => "unbounded_cost",
+            Self::UnsupportedServiceTier => "unsupported_service_tier",
+            Self::RequestExceedsBudget => "request_exceeds_budget",
+            Self::BudgetExhausted => "credit_balance_exhausted",
+            Self::TeamBudgetExhausted => "project_spend_limit_exceeded",
+            Self::OrganisationBudgetExhausted => "organization_spend_limit_exceeded",
+            Self::BudgetHeld => "budget_held",
+            Self::QuotaUnavailable => "quota_unavailable",
+            Self::NoUsableProvider => "no_usable_provider",
+            Self::ProviderUnreachable => "provider_unreachable",
+            Self::ProviderTimeout => "provider_timeout",
+            Self::ProviderCredentialsRefused => "provider_credentials_refused",
+            Self::ProviderBadAnswer => "provider_bad_answer",
+            Self::NotReady => "not_ready",
+        }
+    }
+}
+
+/// Why a request was not answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// No key in the request.
+    #[error("no API key: send it as \"Authorization: Bearer qk_...\"")]
+    MissingKey,
+    /// A key that opens nothing. Why not is not told.
+    #[error("incorrect API key: it is malformed, unknown, expired or revoked")]
+    InvalidKey,
+    /// The key may not use the model.
+    #[error("this API key may not use the model {0:?}")]
+    ModelNotAllowed(String),
+    /// There is no route of that name.
+    #[error("the model {0:?} does not exist; GET /v1/models lists those that do")]
+    ModelNotFound(String),
+    /// Not one of our paths.
+    #[error("unknown URL; this gateway has /v1/chat/completions, /v1/embeddings and /v1/models")]
+    UnknownUrl,
+    /// The path does not take the method.
+    #[error("this URL does not take the method")]
+    MethodNotSupported,
+    /// The body is larger than allowed.
+    #[error("the request body is larger than {0} bytes")]
+    TooLarge(usize),
+    /// The body could not be read to its end.
+    #[error("the request body could not be read to its end")]
+    UnreadableBody,
+    /// The body is not what the path takes.
+    #[error(transparent)]
+    Invalid(#[from] InvalidRequest),
+    /// There is no upper bound for its cost.
+    #[error("a hard budget needs an upper bound of the cost: {0}")]
+    Unbounded(#[from] Unbounded),
+    /// A tier with prices that are not known.
+    #[error("service_tier {0:?} has prices that are not configured; leave it out or use \"default\"")]
+    ServiceTier(String),
+    /// The budget does not allow it.
+    #[error("{}", denial_text(.0))]
+    Denied(Denial),
+    /// The ledger is out of reach.
+    #[error(
+        "the budget could not be reserved: this node cannot reach a quorum of its cluster; nothing was charged"
+    )]
+    QuotaUnavailable,
+    /// No target of the route can be used from this node.
+    #[error("no provider of this model can be used at the moment")]
+    NoUsableProvider,
+    /// No connection, or a broken one.
+    #[error("provider {provider} could not be reached or broke off its answer")]
+    ProviderUnreachable {
+        /// The provider.
+        provider: String,
+        /// Whether it may bill the attempt.
+        may_have_been_charged: bool,
+    },
+    /// No answer in time.
+    #[error("provider {provider} did not answer in time")]
+    ProviderTimeout {
+        /// The provider.
+        provider: String,
+        /// Whether it may bill the attempt.
+        may_have_been_charged: bool,
+    },
+    /// Our credentials were refused: an affair of the operators.
+    #[error("provider {0} refuses this gateway's credentials; tell its operators")]
+    ProviderCredentialsRefused(String),
+    /// The provider answered with something else than its API says.
+    #[error("provider {0} gave an answer that is not understood")]
+    ProviderBadAnswer(String),
+    /// The node is starting or stopping.
+    #[error("this node is starting or stopping; another one will answer")]
+    NotReady,
+}
+
+/// A budget that does not allow a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Whose budget.
+    pub subject: Subject,
+    /// Counted in what.
+    pub unit: Unit,
+    /// What it means.
+    pub cause: Cause,
+    /// What the request would have needed.
+    pub need: u64,
+    /// The limit.
+    pub limit: u64,
+    /// When the budget starts anew, from now; `None` if it never does.
+    pub resets_in: Option<Span>,
+}
+
+/// How an answer is given: status, type, code, who, and whether to try again.
+type Row = (StatusCode, ErrorKind, ErrorCode, Source, Retry);
+
+impl RequestError {
+    /// The one table from failure to HTTP. No wildcard arm: a new failure must choose its row.
+    #[must_use]
+    pub fn answer(&self) -> Row {
+        use ErrorCode as Code;
+        use ErrorKind::{InvalidRequestError, ServerError, TimeoutError};
+        use Retry::{Safe, Useless};
+        use Source::{Caller, Gateway, Provider};
+        let caller = |status, code| (status, InvalidRequestError, code, Caller, Useless);
+        match self {
+            Self::MissingKey => caller(StatusCode::UNAUTHORIZED, Code::MissingApiKey),
+            Self::InvalidKey => caller(StatusCode::UNAUTHORIZED, Code::InvalidApiKey),
+            Self::ModelNotAllowed(_) => caller(StatusCode::FORBIDDEN, Code::ModelNotAllowed),
+            Self::ModelNotFound(_) => caller(StatusCode::NOT_FOUND, Code::ModelNotFound),
+            Self::UnknownUrl => caller(StatusCode::NOT_FOUND, Code::UnknownUrl),
+            Self::MethodNotSupported => caller(StatusCode::METHOD_NOT_ALLOWED, Code::MethodNotSupported),
+            Self::TooLarge(_) => caller(StatusCode::PAYLOAD_TOO_LARGE, Code::RequestTooLarge),
+            Self::UnreadableBody => caller(StatusCode::BAD_REQUEST, Code::UnreadableBody),
+            Self::Invalid(_) => caller(StatusCode::BAD_REQUEST, Code::InvalidBody),
+            Self::Unbounded(_) => caller(StatusCode::BAD_REQUEST, Code::UnboundedCost),
+            Self::ServiceTier(_) => caller(StatusCode::BAD_REQUEST, Code::UnsupportedServiceTier),
+            Self::Denied(denial) => denial.row(),
+            Self::QuotaUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, ServerError, Code::QuotaUnavailable, Gateway, Safe)
+            }
+            Self::NoUsableProvider => {
+                (StatusCode::BAD_GATEWAY, ServerError, Code::NoUsableProvider, Gateway, Safe)
+            }
+            Self::ProviderUnreachable { may_have_been_charged, .. } => {
+                let retry = retry_after_provider(*may_have_been_charged);
+                (StatusCode::BAD_GATEWAY, ServerError, Code::ProviderUnreachable, Provider, retry)
+            }
+            Self::ProviderTimeout { may_have_been_charged, .. } => {
+                let retry = retry_after_provider(*may_have_been_charged);
+                (StatusCode::GATEWAY_TIMEOUT, TimeoutError, Code::ProviderTimeout, Provider, retry)
+            }
+            Self::ProviderCredentialsRefused(_) => {
+                (StatusCode::BAD_GATEWAY, ServerError, Code::ProviderCredentialsRefused, Gateway, Useless)
+            }
+            Self::ProviderBadAnswer(_) => {
+                let retry = Retry::MayChargeTwice;
+                (StatusCode::BAD_GATEWAY, ServerError, Code::ProviderBadAnswer, Provider, retry)
+            }
+            Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, ServerError, Code::NotReady, Gateway, Safe),
+        }
+    }
+
+    /// The body, as OpenAI's SDKs take it apart.
+    #[must_use]
+    pub fn body(&self) -> ErrorBody {
+        let (_, kind, code, ..) = self.answer();
+        match self {
+            Self::Invalid(invalid) => invalid.body(),
+            Self::ModelNotFound(_) | Self::ModelNotAllowed(_) => {
+                ErrorBody::new(kind, self.to_string()).about("model").coded(code.as_str())
+            }
+            Self::ServiceTier(_) => {
+                ErrorBody::new(kind, self.to_string()).about("service_tier").coded(code.as_str())
+            }
+            Self::MissingKey
+            | Self::InvalidKey
+            | Self::UnknownUrl
+            | Self::MethodNotSupported
+            | Self::TooLarge(_)
+            | Self::UnreadableBody
+            | Self::Unbounded(_)
+            | Self::Denied(_)
+            | Self::QuotaUnavailable
+            | Self::NoUsableProvider
+            | Self::ProviderUnreachable { .. }
+            | Self::ProviderTimeout { .. }
+            | Self::ProviderCredentialsRefused(_)
+            | Self::ProviderBadAnswer(_)
+            | Self::NotReady => ErrorBody::new(kind, self.to_string()).coded(code.as_str()),
+        }
+    }
+
+    fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Self::Denied(denial) => match denial.cause {
+                Cause::Held => Some(1),
+                Cause::Spent => denial.resets_in.map(|span| span.millis().div_ceil(1_000)),
+                Cause::TooBig => None,
+            },
+            Self::QuotaUnavailable | Self::NotReady => Some(1),
+            Self::MissingKey
+            | Self::InvalidKey
+            | Self::ModelNotAllowed(_)
+            | Self::ModelNotFound(_)
+            | Self::UnknownUrl
+            | Self::MethodNotSupported
+            | Self::TooLarge(_)
+            | Self::UnreadableBody
+            | Self::Invalid(_)
+            | Self::Unbounded(_)
+            | Self::ServiceTier(_)
+            | Self::NoUsableProvider
+            | Self::ProviderUnreachable { .. }
+            | Self::ProviderTimeout { .. }
+            | Self::ProviderCredentialsRefused(_)
+            | Self::ProviderBadAnswer(_) => None,
+        }
+    }
+}
+
+const fn retry_after_provider(may_have_been_charged: bool) -> Retry {
+    if may_have_been_charged { Retry::MayChargeTwice } else { Retry::Safe }
+}
+
+impl Denial {
+    fn row(&self) -> Row {
+        use ErrorKind::{InsufficientQuota, RateLimitExceeded};
+        let spent = match self.subject {
+            Subject::Organisation(_) => ErrorCode::OrganisationBudgetExhausted,
+            Subject::Team(_) => ErrorCode::TeamBudgetExhausted,
+            Subject::User(_) | Subject::Key(_) => ErrorCode::BudgetExhausted,
+        };
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        match self.cause {
+            Cause::Spent => (status, InsufficientQuota, spent, Source::Caller, Retry::Useless),
+            Cause::TooBig => {
+                (status, InsufficientQuota, ErrorCode::RequestExceedsBudget, Source::Caller, Retry::Useless)
+            }
+            Cause::Held => (status, RateLimitExceeded, ErrorCode::BudgetHeld, Source::Caller, Retry::Safe),
+        }
+    }
+}
+
+fn denial_text(denial: &Denial) -> String {
+    let Denial { subject, unit, need, limit, .. } = denial;
+    let what = match denial.cause {
+        Cause::Spent => "is spent",
+        Cause::TooBig => "is smaller than this request",
+        Cause::Held => "is held by requests in flight; some of it may come back when they end",
+    };
+    format!("the budget of {subject} {what}: the request may cost {need} of {limit} {unit}")
+}
+
+const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const X_ERROR_SOURCE: HeaderName = HeaderName::from_static("x-quorate-error-source");
+
+impl IntoResponse for RequestError {
+    fn into_response(self) -> Response {
+        let (status, _, _, source, retry) = self.answer();
+        let mut response = Response::new(self.body().to_bytes().into());
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(X_SHOULD_RETRY, HeaderValue::from_static(retry.as_header()));
+        headers.insert(X_ERROR_SOURCE, HeaderValue::from_static(source.as_header()));
+        if let Some(seconds) = self.retry_after_s() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl Retry {
+    const fn as_header(self) -> &'static str {
+        match self {
+            Self::Safe => "true",
+            // A second bill is not ours to decide on.
+            Self::Useless | Self::MayChargeTwice => "false",
+        }
+    }
+}
+
+impl Source {
+    const fn as_header(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Gateway => "gateway",
+            Self::Provider => "provider",
+        }
+    }
+}

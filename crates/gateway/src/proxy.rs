@@ -1,0 +1,146 @@
+//! The request path: what happens to a client's request between the listener and the provider.
+//!
+//! accept → [`admit`](admit) → for each target of the route: bound the cost, reserve, [`attempt`], answer or
+//! [`stream`], settle. A request is one task that owns its reservation to the end: a client that hangs up does not
+//! end it, because the provider goes on billing.
+
+mod admit;
+mod attempt;
+mod inference;
+mod models;
+mod reply;
+mod request;
+mod stream;
+
+use crate::error::RequestError;
+use crate::funds::Funds;
+use crate::metrics::Metrics;
+use crate::replica::Replica;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use parking_lot::Mutex;
+use quorate_dialect::Operation;
+use quorate_domain::Clock;
+use quorate_routing::Health;
+use quorate_upstream::Upstream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+/// Bounds on requests, set by the operator.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest request body, in bytes.
+    pub body_bytes_max: usize,
+    /// How long a request may wait for budget that others hold.
+    pub budget_wait: Duration,
+}
+
+/// What the request path is made of.
+pub struct Parts {
+    /// Configuration and budgets, as this node sees them.
+    pub replica: Arc<dyn Replica>,
+    /// The node's money.
+    pub funds: Funds,
+    /// Connections to providers.
+    pub upstream: Upstream,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Bounds on requests.
+    pub limits: Limits,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The request path of a node.
+pub struct Proxy {
+    parts: Parts,
+    health: Mutex<Health>,
+    requests: TaskTracker,
+    is_draining: AtomicBool,
+    /// Numbers requests, and seeds the choice among weighted targets.
+    n_requests: AtomicU64,
+}
+
+impl Proxy {
+    /// A request path that takes requests at once.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Self {
+            parts,
+            health: Mutex::default(),
+            requests: TaskTracker::new(),
+            is_draining: AtomicBool::new(false),
+            n_requests: AtomicU64::new(0),
+        })
+    }
+
+    /// Everything under `/v1`.
+    pub fn router(self: &Arc<Self>) -> Router {
+        Router::new()
+            .route("/v1/chat/completions", post(chat))
+            .route("/v1/embeddings", post(embeddings))
+            .route("/v1/models", get(models::list))
+            .route("/v1/models/{*model}", get(models::show))
+            .fallback(async || RequestError::UnknownUrl)
+            .method_not_allowed_fallback(async || RequestError::MethodNotSupported)
+            .with_state(Arc::clone(self))
+    }
+
+    /// Whether requests would be served: a session is open, and the node is not leaving.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.parts.funds.is_open() && !self.is_draining()
+    }
+
+    /// Says that the node is leaving, so that load balancers look elsewhere. Requests are still served.
+    pub fn begin_drain(&self) {
+        self.is_draining.store(true, Ordering::Release);
+    }
+
+    /// Whether the node is leaving.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
+    }
+
+    /// Waits until every request has ended and is settled, for at most `grace`. Says how many had not.
+    pub async fn finish(&self, grace: Duration) -> usize {
+        self.requests.close();
+        drop(tokio::time::timeout(grace, self.requests.wait()).await);
+        self.requests.len()
+    }
+
+    async fn answer(self: Arc<Self>, operation: Operation, request: Request) -> Response {
+        let begun = self.parts.clock.mono();
+        let mut ticket = request::Ticket::new(&self, request.headers(), begun);
+        let admitted = self.admit(operation, request, &mut ticket).await;
+        let id = ticket.id.clone();
+        let response = match admitted {
+            Ok(admitted) => {
+                let (sender, receiver) = oneshot::channel();
+                let caller = reply::Caller::new(sender);
+                self.requests.spawn(Arc::clone(&self).run(admitted, ticket, caller));
+                // The task always answers; were it to die, the client must not wait for ever.
+                receiver.await.unwrap_or_else(|_| RequestError::NotReady.into_response())
+            }
+            Err(error) => {
+                ticket.refused(&self, &error);
+                error.into_response()
+            }
+        };
+        reply::signed(response, &id)
+    }
+}
+
+async fn chat(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
+    proxy.answer(Operation::Chat, request).await
+}
+
+async fn embeddings(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
+    proxy.answer(Operation::Embeddings, request).await
+}

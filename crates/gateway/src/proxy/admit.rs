@@ -1,0 +1,106 @@
+//! Admission, up to the point where money is needed: who asks, for what, and on whose budgets.
+
+use super::Proxy;
+use super::inference::Inference;
+use super::request::Ticket;
+use crate::error::RequestError;
+use axum::extract::Request;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use http::{HeaderMap, HeaderName};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use quorate_catalog::{ApiKey, Role, Route};
+use quorate_dialect::Operation;
+use quorate_wallet::Charge;
+use std::sync::Arc;
+
+/// A request that may be served, if there is money for it. It keeps the versions of key and route it began with.
+pub(super) struct Admitted {
+    pub(super) route: Arc<Route>,
+    pub(super) path: Vec<Charge>,
+    pub(super) inference: Inference,
+    /// The client's headers that a provider is to see.
+    pub(super) headers: HeaderMap,
+}
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const API_KEY: HeaderName = HeaderName::from_static("api-key");
+
+impl Proxy {
+    pub(super) async fn admit(
+        &self,
+        operation: Operation,
+        request: Request,
+        ticket: &mut Ticket,
+    ) -> Result<Admitted, RequestError> {
+        if !self.parts.funds.is_open() {
+            return Err(RequestError::NotReady);
+        }
+        let (head, body) = request.into_parts();
+        let key = self.authenticate(&head.headers)?;
+        ticket.key = Some(key.id);
+        let body = read(&head.headers, body, self.parts.limits.body_bytes_max).await?;
+        let inference = Inference::parse(operation, &body)?;
+        let route = self.route(&key, inference.model())?;
+        ticket.route = Some(route.spec.name.clone());
+        let subjects = self.parts.replica.catalog().read().subjects_of(&key);
+        let path = self.parts.funds.path_of(&subjects);
+        Ok(Admitted { route, path, inference, headers: quorate_upstream::forwardable(&head.headers) })
+    }
+
+    /// The key the request carries, if it opens the data plane.
+    pub(super) fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<ApiKey>, RequestError> {
+        let text = key_text(headers)?;
+        let now = self.parts.replica.ledger().read().time();
+        let key = self.parts.replica.catalog().read().authenticate(text, now);
+        match key {
+            Ok(key) if key.role == Role::Client => Ok(key),
+            Ok(_admin) => Err(RequestError::InvalidKey),
+            Err(failure) => {
+                self.parts.metrics.authentication_failed(failure);
+                Err(RequestError::InvalidKey)
+            }
+        }
+    }
+
+    fn route(&self, key: &ApiKey, model: &str) -> Result<Arc<Route>, RequestError> {
+        let route = self.parts.replica.catalog().read().route(model);
+        match route {
+            // Whether a model exists that the key may not use is nobody's business but its operators'.
+            _ if !key.spec.allowed_models.contains(model) => Err(RequestError::ModelNotAllowed(shown(model))),
+            Some(route) => Ok(route),
+            None => Err(RequestError::ModelNotFound(shown(model))),
+        }
+    }
+}
+
+/// The part of a client's text that an error repeats.
+fn shown(text: &str) -> String {
+    text.chars().take(128).collect()
+}
+
+fn key_text(headers: &HeaderMap) -> Result<&str, RequestError> {
+    if let Some(value) = headers.get(AUTHORIZATION) {
+        let text = value.to_str().map_err(|_| RequestError::InvalidKey)?;
+        let (scheme, key) = text.split_once(' ').ok_or(RequestError::InvalidKey)?;
+        return if scheme.eq_ignore_ascii_case("bearer") {
+            Ok(key.trim())
+        } else {
+            Err(RequestError::InvalidKey)
+        };
+    }
+    let value = headers.get(X_API_KEY).or_else(|| headers.get(API_KEY)).ok_or(RequestError::MissingKey)?;
+    value.to_str().map_err(|_| RequestError::InvalidKey)
+}
+
+async fn read(headers: &HeaderMap, body: axum::body::Body, bytes_max: usize) -> Result<Bytes, RequestError> {
+    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > bytes_max) {
+        return Err(RequestError::TooLarge(bytes_max));
+    }
+    match Limited::new(body, bytes_max).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(RequestError::TooLarge(bytes_max)),
+        Err(_) => Err(RequestError::UnreadableBody),
+    }
+}

@@ -1,0 +1,360 @@
+//! One attempt at one target: bound, reserve, send, and read enough of the answer to know what it is.
+//!
+//! Every attempt has its own reservation. It is given back when the provider did no work, charged by the usage the
+//! provider reports, and charged in full when nobody can tell.
+
+use super::Proxy;
+use super::admit::Admitted;
+use super::inference::cost;
+use super::reply::with_headers;
+use super::request::Ticket;
+use super::stream::Stream;
+use crate::error::{Denial, RequestError};
+use crate::funds::Refusal;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use quorate_catalog::{Model, Provider as CatalogProvider};
+use quorate_dialect::openai::{ReportedUsage, read_answer};
+use quorate_domain::{BudgetId, MonoTime, Name, Secret, Span};
+use quorate_routing::{AttemptFailure, Cause};
+use quorate_upstream::{
+    Attempt, AttemptError, Provider, ProviderSettings, Reply, Timeouts, UpstreamResponse,
+};
+use quorate_wallet::{Cost, Reservation};
+use std::sync::Arc;
+
+/// The longest answer that is kept whole. Embeddings of thousands of texts fit.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// The longest error body that is passed on.
+const ERROR_BYTES_MAX: usize = 256 << 10;
+
+/// What came of an attempt.
+pub(super) enum Tried {
+    /// An answer for the client.
+    Answered(Answered),
+    /// A failure of the provider; what the client is told if no other target does better.
+    Failed { failure: AttemptFailure, response: Response },
+    /// A failure that no target could change.
+    Refused(RequestError),
+}
+
+/// An answer for the client.
+pub(super) enum Answered {
+    /// All of it, settled.
+    Whole { response: Response, charged: Cost },
+    /// Its beginning; the rest is passed on and settled as it comes.
+    Stream(Box<Stream>),
+}
+
+/// A target with everything an attempt at it needs, in the versions it began with.
+struct Target {
+    model: Arc<Model>,
+    provider: Arc<Provider>,
+}
+
+impl Proxy {
+    /// Tries the target at this place of the route.
+    pub(super) async fn attempt(&self, admitted: &Admitted, place: usize, ticket: &Ticket) -> Tried {
+        let Some(target) = self.target(admitted, place, ticket) else {
+            return failed(Cause::Unusable.into(), RequestError::NoUsableProvider);
+        };
+        let reservation = match self.reserve(admitted, &target.model).await {
+            Ok(reservation) => reservation,
+            Err(error) => return Tried::Refused(error),
+        };
+        let attempt = Attempt {
+            operation: admitted.inference.operation(),
+            headers: self.upstream_headers(admitted, ticket),
+            body: admitted.inference.body_for(&target.model.spec),
+            deadline: MonoTime::NEVER,
+        };
+        self.parts.metrics.overhead(self.parts.clock.mono().since(ticket.begun));
+        let tried = match target.provider.send(attempt).await {
+            Ok(response) => self.read(admitted, &target, reservation, response).await,
+            Err(error) => self.not_answered(reservation, &error),
+        };
+        self.remember(target.provider.name(), &tried);
+        tried
+    }
+
+    fn upstream_headers(&self, admitted: &Admitted, ticket: &Ticket) -> http::HeaderMap {
+        let mut headers = admitted.headers.clone();
+        if let Ok(id) = http::HeaderValue::from_str(ticket.id.as_str()) {
+            headers.insert("x-request-id", id);
+        }
+        headers
+    }
+
+    /// Model and provider as they are now, prepared; `None` if this node cannot use them.
+    fn target(&self, admitted: &Admitted, place: usize, ticket: &Ticket) -> Option<Target> {
+        let name = &admitted.route.spec.targets.get(place)?.model;
+        let (model, provider) = {
+            let catalog = self.parts.replica.catalog().read();
+            let model = catalog.model(name.as_str())?;
+            let provider = catalog.provider(model.spec.provider.as_str())?;
+            (model, provider)
+        };
+        let settings = || provider_settings(&provider);
+        match self.parts.upstream.provider(&provider.spec.name, provider.revision, settings) {
+            Ok(provider) => Some(Target { model, provider }),
+            Err(unusable) => {
+                tracing::error!(request = ticket.id.as_str(), %unusable, "provider cannot be used from this node");
+                None
+            }
+        }
+    }
+
+    /// Reserves the most the attempt can cost. A request that no budget limits needs no bound.
+    async fn reserve(&self, admitted: &Admitted, model: &Model) -> Result<Reservation, RequestError> {
+        let bound = match admitted.inference.bound(&model.spec) {
+            Ok(bound) => bound,
+            Err(_) if admitted.path.is_empty() => Cost::NOTHING,
+            Err(unbounded) => return Err(unbounded),
+        };
+        let funds = &self.parts.funds;
+        if let Ok(reservation) = funds.try_reserve(&admitted.path, &bound) {
+            return Ok(reservation);
+        }
+        let waited_since = self.parts.clock.mono();
+        let reserved = funds.reserve(&admitted.path, &bound, self.parts.limits.budget_wait).await;
+        self.parts.metrics.budget_wait(self.parts.clock.mono().since(waited_since));
+        reserved.map_err(|refusal| {
+            self.parts.metrics.budget_refused(&refusal);
+            self.explain(&refusal)
+        })
+    }
+
+    fn explain(&self, refusal: &Refusal) -> RequestError {
+        match refusal {
+            Refusal::Unavailable => RequestError::QuotaUnavailable,
+            Refusal::Denied { budget, need, shortage, cause } => {
+                let ledger = self.parts.replica.ledger().read();
+                // A budget that was removed meanwhile denies nothing any more: the next try will succeed.
+                let Some(found) = ledger.budget(*budget) else { return RequestError::QuotaUnavailable };
+                RequestError::Denied(Denial {
+                    subject: found.spec().subject.clone(),
+                    unit: found.spec().unit,
+                    cause: *cause,
+                    need: need.get(),
+                    limit: shortage.limit.get(),
+                    resets_in: resets_in(&ledger, *budget),
+                })
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        admitted: &Admitted,
+        target: &Target,
+        reservation: Reservation,
+        response: UpstreamResponse,
+    ) -> Tried {
+        match response.reply() {
+            Reply::Answer if is_event_stream(&response) => {
+                self.read_stream(admitted, target, reservation, response).await
+            }
+            Reply::Answer => self.read_whole(target, reservation, response).await,
+            Reply::CredentialsRefused => {
+                self.parts.funds.settle(reservation, &Cost::NOTHING);
+                // Perhaps the credential was replaced in its file: read it again next time.
+                self.parts.upstream.forget(target.provider.name());
+                let name = target.provider.name().to_string();
+                tracing::error!(provider = %name, status = response.status.as_u16(), "the provider refuses our credentials");
+                failed(Cause::CredentialsRefused.into(), RequestError::ProviderCredentialsRefused(name))
+            }
+            Reply::Refused => self.read_refusal(reservation, response).await,
+            Reply::Unexpected => {
+                drop(reservation);
+                let cause = Cause::Status(response.status.as_u16());
+                failed(cause.into(), RequestError::ProviderBadAnswer(target.provider.name().to_string()))
+            }
+        }
+    }
+
+    async fn read_whole(
+        &self,
+        target: &Target,
+        reservation: Reservation,
+        response: UpstreamResponse,
+    ) -> Tried {
+        let UpstreamResponse { status, headers, body, .. } = response;
+        let body = match body.whole(ANSWER_BYTES_MAX).await {
+            Ok(body) => body,
+            Err(error) => return self.not_answered(reservation, &error),
+        };
+        let answer = read_answer(&body);
+        if let Some(error) = &answer.error {
+            self.settle(reservation, answer.usage, target, Assume::Nothing);
+            let failure = Cause::ErrorInside(error.status()).into();
+            return Tried::Failed {
+                failure,
+                response: with_headers(status_inside(error), headers, body.into()),
+            };
+        }
+        let charged = self.settle(reservation, answer.usage, target, Assume::AllOfIt);
+        Tried::Answered(Answered::Whole { response: with_headers(status, headers, body.into()), charged })
+    }
+
+    async fn read_stream(
+        &self,
+        admitted: &Admitted,
+        target: &Target,
+        reservation: Reservation,
+        response: UpstreamResponse,
+    ) -> Tried {
+        let is_shown = admitted.inference.wants_usage_chunk();
+        let mut stream = Stream::new(response, reservation, Arc::clone(&target.model), is_shown);
+        match stream.read_to_content().await {
+            Ok(()) => Tried::Answered(Answered::Stream(Box::new(stream))),
+            Err(broken) => stream.abandon(self, broken),
+        }
+    }
+
+    /// The provider says no. Its own words are passed on if no other target does better.
+    async fn read_refusal(&self, reservation: Reservation, response: UpstreamResponse) -> Tried {
+        let UpstreamResponse { status, headers, retry_after, body } = response;
+        if gave_up_waiting(status) {
+            drop(reservation);
+        } else {
+            self.parts.funds.settle(reservation, &Cost::NOTHING);
+        }
+        let failure = AttemptFailure { cause: Cause::Status(status.as_u16()), retry_after };
+        let body = body.whole(ERROR_BYTES_MAX).await.unwrap_or_else(|_| Bytes::new());
+        Tried::Failed { failure, response: with_headers(status, headers, body.into()) }
+    }
+
+    /// Charges what the provider reports; what it does not report is assumed.
+    pub(super) fn settle_by(
+        &self,
+        reservation: Reservation,
+        usage: ReportedUsage,
+        model: &Model,
+        otherwise: Assume,
+    ) -> Cost {
+        match (usage.found(), otherwise) {
+            (Some(usage), _) => {
+                let charged = cost(&usage, &model.spec);
+                self.parts.funds.settle(reservation, &charged);
+                charged
+            }
+            (None, Assume::Nothing) => {
+                self.parts.funds.settle(reservation, &Cost::NOTHING);
+                Cost::NOTHING
+            }
+            (None, Assume::AllOfIt) => {
+                self.parts.metrics.usage_missing();
+                drop(reservation);
+                Cost::NOTHING
+            }
+        }
+    }
+
+    fn settle(
+        &self,
+        reservation: Reservation,
+        usage: ReportedUsage,
+        target: &Target,
+        otherwise: Assume,
+    ) -> Cost {
+        self.settle_by(reservation, usage, &target.model, otherwise)
+    }
+
+    pub(super) fn not_answered(&self, reservation: Reservation, error: &AttemptError) -> Tried {
+        if error.may_have_been_charged() {
+            drop(reservation);
+        } else {
+            self.parts.funds.settle(reservation, &Cost::NOTHING);
+        }
+        tracing::warn!(%error, "attempt failed");
+        let (cause, told) = told(error);
+        failed(cause.into(), told)
+    }
+
+    fn remember(&self, provider: &Name, tried: &Tried) {
+        let mut health = self.health.lock();
+        match tried {
+            Tried::Failed { failure, .. } => health.failed(provider, *failure, self.parts.clock.mono()),
+            Tried::Answered(_) if !health.is_clean() => health.succeeded(provider.as_str()),
+            Tried::Answered(_) | Tried::Refused(_) => {}
+        }
+    }
+}
+
+/// What an answer without usage is taken to have cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Assume {
+    /// The provider says that it failed.
+    Nothing,
+    /// It did the work: all that was reserved.
+    AllOfIt,
+}
+
+fn failed(failure: AttemptFailure, told: RequestError) -> Tried {
+    Tried::Failed { failure, response: told.into_response() }
+}
+
+fn told(error: &AttemptError) -> (Cause, RequestError) {
+    let may_have_been_charged = error.may_have_been_charged();
+    let unreachable = |provider: &Name| RequestError::ProviderUnreachable {
+        provider: provider.to_string(),
+        may_have_been_charged,
+    };
+    let timeout = |provider: &Name| RequestError::ProviderTimeout {
+        provider: provider.to_string(),
+        may_have_been_charged,
+    };
+    match error {
+        AttemptError::Connect { provider, .. } => (Cause::Connect, unreachable(provider)),
+        AttemptError::Broken { provider, .. } | AttemptError::Cut { provider, .. } => {
+            (Cause::Broken, unreachable(provider))
+        }
+        AttemptError::FirstByteTimeout { provider, .. } | AttemptError::IdleTimeout { provider, .. } => {
+            (Cause::Timeout, timeout(provider))
+        }
+        AttemptError::OutOfTime { provider, .. } => (Cause::OutOfTime, timeout(provider)),
+        AttemptError::TooLong { provider, .. } => {
+            (Cause::AfterContent, RequestError::ProviderBadAnswer(provider.to_string()))
+        }
+    }
+}
+
+/// A status that says that somebody on the way stopped waiting: behind it the provider may still have worked.
+fn gave_up_waiting(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 499 | 504 | 524)
+}
+
+fn status_inside(error: &quorate_dialect::openai::ProviderError) -> StatusCode {
+    error.status().and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::BAD_GATEWAY)
+}
+
+fn is_event_stream(response: &UpstreamResponse) -> bool {
+    let content_type = response.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|text| text.trim_start().to_ascii_lowercase().starts_with("text/event-stream"))
+}
+
+fn resets_in(ledger: &quorate_ledger::Ledger, budget: BudgetId) -> Option<Span> {
+    let window = ledger.budget(budget)?.current().window();
+    window.end.map(|end| end.since(ledger.time()))
+}
+
+fn provider_settings(provider: &CatalogProvider) -> ProviderSettings {
+    let spec = &provider.spec;
+    let secret = |credential: &quorate_catalog::Credential| Secret::new(String::from(credential.clone()));
+    ProviderSettings {
+        dialect: match spec.dialect {
+            quorate_catalog::Dialect::OpenAi => quorate_dialect::Dialect::OpenAi,
+        },
+        base_url: spec.base_url.as_str().to_owned(),
+        credential: spec.credential.as_ref().map(secret),
+        headers: spec.headers.iter().map(|(name, value)| (name.as_str().to_owned(), secret(value))).collect(),
+        timeouts: Timeouts {
+            connect: spec.timeouts.connect.into(),
+            first_byte: spec.timeouts.first_byte.into(),
+            idle: spec.timeouts.idle.into(),
+            total: spec.timeouts.total.into(),
+        },
+    }
+}

@@ -1,0 +1,163 @@
+//! One request as logs and metrics know it, and the loop over the targets of its route.
+
+use super::Proxy;
+use super::admit::Admitted;
+use super::attempt::{Answered, Tried};
+use super::reply::Caller;
+use crate::error::RequestError;
+use crate::metrics::Result as Counted;
+use axum::response::IntoResponse;
+use http::{HeaderMap, HeaderName};
+use quorate_domain::{KeyId, MonoTime, Name};
+use quorate_routing::{Plan, Policy, Standing, Step};
+use quorate_wallet::Cost;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A client's own request id is taken over if it is short and printable.
+const CLIENT_ID_LENGTH_MAX: usize = 128;
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The name of a request: the client's own, or one of ours.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(Arc<str>);
+
+impl RequestId {
+    fn new(proxy: &Proxy, headers: &HeaderMap, number: u64) -> Self {
+        let named = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
+        if let Some(own) = named.filter(|own| !own.is_empty() && own.len() <= CLIENT_ID_LENGTH_MAX) {
+            return Self(own.into());
+        }
+        let mut text = String::with_capacity(32);
+        // Unique in the cluster: a node's boot is drawn at random, and it numbers its requests.
+        let _infallible = write!(text, "req_{:016x}{number:08x}", proxy.parts.replica.boot().get());
+        Self(text.into())
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What is known of a request so far; logged and counted when it ends.
+pub(super) struct Ticket {
+    pub(super) id: RequestId,
+    pub(super) key: Option<KeyId>,
+    pub(super) route: Option<Name>,
+    pub(super) begun: MonoTime,
+    pub(super) number: u64,
+}
+
+impl Ticket {
+    pub(super) fn new(proxy: &Proxy, headers: &HeaderMap, begun: MonoTime) -> Self {
+        let number = proxy.n_requests.fetch_add(1, Ordering::Relaxed);
+        Self { id: RequestId::new(proxy, headers, number), key: None, route: None, begun, number }
+    }
+
+    /// The request ended before any attempt.
+    pub(super) fn refused(&self, proxy: &Proxy, error: &RequestError) {
+        let (status, _, code, ..) = error.answer();
+        proxy.parts.metrics.request_ended(Counted::of(status.as_u16()), self.took(proxy));
+        tracing::info!(
+            request = self.id.as_str(),
+            key = self.key.map(KeyId::get),
+            route = self.route.as_ref().map(Name::as_str),
+            status = status.as_u16(),
+            code = code.as_str(),
+            "request refused"
+        );
+    }
+
+    /// The request ended with an answer, which may have been cut.
+    pub(super) fn ended(&self, proxy: &Proxy, status: u16, charged: &Cost) {
+        let took = self.took(proxy);
+        proxy.parts.metrics.request_ended(Counted::of(status), took);
+        proxy.parts.metrics.charged(charged);
+        tracing::debug!(
+            request = self.id.as_str(),
+            key = self.key.map(KeyId::get),
+            route = self.route.as_ref().map(Name::as_str),
+            status,
+            tokens = charged.tokens.get(),
+            nano_usd = charged.money.get(),
+            took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            "request answered"
+        );
+    }
+
+    fn took(&self, proxy: &Proxy) -> std::time::Duration {
+        proxy.parts.clock.mono().since(self.begun)
+    }
+}
+
+impl Proxy {
+    /// Tries the targets of the route until one answers, and gives the client that answer or the last failure.
+    pub(super) async fn run(self: Arc<Self>, admitted: Admitted, ticket: Ticket, caller: Caller) {
+        let mut plan = self.plan(&admitted, &ticket);
+        let mut last = RequestError::NoUsableProvider.into_response();
+        loop {
+            if caller.is_gone() && plan.n_attempts() > 0 {
+                // Nobody would hear of another attempt, but somebody would pay for it.
+                return ticket.ended(&self, CLIENT_GONE, &Cost::NOTHING);
+            }
+            match plan.next_step() {
+                Step::Send(place) => match self.attempt(&admitted, place, &ticket).await {
+                    Tried::Answered(answered) => return self.give(answered, &ticket, caller).await,
+                    Tried::Failed { failure, response } => {
+                        self.parts.metrics.attempt_failed(failure.cause);
+                        plan.failed(failure);
+                        last = response;
+                    }
+                    Tried::Refused(error) => {
+                        ticket.refused(&self, &error);
+                        return caller.give(error.into_response());
+                    }
+                },
+                Step::Wait(pause) => tokio::time::sleep(pause).await,
+                Step::GiveUp(_) => {
+                    ticket.ended(&self, last.status().as_u16(), &Cost::NOTHING);
+                    return caller.give(last);
+                }
+            }
+        }
+    }
+
+    async fn give(&self, answered: Answered, ticket: &Ticket, caller: Caller) {
+        match answered {
+            Answered::Whole { response, charged } => {
+                ticket.ended(self, response.status().as_u16(), &charged);
+                caller.give(response);
+            }
+            Answered::Stream(stream) => {
+                let status = stream.status().as_u16();
+                let charged = stream.pass_on(self, caller).await;
+                ticket.ended(self, status, &charged);
+            }
+        }
+    }
+
+    fn plan(&self, admitted: &Admitted, ticket: &Ticket) -> Plan {
+        let health = self.health.lock();
+        let now = self.parts.clock.mono();
+        let standing = |model: &Name| {
+            let provider = self.parts.replica.catalog().read().model(model.as_str());
+            provider.map_or(Standing::Healthy, |found| health.standing(found.spec.provider.as_str(), now))
+        };
+        Plan::new(&admitted.route.spec, Policy::default(), scatter(ticket.number), |target| {
+            if health.is_clean() { Standing::Healthy } else { standing(&target.model) }
+        })
+    }
+}
+
+/// The client hung up: nginx's status for it, which no client sees.
+const CLIENT_GONE: u16 = 499;
+
+/// Spreads consecutive numbers over all of `u64` evenly. Source: Steele, Lea, Flood, "Fast splittable pseudorandom
+/// number generators", the finaliser of SplitMix64.
+const fn scatter(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}

@@ -1,0 +1,195 @@
+//! A streaming answer on its way from the provider to the client.
+//!
+//! Until the first content nothing is given to the client, so that another target can still be tried. After it, a
+//! stream that breaks ends with an error event, never as if it were whole. What the provider calls the end is passed
+//! on only when the answer is settled. A client that hangs up is no end: the provider bills on, and its usage is
+//! worth waiting for, for a while.
+
+use super::Proxy;
+use super::attempt::{Assume, Tried};
+use super::reply::{Caller, Listener, with_headers};
+use crate::error::RequestError;
+use axum::response::IntoResponse;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
+use quorate_catalog::Model;
+use quorate_dialect::openai::{ChunkHead, DONE, Passed, StreamEnd, StreamReader, UsageChunk, error_event};
+use quorate_routing::{AttemptFailure, Cause};
+use quorate_upstream::{AttemptError, UpstreamBody, UpstreamResponse};
+use quorate_wallet::{Cost, Reservation};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One event may be this long; a longer one is no event.
+const EVENT_BYTES_MAX: usize = 4 << 20;
+/// How long the rest of a stream is read for its usage when its client has hung up.
+const USAGE_WAIT: Duration = Duration::from_secs(10);
+
+/// A streaming answer that has begun.
+pub(super) struct Stream {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: UpstreamBody,
+    reader: StreamReader,
+    reservation: Reservation,
+    model: Arc<Model>,
+    /// What came with the first content, for the client.
+    held: BytesMut,
+    /// The end, if it came with the first content.
+    last: Bytes,
+}
+
+/// A stream that brought no content.
+pub(super) enum Broken {
+    /// The connection failed.
+    Attempt(AttemptError),
+    /// The provider sent an error instead.
+    ErrorInside,
+    /// It ended, or was no stream of events.
+    Empty,
+}
+
+/// What the stream does next.
+enum Next {
+    Piece(Bytes),
+    End,
+    Broken,
+}
+
+impl Stream {
+    pub(super) fn new(
+        response: UpstreamResponse,
+        reservation: Reservation,
+        model: Arc<Model>,
+        shows_usage: bool,
+    ) -> Self {
+        let usage_chunk = if shows_usage { UsageChunk::Show } else { UsageChunk::Hide };
+        Self {
+            status: response.status,
+            headers: response.headers,
+            body: response.body,
+            reader: StreamReader::new(usage_chunk, EVENT_BYTES_MAX),
+            reservation,
+            model,
+            held: BytesMut::new(),
+            last: Bytes::new(),
+        }
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Reads up to the first content, or to the end if that comes first.
+    pub(super) async fn read_to_content(&mut self) -> Result<(), Broken> {
+        loop {
+            let piece = self.body.piece().await.map_err(Broken::Attempt)?;
+            let is_end = piece.is_none();
+            let passed = match piece {
+                Some(piece) => self.reader.feed(&piece).map_err(|_| Broken::Empty)?,
+                None => self.reader.close(),
+            };
+            self.held.extend_from_slice(&passed.forward);
+            self.last = passed.last;
+            let seen = self.reader.seen();
+            match (seen.n_chunks > 0 || seen.done, &seen.error) {
+                (true, _) => return Ok(()),
+                (false, Some(_)) => return Err(Broken::ErrorInside),
+                (false, None) if is_end => return Err(Broken::Empty),
+                (false, None) => {}
+            }
+        }
+    }
+
+    /// Gives up a stream without content: the client knows nothing of it yet.
+    pub(super) fn abandon(self, proxy: &Proxy, broken: Broken) -> Tried {
+        let provider = self.model.spec.provider.to_string();
+        match broken {
+            Broken::Attempt(error) => proxy.not_answered(self.reservation, &error),
+            Broken::Empty => {
+                drop(self.reservation);
+                let told = RequestError::ProviderBadAnswer(provider);
+                Tried::Failed { failure: Cause::Broken.into(), response: told.into_response() }
+            }
+            Broken::ErrorInside => {
+                let seen = self.reader.seen();
+                let status = seen.error.as_ref().and_then(quorate_dialect::openai::ProviderError::status);
+                proxy.settle_by(self.reservation, seen.usage, &self.model, Assume::Nothing);
+                let failure = AttemptFailure::from(Cause::ErrorInside(status));
+                let body = if self.last.is_empty() { self.held.freeze() } else { self.last };
+                Tried::Failed { failure, response: with_headers(self.status, self.headers, body.into()) }
+            }
+        }
+    }
+
+    /// Passes the stream on to its end and settles it. Says what was charged.
+    pub(super) async fn pass_on(mut self, proxy: &Proxy, caller: Caller) -> Cost {
+        let _open = proxy.parts.metrics.stream_open();
+        let mut client = caller.give_stream(self.status, std::mem::take(&mut self.headers));
+        client.hear(self.held.split().freeze()).await;
+        let mut last = std::mem::take(&mut self.last);
+        while last.is_empty() && !self.reader.seen().done {
+            match self.next(&client).await {
+                Next::Piece(piece) => match self.reader.feed(&piece) {
+                    Ok(Passed { forward, last: end }) => {
+                        client.hear(forward).await;
+                        last = end;
+                    }
+                    Err(_too_long) => break,
+                },
+                Next::End => {
+                    let passed = self.reader.close();
+                    client.hear(passed.forward).await;
+                    last = passed.last;
+                    break;
+                }
+                Next::Broken => break,
+            }
+        }
+        self.end(proxy, client, last).await
+    }
+
+    /// The next piece. Without a client to pass it on to, only for as long as its usage is worth the wait.
+    async fn next(&mut self, client: &Listener) -> Next {
+        if !client.is_there() {
+            return next_of(tokio::time::timeout(USAGE_WAIT, self.body.piece()).await);
+        }
+        tokio::select! {
+            piece = self.body.piece() => next_of(Ok(piece)),
+            // Come back without a client.
+            () = client.gone() => Next::Piece(Bytes::new()),
+        }
+    }
+
+    async fn end(self, proxy: &Proxy, mut client: Listener, last: Bytes) -> Cost {
+        let Self { reader, reservation, model, .. } = self;
+        let charged = proxy.settle_by(reservation, reader.seen().usage, &model, Assume::AllOfIt);
+        match reader.end() {
+            StreamEnd::Done | StreamEnd::Failed => client.hear(last).await,
+            StreamEnd::Finished => {
+                client.hear(last).await;
+                client.hear(Bytes::from_static(DONE)).await;
+            }
+            StreamEnd::Cut => {
+                proxy.parts.metrics.stream_cut();
+                let provider = model.spec.provider.to_string();
+                let error = RequestError::ProviderUnreachable { provider, may_have_been_charged: true };
+                let head = reader.chunk_head().unwrap_or_else(ChunkHead::default);
+                client.hear(error_event(&head, &error.body())).await;
+            }
+        }
+        charged
+    }
+}
+
+fn next_of(piece: Result<Result<Option<Bytes>, AttemptError>, tokio::time::error::Elapsed>) -> Next {
+    match piece {
+        Ok(Ok(Some(piece))) => Next::Piece(piece),
+        Ok(Ok(None)) => Next::End,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "stream broke");
+            Next::Broken
+        }
+        Err(_elapsed) => Next::Broken,
+    }
+}
