@@ -1,0 +1,163 @@
+//! The configuration file as people write it (TOML). Nothing is checked here but its shape; see `settings`.
+
+use quorate_catalog::{ModelSpec, OrganisationSpec, ProviderSpec, RouteSpec, TeamSpec, UserSpec};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A node's configuration file.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// This node: where its data is and where it listens.
+    pub node: Node,
+    /// The cluster it belongs to. Without this table the node is a cluster of its own.
+    pub cluster: Option<Cluster>,
+    /// What it writes to its log.
+    pub log: Log,
+    /// Bounds on requests.
+    pub limits: Limits,
+    /// Organisations to begin with.
+    pub organisations: Vec<OrganisationSpec>,
+    /// Teams to begin with.
+    pub teams: Vec<TeamSpec>,
+    /// Users to begin with.
+    pub users: Vec<UserSpec>,
+    /// Providers to begin with.
+    pub providers: Vec<ProviderSpec>,
+    /// Models to begin with.
+    pub models: Vec<ModelSpec>,
+    /// Routes to begin with.
+    pub routes: Vec<RouteSpec>,
+    /// API keys to begin with.
+    pub keys: Vec<Key>,
+    /// Budgets to begin with.
+    pub budgets: Vec<Budget>,
+}
+
+/// Where a node keeps its data and listens.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Node {
+    /// The directory of its data. Created if it is missing.
+    pub data_dir: PathBuf,
+    /// Where clients send requests.
+    pub client_listen: SocketAddr,
+    /// Where operators, probes and Prometheus connect. Keep it private.
+    pub admin_listen: SocketAddr,
+    /// How long requests under way may take to finish when the node is told to stop, in milliseconds.
+    pub drain_ms: u64,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("quorate-data"),
+            client_listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            drain_ms: 30_000,
+        }
+    }
+}
+
+/// How a node finds its cluster.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// Where other nodes connect.
+    pub peer_listen: SocketAddr,
+    /// The address under which other nodes reach it, `host:port`, if that is not `peer_listen`.
+    #[serde(default)]
+    pub peer_address: Option<String>,
+    /// The secret all nodes of the cluster share: `${env:NAME}` or `${file:PATH}`, 16 characters or more.
+    pub secret: String,
+    /// Peer addresses of nodes to join through, on the first start. Without any, the node waits for
+    /// `quorate cluster init` or `quorate cluster join`.
+    #[serde(default)]
+    pub seeds: Vec<String>,
+    /// On the first start, found a new cluster instead of waiting. On one node only.
+    #[serde(default)]
+    pub found: bool,
+    /// Milliseconds between heartbeats.
+    #[serde(default = "default_heartbeat_ms")]
+    pub heartbeat_ms: u64,
+    /// Milliseconds without a leader after which an election may begin; the longest wait is twice that.
+    #[serde(default = "default_election_ms")]
+    pub election_ms: u64,
+}
+
+const fn default_heartbeat_ms() -> u64 {
+    100
+}
+
+const fn default_election_ms() -> u64 {
+    300
+}
+
+/// What is written to the log, as JSON lines on standard error.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// The level, or a filter such as `info,quorate_consensus=debug`. Can be changed while the node runs.
+    pub level: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned() }
+    }
+}
+
+/// Bounds on requests.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The largest request body, in bytes.
+    pub body_bytes_max: usize,
+    /// How long a request may wait for budget that others hold, in milliseconds.
+    pub budget_wait_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body_bytes_max: 32 * 1024 * 1024, budget_wait_ms: 2_000 }
+    }
+}
+
+/// An API key that exists from the beginning.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// What people call it.
+    pub label: String,
+    /// `${env:NAME}` or `${file:PATH}` of a key made by `quorate key mint`.
+    pub secret: String,
+    /// The organisation whose budgets it spends.
+    #[serde(default)]
+    pub organisation: Option<quorate_domain::Name>,
+    /// The team whose budgets it spends.
+    #[serde(default)]
+    pub team: Option<quorate_domain::Name>,
+    /// The user whose budgets it spends.
+    #[serde(default)]
+    pub user: Option<quorate_domain::Name>,
+    /// The routes it may use; all of them if the list is missing.
+    #[serde(default)]
+    pub allowed_models: Option<Vec<quorate_domain::Name>>,
+}
+
+/// A budget that exists from the beginning.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// `org:NAME`, `team:NAME`, `user:NAME` or `key:ID`.
+    pub subject: String,
+    /// The most tokens, if tokens are limited.
+    #[serde(default)]
+    pub tokens: Option<u64>,
+    /// The most money, in US dollars such as `"12.50"`, if money is limited.
+    #[serde(default)]
+    pub usd: Option<String>,
+    /// `lifetime`, `minute`, `hour`, `day`, `week` or `month`.
+    pub period: String,
+}
