@@ -68,17 +68,16 @@ fn read_or_empty(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
-/// The names of the pages in a folder, without their ending and without the table of contents.
-fn pages(folder: &Path) -> Result<Vec<String>> {
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(Vec::new()) };
-    let mut names = Vec::new();
+/// The pages of a folder without its table of contents.
+fn pages(folder: &Path) -> Result<errors::Pages> {
+    let mut pages = errors::Pages::new();
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(pages) };
     for entry in entries {
         let path = entry?.path();
-        if path.extension().is_some_and(|ending| ending == "md") {
-            names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if path.extension().is_some_and(|ending| ending == "md") && name != "README" {
+            pages.insert(name, read_or_empty(&path));
         }
     }
-    names.retain(|name| name != "README");
-    names.sort();
-    Ok(names)
+    Ok(pages)
 }
