@@ -24,22 +24,31 @@
 //! Journal::open(dir: &Path, metrics: JournalMetrics) -> Result<Journal, StoreError>
 //! journal.generation() -> u64                                             // raised and durable at every open
 //! journal.load() -> Result<Vec<Mark>, StoreError>
-//! journal.write(marks: Vec<Mark>) -> Result<(), JournalError>   (async)   // durable when it returns
-//! journal.forget_before(session: SessionId) -> Result<(), JournalError>   // drops marks of older sessions
+//! journal.write(marks: Vec<Mark>) -> Result<(), StoreError>     (async)   // durable when it returns
+//! journal.forget_before(session: SessionId) -> Result<(), StoreError>     // (async) drops marks of older sessions
+//! journal.close()                                                         // blocks until what waits is written
 //! ```
-#![expect(dead_code, unused_imports, reason = "the parts that use the codec arrive with the next commits")]
 
 mod codec;
+mod journal;
 mod machine;
 mod metrics;
 mod raft;
+mod replica;
 mod store;
+mod transport;
 
 pub use codec::CodecError;
 
+pub use journal::Journal;
 pub use machine::{
     Batch, Command, NodeCommand, NodeOutcome, NodeRecord, Nodes, OpId, Outcome, Proposal, State, StateHash,
     StorageId,
 };
 pub use metrics::{JournalMetrics, Metrics};
+pub use replica::{
+    ChangeError, Identity, PeerStatus, ProposeError, ReadError, Replica, Role, RunError, Runner, Settings,
+    SnapshotPolicy, Start, StartError, Status, Timings,
+};
 pub use store::StoreError;
+pub use transport::Refusal;

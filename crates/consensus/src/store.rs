@@ -10,7 +10,7 @@ mod snapshot;
 mod tail;
 mod writer;
 
-pub(crate) use database::{Database, Keyspace, LOG, META, Table, check_format};
+pub(crate) use database::{Database, Keyspace, LOG, META, Table};
 pub use error::StoreError;
 pub(crate) use log::LogStore;
 pub(crate) use machine::StateStore;

@@ -53,6 +53,13 @@ pub(crate) struct SnapshotMetaV1 {
     pub(crate) membership: MembershipV1,
 }
 
+/// A line of the watermark journal; session, budget and window are in its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MarkV1 {
+    pub(crate) spent_bound: u64,
+    pub(crate) settled: u64,
+}
+
 /// Why a stored membership is not one.
 #[derive(Debug, thiserror::Error)]
 #[error("a stored membership makes no sense: {0}")]

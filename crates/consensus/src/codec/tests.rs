@@ -1,5 +1,6 @@
 //! The bytes are a promise: frozen samples must decode, and today's encoder must still write them.
 
+use super::record::MembershipV1;
 use super::*;
 use crate::machine::{Batch, Command, NodeCommand, OpId, Proposal, StorageId};
 use crate::raft;
@@ -47,6 +48,8 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(name: &s
 #[test]
 fn bytes_written_by_the_first_version_are_read_and_written_for_ever() {
     check("v1_vote", Kind::Vote, &VoteV1 { term: 7, node: 3, committed: true });
+    check("v1_mark", Kind::Mark, &MarkV1 { spent_bound: 5_000, settled: 4_000 });
+    check("v1_generation", Kind::Generation, &7_u64);
     check("v1_log_id", Kind::LogId, &LogIdV1::from(&log_id()));
     check("v1_entry_blank", Kind::Entry, &EntryV1::from(&entry(EntryPayload::Blank)));
     check("v1_entry_batch", Kind::Entry, &EntryV1::from(&entry(EntryPayload::Normal(batch()))));

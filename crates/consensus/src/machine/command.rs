@@ -114,7 +114,8 @@ impl Command {
     #[must_use]
     pub const fn is_idempotent(&self) -> bool {
         match self {
-            Self::Catalog(_) | Self::Ledger(_) => false,
+            Self::Catalog(_) => false,
+            Self::Ledger(command) => command.is_idempotent(),
             Self::Node(_) => true,
         }
     }

@@ -98,7 +98,7 @@ impl Database {
 }
 
 /// Reads what the database says about itself; writes it when the database is new.
-pub(crate) fn check_format(database: &Database, purpose: &str) -> Result<(), StoreError> {
+fn check_format(database: &Database, purpose: &str) -> Result<(), StoreError> {
     let key = Keyspace::default().tag(FORMAT_TAG);
     let ours = Format { version: FORMAT, purpose: purpose.to_owned() };
     let Some(bytes) = database.get(META, &key)? else {

@@ -32,7 +32,7 @@ pub(crate) enum Done {
     /// openraft, and whoever asks up to which entry the log is durable.
     Flushed { callback: IOFlushed<raft::Types>, entries: u64, last: u64, durable: Arc<AtomicU64> },
     /// A caller that waits.
-    Reply { entries: u64, sender: oneshot::Sender<io::Result<()>> },
+    Reply { entries: u64, sender: oneshot::Sender<Result<(), StoreError>> },
 }
 
 /// Effects that happen together, and who waits for them.
@@ -85,11 +85,11 @@ impl Writer {
     }
 
     /// Writes durably, and waits for it.
-    pub(crate) async fn write(&self, writes: Vec<Write>) -> io::Result<()> {
+    pub(crate) async fn write(&self, writes: Vec<Write>) -> Result<(), StoreError> {
         let entries = writes.len() as u64;
         let (sender, reply) = oneshot::channel();
         self.submit(Change { writes, done: Done::Reply { entries, sender } }).await?;
-        reply.await.unwrap_or_else(|_| Err(stopped().into()))
+        reply.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     /// Fails if an earlier write failed.
@@ -113,6 +113,13 @@ impl Writer {
         if let Some(thread) = self.thread.lock().take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// The files are closed when the last handle is gone, not some time after.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -228,14 +235,14 @@ impl Done {
     }
 
     fn tell(self, failure: Option<&String>) {
-        let result = || failure.map_or(Ok(()), |cause| Err(io::Error::other(cause.clone())));
+        let result = || failure.map_or(Ok(()), |cause| Err(StoreError::Stopped { cause: cause.clone() }));
         match self {
             Self::Unsynced => {}
             Self::Flushed { callback, last, durable, .. } => {
                 if failure.is_none() {
                     durable.fetch_max(last, Ordering::Release);
                 }
-                callback.io_completed(result());
+                callback.io_completed(result().map_err(io::Error::from));
             }
             Self::Reply { sender, .. } => {
                 let _ = sender.send(result());

@@ -1,0 +1,176 @@
+//! The watermark journal of the node's wallet: a durable bound on what each session may have spent.
+//!
+//! Independent of Raft: a RocksDB of its own with a thread of its own, so that neither waits for the other's fsync.
+//! One fsync serves everyone who waits (docs/adr/0002-storage-layout.md).
+
+use crate::codec::{self, Kind, MarkV1};
+use crate::metrics::JournalMetrics;
+use crate::store::{Database, META, StoreError, Table, Write, Writer};
+use quorate_domain::{Amount, BudgetId, GroupId, LogTime, SessionId, WindowId};
+use quorate_ledger::Mark;
+use rocksdb::{IteratorMode, WriteBatch};
+use std::path::Path;
+use std::sync::Arc;
+
+const MARKS: Table = Table("marks");
+const GENERATION: &[u8] = &[0, 0, 1];
+
+/// The journal. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    database: Arc<Database>,
+    writer: Arc<Writer>,
+    generation: u64,
+}
+
+impl Journal {
+    /// Opens or creates the journal in `dir` and durably raises its generation. Blocks.
+    ///
+    /// # Errors
+    /// When the directory is in use, damaged, foreign or newer, or the disk is full.
+    #[expect(clippy::needless_pass_by_value, reason = "a handle of metrics, given once")]
+    pub fn open(dir: &Path, metrics: JournalMetrics) -> Result<Self, StoreError> {
+        let database = Arc::new(Database::open(dir, "watermark journal", &[MARKS, META])?);
+        let generation = raise_generation(&database)?;
+        let writer = Arc::new(Writer::start("journal", database.clone(), metrics.sync.clone())?);
+        Ok(Self { database, writer, generation })
+    }
+
+    /// How many times the journal was opened. One that was seen before means that the disk was rolled back.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// All marks, of all sessions that were not forgotten. Blocks.
+    ///
+    /// # Errors
+    /// When a mark is damaged.
+    pub fn load(&self) -> Result<Vec<Mark>, StoreError> {
+        let database = &self.database;
+        let items = database.raw.iterator_cf(database.table(MARKS), IteratorMode::Start);
+        items
+            .map(|item| {
+                let (key, value) = item.map_err(|error| database.error(&error))?;
+                read(database, &key, &value)
+            })
+            .collect()
+    }
+
+    /// Writes marks. They are on the disk when this returns.
+    ///
+    /// # Errors
+    /// When this or an earlier write failed: nothing is written any more then.
+    pub async fn write(&self, marks: Vec<Mark>) -> Result<(), StoreError> {
+        self.writer.write(marks.iter().map(put).collect()).await
+    }
+
+    /// Forgets the marks of all sessions before this one: the ledger has closed them.
+    ///
+    /// # Errors
+    /// When this or an earlier write failed.
+    pub async fn forget_before(&self, session: SessionId) -> Result<(), StoreError> {
+        let (from, to) = (session_key(SessionId::new(0)), session_key(session));
+        self.writer.write(vec![Write::DeleteRange { table: MARKS, from, to }]).await
+    }
+
+    /// Writes what waits and ends the thread. Blocks.
+    pub fn close(&self) {
+        self.writer.stop();
+    }
+}
+
+fn raise_generation(database: &Database) -> Result<u64, StoreError> {
+    let last: u64 = match database.get(META, GENERATION)? {
+        Some(bytes) => codec::decode(Kind::Generation, &bytes)
+            .map_err(|error| StoreError::from_codec(&database.dir, &error))?,
+        None => 0,
+    };
+    let mut batch = WriteBatch::default();
+    batch.put_cf(database.table(META), GENERATION, codec::encode(Kind::Generation, &(last + 1)));
+    database.write_synced(batch)?;
+    Ok(last + 1)
+}
+
+fn session_key(session: SessionId) -> Vec<u8> {
+    [&GroupId::default().get().to_be_bytes()[..], &session.get().to_be_bytes()].concat()
+}
+
+fn put(mark: &Mark) -> Write {
+    let mut key = session_key(mark.session);
+    key.extend(mark.budget.get().to_be_bytes());
+    key.extend(mark.window.start().millis().to_be_bytes());
+    let stored = MarkV1 { spent_bound: mark.spent_bound.get(), settled: mark.settled.get() };
+    Write::Put { table: MARKS, key, value: codec::encode(Kind::Mark, &stored) }
+}
+
+fn read(database: &Database, key: &[u8], value: &[u8]) -> Result<Mark, StoreError> {
+    let stored: MarkV1 =
+        codec::decode(Kind::Mark, value).map_err(|error| StoreError::from_codec(&database.dir, &error))?;
+    let number = |from: usize| {
+        let bytes = key.get(from..from + 8).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(u64::from_be_bytes).ok_or_else(|| StoreError::Corrupt {
+            dir: database.dir.clone(),
+            cause: format!("a mark has a key of {} bytes", key.len()),
+        })
+    };
+    Ok(Mark {
+        session: SessionId::new(number(2)?),
+        budget: BudgetId::new(number(10)?),
+        window: WindowId::beginning(LogTime::from_millis(number(18)?)),
+        spent_bound: Amount::new(stored.spent_bound),
+        settled: Amount::new(stored.settled),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_domain::{Clock, MonoTime};
+    use tempfile::TempDir;
+
+    struct Stopped;
+
+    impl Clock for Stopped {
+        fn mono(&self) -> MonoTime {
+            MonoTime::default()
+        }
+
+        fn wall(&self) -> LogTime {
+            LogTime::default()
+        }
+    }
+
+    fn open(dir: &TempDir) -> Journal {
+        let mut registry = prometheus_client::registry::Registry::default();
+        Journal::open(dir.path(), JournalMetrics::register(&mut registry, Arc::new(Stopped))).unwrap()
+    }
+
+    fn mark(session: u64, budget: u64, spent: u64) -> Mark {
+        Mark {
+            session: SessionId::new(session),
+            budget: BudgetId::new(budget),
+            window: WindowId::beginning(LogTime::from_millis(60_000)),
+            spent_bound: Amount::new(spent),
+            settled: Amount::new(spent / 2),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_mark_of_each_account_is_there_after_a_restart_and_the_generation_rises() {
+        let dir = TempDir::new().unwrap();
+        let journal = open(&dir);
+        assert_eq!(journal.generation(), 1);
+        journal.write(vec![mark(1, 1, 10), mark(1, 2, 20), mark(2, 1, 30)]).await.unwrap();
+        journal.write(vec![mark(1, 1, 15)]).await.unwrap();
+        journal.close();
+        drop(journal);
+        let journal = open(&dir);
+        assert_eq!(journal.generation(), 2);
+        assert_eq!(journal.load().unwrap(), [mark(1, 1, 15), mark(1, 2, 20), mark(2, 1, 30)]);
+        journal.forget_before(SessionId::new(2)).await.unwrap();
+        assert_eq!(journal.load().unwrap(), [mark(2, 1, 30)]);
+        journal.close();
+        assert!(journal.write(vec![mark(2, 1, 40)]).await.is_err());
+    }
+}

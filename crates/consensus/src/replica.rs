@@ -1,0 +1,26 @@
+//! A node's part in the cluster: what its owner holds, and the tasks behind it.
+//!
+//! [`Replica`] is the handle; [`Runner`] is the work, to be spawned by the owner. Start with [`Replica::start`].
+
+mod core;
+mod entries;
+mod error;
+mod handle;
+mod identity;
+mod join;
+mod observe;
+mod proposer;
+mod runner;
+mod service;
+mod settings;
+mod start;
+mod status;
+mod steward;
+
+pub use error::{ChangeError, ProposeError, ReadError, RunError, StartError};
+pub use handle::Replica;
+pub use identity::Identity;
+pub use runner::Runner;
+pub(crate) use service::Service;
+pub use settings::{Settings, SnapshotPolicy, Start, Timings};
+pub use status::{PeerStatus, Role, Status};

@@ -1,0 +1,81 @@
+//! What the handle and all tasks of a replica share.
+
+use super::entries::Group;
+use super::proposer::Pending;
+use super::settings::Timings;
+use crate::machine::{State, StorageId};
+use crate::metrics::Metrics;
+use crate::raft::Types;
+use crate::store::{LogStore, StateStore};
+use crate::transport::{LeaderHint, Link, Links};
+use openraft::Raft;
+use openraft::async_runtime::watch::WatchReceiver as _;
+use quorate_domain::{BootId, Clock, ClusterId, NodeId};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+/// What the handle and all tasks of a replica share.
+pub(crate) struct Core {
+    pub(super) node: NodeId,
+    pub(super) cluster: ClusterId,
+    pub(super) boot: BootId,
+    pub(super) storage: StorageId,
+    /// Where peers are told to dial this node.
+    pub(super) address: String,
+    pub(super) timings: Timings,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) state: Arc<State>,
+    pub(super) raft: Raft<Types, StateStore>,
+    pub(super) log: LogStore,
+    pub(super) links: Arc<Links>,
+    pub(super) metrics: Metrics,
+    pub(super) applied: watch::Receiver<u64>,
+    pub(super) leader: watch::Sender<Option<NodeId>>,
+    /// Operations of this boot, counted.
+    pub(super) sequence: AtomicU64,
+    /// Operations that may be under way, so that none is forgotten while it is.
+    pub(super) operations: Arc<Semaphore>,
+    pub(super) pending: mpsc::Sender<Pending>,
+    pub(super) groups: mpsc::Sender<Group>,
+}
+
+impl Core {
+    /// The leader as this node knows it.
+    pub(super) fn leader(&self) -> Option<NodeId> {
+        *self.leader.borrow()
+    }
+
+    /// Whether this node leads, as far as it knows.
+    pub(super) fn leads(&self) -> bool {
+        self.leader() == Some(self.node)
+    }
+
+    /// Where a node listens, by Raft's membership.
+    pub(super) fn address_of(&self, node: NodeId) -> Option<String> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.get_node(&node.get()).map(|peer| peer.address.clone())
+    }
+
+    /// The way to a node.
+    pub(super) fn link(&self, node: NodeId) -> Option<Arc<Link>> {
+        Some(self.links.to(node, &self.address_of(node)?))
+    }
+
+    /// What to tell a peer that took this node for the leader.
+    pub(super) fn leader_hint(&self) -> Option<LeaderHint> {
+        let node = self.leader().filter(|leader| *leader != self.node)?;
+        Some(LeaderHint { node, address: self.address_of(node)? })
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("node", &self.node)
+            .field("cluster", &self.cluster)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,63 @@
+//! Who this data directory is. Written once, durably, before anybody else can know it.
+
+use crate::codec::{self, Kind};
+use crate::machine::StorageId;
+use crate::store::{StoreError, sync_dir};
+use quorate_domain::{ClusterId, NodeId};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+
+const FILE: &str = "identity";
+const DRAFT: &str = "identity.tmp";
+
+/// The identity of a data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The directory itself.
+    pub storage: StorageId,
+    /// Its place in a cluster, once it has one.
+    pub place: Option<Place>,
+}
+
+/// A place in a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The id in it.
+    pub node: NodeId,
+    /// Whether this directory founded the cluster.
+    pub founder: bool,
+}
+
+impl Identity {
+    /// Reads the identity of a data directory; `None` if it has none yet.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not ours.
+    pub fn load(dir: &Path) -> Result<Option<Self>, StoreError> {
+        let path = dir.join(FILE);
+        match std::fs::read(&path) {
+            Ok(bytes) => codec::decode(Kind::Identity, &bytes)
+                .map(Some)
+                .map_err(|error| StoreError::from_codec(&path, &error)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::from_io(&path, &error)),
+        }
+    }
+
+    /// Writes the identity and waits until it is on the disk.
+    pub(super) fn store(&self, dir: &Path) -> Result<(), StoreError> {
+        let draft = dir.join(DRAFT);
+        let written = File::create(&draft).and_then(|mut file| {
+            file.write_all(&codec::encode(Kind::Identity, self))?;
+            file.sync_all()
+        });
+        written
+            .and_then(|()| std::fs::rename(&draft, dir.join(FILE)))
+            .map_err(|error| StoreError::from_io(&draft, &error))?;
+        sync_dir(dir)
+    }
+}

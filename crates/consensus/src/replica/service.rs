@@ -1,0 +1,56 @@
+//! What this node does for its peers beyond Raft: writes for them, confirms their reads, lets newcomers in.
+
+use super::core::Core;
+use super::entries::NotWritten;
+use super::proposer;
+use crate::codec;
+use crate::machine::{Command, NodeCommand, NodeOutcome, Outcome, Proposal, StorageId};
+use crate::transport::Response;
+use openraft::ReadPolicy;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A newcomer waits for one entry of the log.
+const ADMIT_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Answers peers' questions.
+#[derive(Clone, Debug)]
+pub(crate) struct Service(pub(super) Arc<Core>);
+
+impl Service {
+    /// Writes a peer's proposals, if this node leads.
+    pub(crate) async fn propose(&self, proposals: Vec<Proposal>) -> Response {
+        if !self.0.leads() {
+            return Response::NotLeader(self.0.leader_hint());
+        }
+        let bytes = codec::size_of(&proposals);
+        match proposer::write_here(&self.0, proposals, bytes).await {
+            Ok(outcomes) => Response::Proposed(outcomes),
+            Err(NotWritten::NotLeader(hint)) => Response::NotLeader(hint),
+            Err(NotWritten::Unknown) => Response::Unknown,
+        }
+    }
+
+    /// The index up to which a peer must have applied to read linearizably, if this node leads.
+    pub(crate) async fn read_index(&self) -> Response {
+        match self.0.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+            Ok(linearizer) => Response::ReadIndex(linearizer.read_log_id().index()),
+            Err(_) => Response::NotLeader(self.0.leader_hint()),
+        }
+    }
+
+    /// Gives a newcomer its id, if this node leads. The steward does the rest.
+    pub(crate) async fn join(&self, storage: StorageId, address: String) -> Response {
+        if !self.0.leads() {
+            return Response::NotLeader(self.0.leader_hint());
+        }
+        let admit = Command::Node(NodeCommand::Admit { storage, address });
+        match proposer::propose(&self.0, admit, ADMIT_PATIENCE).await {
+            Ok(Outcome::Node(NodeOutcome::Admitted(node))) => {
+                Response::Joined { cluster: self.0.cluster, node }
+            }
+            Ok(other) => Response::Failed(format!("not admitted: {other:?}")),
+            Err(error) => Response::Failed(error.to_string()),
+        }
+    }
+}

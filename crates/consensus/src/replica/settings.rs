@@ -1,0 +1,76 @@
+//! What the owner decides about a replica.
+
+use quorate_domain::Secret;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Members that vote. Further nodes are learners: they serve from their replica but no write waits for them.
+pub(super) const VOTERS_MAX: usize = 7;
+
+/// A replica's settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Everything the replica stores lives under here.
+    pub dir: PathBuf,
+    /// Where to listen for peers. Port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// What peers are told to dial, `host:port`; `None` means the address that is listened on.
+    pub advertise: Option<String>,
+    /// What all nodes of the cluster know and nobody else does.
+    pub secret: Secret<String>,
+    /// How fast a lost leader is noticed.
+    pub timings: Timings,
+    /// When the log is cut.
+    pub snapshots: SnapshotPolicy,
+}
+
+/// How fast a lost leader is noticed. A new one follows after `election_max` and up to as long again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timings {
+    /// How often the leader shows that it lives.
+    pub heartbeat: Duration,
+    /// The shortest time without it after which a node stands for election.
+    pub election_min: Duration,
+    /// The longest; also how long the leader's lease lasts.
+    pub election_max: Duration,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_millis(100),
+            election_min: Duration::from_millis(300),
+            election_max: Duration::from_millis(600),
+        }
+    }
+}
+
+/// When the log is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotPolicy {
+    /// A snapshot is taken after so many entries.
+    pub every: u64,
+    /// So many entries before it are kept for peers that are only a little behind.
+    pub keep: u64,
+}
+
+impl Default for SnapshotPolicy {
+    fn default() -> Self {
+        Self { every: 50_000, keep: 10_000 }
+    }
+}
+
+/// How a node with an empty directory begins. A node that has an identity resumes, whatever is said here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Founds a cluster of its own.
+    Found,
+    /// Joins a cluster through any of its nodes.
+    Join {
+        /// Peer addresses of nodes, `host:port`.
+        seeds: Vec<String>,
+    },
+    /// Resumes only; fails if there is nothing to resume.
+    Resume,
+}

@@ -1,0 +1,208 @@
+//! How a replica comes to life: identity, files, Raft, in this order.
+
+use super::core::Core;
+use super::entries::GROUPS_MAX;
+use super::error::StartError;
+use super::handle::Replica;
+use super::identity::{Identity, Place};
+use super::join;
+use super::proposer::{OPERATIONS_MAX, PENDING_MAX};
+use super::runner::Runner;
+use super::service::Service;
+use super::settings::{Settings, Start};
+use crate::machine::StorageId;
+use crate::metrics::Metrics;
+use crate::raft::Peer;
+use crate::store::{LogStore, Snapshots, StateStore, StoreError};
+use crate::transport::{Links, Listener, Local, Network};
+use openraft::{Config, Raft};
+use quorate_domain::{BootId, Clock, ClusterId, NodeId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+/// The first node of a cluster.
+const FOUNDER: NodeId = NodeId::new(1);
+/// As long as the largest state may take over a slow link.
+const SNAPSHOT_PATIENCE_MS: u64 = 60_000;
+
+impl Replica {
+    /// Binds the peer address, opens the data directory and starts Raft. Nothing is answered before
+    /// [`Runner::run`] runs.
+    ///
+    /// # Errors
+    /// When the address is taken, the directory cannot be used, or no cluster lets the node in.
+    pub async fn start(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+        start: Start,
+    ) -> Result<(Self, Runner), StartError> {
+        let (socket, address) = listen(&settings).await?;
+        // The lock on the log guards the identity too: no second process gets past it.
+        std::fs::create_dir_all(&settings.dir).map_err(|error| StoreError::from_io(&settings.dir, &error))?;
+        let log = LogStore::open(&settings.dir.join("raft"), metrics.log.clone())?;
+        let (storage, place) = settle(&settings, &address, &*clock, start).await?;
+        let opened = Opened { settings, clock, metrics, socket, address, log, storage, place };
+        opened.run().await
+    }
+}
+
+async fn listen(settings: &Settings) -> Result<(TcpListener, String), StartError> {
+    let failed = |error: std::io::Error| StartError::Listen {
+        address: settings.listen.to_string(),
+        cause: error.to_string(),
+    };
+    let socket = TcpListener::bind(settings.listen).await.map_err(failed)?;
+    let bound = socket.local_addr().map_err(failed)?;
+    let address = settings.advertise.clone().unwrap_or_else(|| bound.to_string());
+    Ok((socket, address))
+}
+
+/// Finds or makes the node's place in a cluster.
+async fn settle(
+    settings: &Settings,
+    address: &str,
+    clock: &dyn Clock,
+    start: Start,
+) -> Result<(StorageId, Place), StartError> {
+    let identity = match Identity::load(&settings.dir)? {
+        Some(identity) => identity,
+        None => {
+            let identity = Identity { storage: StorageId::new(random()?), place: None };
+            identity.store(&settings.dir)?;
+            identity
+        }
+    };
+    let secret = Arc::new(settings.secret.clone());
+    let storage = identity.storage;
+    let place = match (identity.place, start) {
+        (Some(place), Start::Join { seeds }) => {
+            let local = Local { cluster: Some(place.cluster), node: Some(place.node), secret };
+            join::compare(&local, &seeds).await?;
+            return Ok((storage, place));
+        }
+        (Some(place), Start::Found | Start::Resume) => return Ok((storage, place)),
+        (None, Start::Resume) => return Err(StartError::NoIdentity),
+        (None, Start::Found) => Place { cluster: ClusterId::new(random()?), node: FOUNDER, founder: true },
+        (None, Start::Join { seeds }) => {
+            let local = Local { cluster: None, node: None, secret };
+            let (cluster, node) = join::join(&local, &seeds, (storage, address), clock).await?;
+            Place { cluster, node, founder: false }
+        }
+    };
+    Identity { storage, place: Some(place) }.store(&settings.dir)?;
+    Ok((storage, place))
+}
+
+fn random() -> Result<u64, StartError> {
+    getrandom::u64().map_err(|error| StartError::Random(error.to_string()))
+}
+
+/// Everything but Raft.
+struct Opened {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    socket: TcpListener,
+    address: String,
+    log: LogStore,
+    storage: StorageId,
+    place: Place,
+}
+
+impl Opened {
+    async fn run(self) -> Result<(Replica, Runner), StartError> {
+        let Place { cluster, node, founder } = self.place;
+        let local = Local {
+            cluster: Some(cluster),
+            node: Some(node),
+            secret: Arc::new(self.settings.secret.clone()),
+        };
+        let (links, link_tasks) = Links::new(local.clone());
+        let links = Arc::new(links);
+        let snapshots = Arc::new(Snapshots::open(&self.settings.dir.join("snapshots"))?);
+        let (applied_sender, applied) = watch::channel(0);
+        let store = StateStore::new(snapshots.clone(), applied_sender, self.metrics.snapshot.clone());
+        let state = store.state().clone();
+        let config = Arc::new(raft_config(&self.settings, cluster)?);
+        let network = Network(links.clone());
+        let raft = Raft::new(node.get(), config, network, self.log.clone(), store)
+            .await
+            .map_err(|fatal| StartError::Raft(fatal.to_string()))?;
+        if founder {
+            found(&raft, node, &self.address).await?;
+        }
+        let (pending, pending_queue) = mpsc::channel(PENDING_MAX);
+        let (groups, group_queue) = mpsc::channel(GROUPS_MAX);
+        let core = Arc::new(Core {
+            node,
+            cluster,
+            boot: BootId::new(random()?),
+            storage: self.storage,
+            address: self.address,
+            timings: self.settings.timings,
+            clock: self.clock,
+            state,
+            raft: raft.clone(),
+            log: self.log,
+            links,
+            metrics: self.metrics,
+            applied,
+            leader: watch::Sender::new(None),
+            sequence: AtomicU64::new(1),
+            operations: Arc::new(Semaphore::new(OPERATIONS_MAX)),
+            pending,
+            groups,
+        });
+        let listener = Listener { local, raft, snapshots, service: Service(core.clone()) };
+        let runner = Runner {
+            core: core.clone(),
+            socket: self.socket,
+            listener,
+            links: link_tasks,
+            pending: pending_queue,
+            groups: group_queue,
+        };
+        Ok((Replica(core), runner))
+    }
+}
+
+/// Makes the founder the only member, unless it was done before.
+async fn found(
+    raft: &Raft<crate::raft::Types, StateStore>,
+    node: NodeId,
+    address: &str,
+) -> Result<(), StartError> {
+    let failed = |error: &dyn std::fmt::Display| StartError::Raft(error.to_string());
+    if raft.is_initialized().await.map_err(|error| failed(&error))? {
+        return Ok(());
+    }
+    let members = BTreeMap::from([(node.get(), Peer { address: address.to_owned() })]);
+    raft.initialize(members).await.map_err(|error| failed(&error))
+}
+
+fn raft_config(settings: &Settings, cluster: ClusterId) -> Result<Config, StartError> {
+    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let timings = settings.timings;
+    let config = Config {
+        cluster_name: cluster.to_string(),
+        heartbeat_interval: millis(timings.heartbeat),
+        election_timeout_min: millis(timings.election_min),
+        election_timeout_max: millis(timings.election_max),
+        // Two nodes that see each other but not their leader would wait for it without end otherwise.
+        quorum_loss_probe_interval: Some(4 * millis(timings.election_max)),
+        enable_pre_vote: Some(true),
+        install_snapshot_timeout: SNAPSHOT_PATIENCE_MS,
+        snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(settings.snapshots.every),
+        max_in_snapshot_log_to_keep: settings.snapshots.keep,
+        replication_lag_threshold: settings.snapshots.keep.max(1),
+        purge_batch_size: (settings.snapshots.every / 8).clamp(1, 4_096),
+        max_payload_entries: 1_024,
+        ..Config::default()
+    };
+    config.validate().map_err(|error| StartError::Settings(error.to_string()))
+}

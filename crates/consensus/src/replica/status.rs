@@ -1,0 +1,108 @@
+//! What a node can tell about the cluster, for people and for tests.
+
+use super::core::Core;
+use openraft::ServerState;
+use openraft::async_runtime::watch::WatchReceiver as _;
+use quorate_domain::{ClusterId, NodeId};
+use serde::Serialize;
+
+/// A node's view of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub struct Status {
+    /// This node.
+    pub node: NodeId,
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// What this node does in it.
+    pub role: Role,
+    /// The leader it knows of.
+    pub leader: Option<NodeId>,
+    /// The current term.
+    pub term: u64,
+    /// Index of the last entry in the log.
+    pub last_log: u64,
+    /// Index of the last entry known to be committed.
+    pub committed: u64,
+    /// Index of the last applied entry.
+    pub applied: u64,
+    /// Index of the last entry in the newest snapshot.
+    pub snapshot: Option<u64>,
+    /// Index of the last entry that is gone from the log.
+    pub purged: Option<u64>,
+    /// All members.
+    pub peers: Vec<PeerStatus>,
+}
+
+/// What a node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Decides the order of the log.
+    Leader,
+    /// Votes and follows.
+    Follower,
+    /// Stands for election.
+    Candidate,
+    /// Follows without a vote.
+    Learner,
+    /// Is stopping.
+    Stopped,
+}
+
+/// A member of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub struct PeerStatus {
+    /// The node.
+    pub node: NodeId,
+    /// Where it listens for its peers.
+    pub address: String,
+    /// Whether it votes.
+    pub votes: bool,
+    /// Entries it lacks, as the leader knows; `None` elsewhere, or while nothing was heard of it.
+    pub lag: Option<u64>,
+}
+
+impl From<ServerState> for Role {
+    fn from(state: ServerState) -> Self {
+        match state {
+            ServerState::Learner => Self::Learner,
+            ServerState::Follower => Self::Follower,
+            ServerState::Candidate => Self::Candidate,
+            ServerState::Leader => Self::Leader,
+            ServerState::Shutdown => Self::Stopped,
+        }
+    }
+}
+
+pub(super) fn status(core: &Core) -> Status {
+    let metrics = core.raft.metrics();
+    let seen = metrics.borrow_watched();
+    let last_log = seen.last_log_index.unwrap_or(0);
+    let membership = &seen.membership_config;
+    let voters: Vec<u64> = membership.voter_ids().collect();
+    let lag = |id: &u64| {
+        let matching = seen.replication.as_ref()?.get(id)?.as_ref()?;
+        Some(last_log.saturating_sub(matching.index))
+    };
+    let peers = membership.nodes().map(|(id, peer)| PeerStatus {
+        node: NodeId::new(*id),
+        address: peer.address.clone(),
+        votes: voters.contains(id),
+        lag: lag(id),
+    });
+    Status {
+        node: core.node,
+        cluster: core.cluster,
+        role: seen.state.into(),
+        leader: seen.current_leader.map(NodeId::new),
+        term: seen.current_term,
+        last_log,
+        committed: seen.local_committed.map_or(0, |id| id.index),
+        applied: seen.last_applied.map_or(0, |id| id.index),
+        snapshot: seen.snapshot.map(|id| id.index),
+        purged: seen.purged.map(|id| id.index),
+        peers: peers.collect(),
+    }
+}

@@ -1,0 +1,18 @@
+//! How peers talk: one framed TCP connection per peer and direction (docs/adr/0003-peer-transport.md).
+//!
+//! [`link`] asks, [`listener`] answers, [`network`] is what openraft sees of it.
+
+mod frame;
+mod handshake;
+mod link;
+mod listener;
+mod message;
+mod network;
+mod session;
+
+pub use handshake::Refusal;
+pub(crate) use handshake::{HandshakeError, Local};
+pub(crate) use link::{AskError, Lane, Link, LinkError, LinkTask, Links, ask_once};
+pub(crate) use listener::Listener;
+pub(crate) use message::{LeaderHint, Request, Response};
+pub(crate) use network::Network;

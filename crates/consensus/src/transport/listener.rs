@@ -1,0 +1,224 @@
+//! The answering side: accepts peers, checks who they are, and answers what they ask.
+
+use super::frame::{FRAME_MAX, FrameError, Frames};
+use super::handshake::{self, HandshakeError, Local};
+use super::message::{Request, Response};
+use super::session::{Appends, Arrival, install};
+use crate::codec::{self, Kind};
+use crate::raft::Types;
+use crate::replica::Service;
+use crate::store::{Snapshots, StateStore};
+use futures_util::StreamExt as _;
+use openraft::Raft;
+use openraft::raft::TransferLeaderRequest;
+use std::sync::Arc;
+use tokio::io::{AsyncWriteExt as _, BufWriter};
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio_util::codec::FramedRead;
+
+/// Answers that may wait for the network: as many as there can be questions under way.
+const ANSWERS_MAX: usize = 1_024;
+/// Questions of one peer that are worked on at once; more wait in its connection.
+const QUESTIONS_MAX: usize = 1_024;
+/// Strangers and peers together: each node calls each other once, and again when a connection breaks.
+const CONNECTIONS_MAX: usize = 256;
+
+/// Accepts peers.
+#[derive(Clone, Debug)]
+pub(crate) struct Listener {
+    pub(crate) local: Local,
+    pub(crate) raft: Raft<Types, StateStore>,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) service: Service,
+}
+
+impl Listener {
+    /// Runs until it is dropped.
+    pub(crate) async fn run(self, socket: TcpListener) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut connections = JoinSet::new();
+        while let Ok(place) = places.clone().acquire_owned().await {
+            while connections.try_join_next().is_some() {}
+            match socket.accept().await {
+                Ok((stream, _)) => {
+                    let listener = self.clone();
+                    connections.spawn(async move {
+                        listener.serve(stream).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a peer's connection could not be accepted");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    async fn serve(self, mut stream: TcpStream) {
+        let peer = match self.welcome(&mut stream).await {
+            Ok(peer) => peer,
+            Err(error) => {
+                let from = stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
+                tracing::warn!(from, %error, "a peer was not let in");
+                return;
+            }
+        };
+        if let Err(error) = self.converse(stream).await {
+            tracing::debug!(peer = peer.node.map(|node| node.get()), %error, "a peer's connection failed");
+        }
+    }
+
+    async fn welcome(&self, stream: &mut TcpStream) -> Result<handshake::Peer, HandshakeError> {
+        stream.set_nodelay(true)?;
+        handshake::answer(stream, &self.local).await
+    }
+
+    async fn converse(self, stream: TcpStream) -> Result<(), FrameError> {
+        let (read, write) = stream.into_split();
+        let (queue, answers) = mpsc::channel(ANSWERS_MAX);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(write_answers(write, answers));
+        let mut conversation = Conversation {
+            arrival: Arrival::new(self.snapshots.clone()),
+            listener: Arc::new(self),
+            appends: Appends::default(),
+            answers: Answers(queue),
+            slots: Arc::new(Semaphore::new(QUESTIONS_MAX)),
+            tasks,
+        };
+        let mut questions = FramedRead::new(read, Frames::<(u64, Request)>::new(Kind::Frame, FRAME_MAX));
+        while let Some(question) = questions.next().await {
+            let (id, request) = question?;
+            conversation.take(id, request).await?;
+        }
+        Ok(())
+    }
+
+    /// Answers what can be answered in any order.
+    async fn answer(&self, request: Request) -> Response {
+        let failed = |error: &dyn std::fmt::Display| Response::Failed(error.to_string());
+        match request {
+            Request::Vote(ballot) => match self.raft.vote(ballot.into()).await {
+                Ok(voted) => Response::Vote((&voted).into()),
+                Err(error) => failed(&error),
+            },
+            Request::PreVote(ballot) => match self.raft.pre_vote(ballot.into()).await {
+                Ok(voted) => Response::Vote((&voted).into()),
+                Err(error) => failed(&error),
+            },
+            Request::TransferLeader { from, to, last } => {
+                let transfer = TransferLeaderRequest::new(from.into(), to, last.map(Into::into));
+                match self.raft.handle_transfer_leader(transfer).await {
+                    Ok(answer) => Response::TransferLeader { accepted: answer.is_ok() },
+                    Err(error) => failed(&error),
+                }
+            }
+            Request::Propose(proposals) => self.service.propose(proposals).await,
+            Request::ReadIndex => self.service.read_index().await,
+            Request::Join { storage, address } => self.service.join(storage, address).await,
+            Request::Append { append, .. } => self.heartbeat(append).await,
+            Request::SnapshotBegin { .. } | Request::SnapshotChunk { .. } | Request::SnapshotEnd { .. } => {
+                failed(&"pieces of a snapshot come in order")
+            }
+        }
+    }
+
+    async fn heartbeat(&self, append: super::message::AppendV1) -> Response {
+        let Ok(request) = append.try_into() else {
+            return Response::Failed("an entry cannot be read".to_owned());
+        };
+        let alone = futures_util::stream::once(std::future::ready(request));
+        let mut results = std::pin::pin!(self.raft.stream_append(alone));
+        match results.next().await {
+            Some(Ok(result)) => Response::Append(result.into()),
+            Some(Err(fatal)) => Response::Failed(fatal.to_string()),
+            None => Response::Failed("raft has stopped".to_owned()),
+        }
+    }
+}
+
+/// One peer's questions.
+struct Conversation {
+    listener: Arc<Listener>,
+    appends: Appends,
+    arrival: Arrival,
+    answers: Answers,
+    slots: Arc<Semaphore>,
+    tasks: JoinSet<()>,
+}
+
+impl Conversation {
+    /// Takes a question: in order what must be in order, the rest side by side.
+    async fn take(&mut self, id: u64, request: Request) -> Result<(), FrameError> {
+        while self.tasks.try_join_next().is_some() {}
+        match request {
+            Request::Append { stream, append } if stream > 0 => {
+                let raft = &self.listener.raft;
+                self.appends.take((stream, id), append, raft, (&self.answers, &mut self.tasks)).await?;
+            }
+            Request::SnapshotBegin { transfer, size } => {
+                self.answers.send(id, &self.arrival.begin(transfer, size)).await;
+            }
+            Request::SnapshotChunk { transfer, offset, piece } => {
+                self.answers.send(id, &self.arrival.add(transfer, offset, &piece.0)).await;
+            }
+            Request::SnapshotEnd { transfer, vote, checksum } => match self.arrival.end(transfer, checksum) {
+                Ok(incoming) => {
+                    let (listener, answers) = (self.listener.clone(), self.answers.clone());
+                    self.tasks.spawn(async move {
+                        answers.send(id, &install(&listener.raft, vote.into(), incoming).await).await;
+                    });
+                }
+                Err(response) => self.answers.send(id, &response).await,
+            },
+            other @ (Request::Append { .. }
+            | Request::Vote(_)
+            | Request::PreVote(_)
+            | Request::TransferLeader { .. }
+            | Request::Propose(_)
+            | Request::ReadIndex
+            | Request::Join { .. }) => self.answer_aside(id, other).await,
+        }
+        Ok(())
+    }
+
+    async fn answer_aside(&mut self, id: u64, request: Request) {
+        let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
+        let (listener, answers) = (self.listener.clone(), self.answers.clone());
+        self.tasks.spawn(async move {
+            answers.send(id, &listener.answer(request).await).await;
+            drop(slot);
+        });
+    }
+}
+
+/// Where answers wait for the network.
+#[derive(Clone, Debug)]
+pub(crate) struct Answers(mpsc::Sender<Vec<u8>>);
+
+impl Answers {
+    /// Sends an answer. If the connection is gone, so is the one who asked.
+    pub(super) async fn send(&self, id: u64, response: &Response) {
+        let _ = self.0.send(codec::encode(Kind::Frame, &(id, response))).await;
+    }
+}
+
+async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Vec<u8>>) {
+    let mut write = BufWriter::new(write);
+    while let Some(answer) = answers.recv().await {
+        let mut next = Some(answer);
+        while let Some(answer) = next {
+            if write.write_all(&answer).await.is_err() {
+                return;
+            }
+            next = answers.try_recv().ok();
+        }
+        if write.flush().await.is_err() {
+            return;
+        }
+    }
+}

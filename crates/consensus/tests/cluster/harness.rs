@@ -1,0 +1,209 @@
+//! Starts, stops and restarts replicas, and waits for states instead of moments.
+
+use prometheus_client::registry::Registry;
+use quorate_consensus::{
+    Command, Metrics, Outcome, ProposeError, Replica, RunError, Settings, SnapshotPolicy, Start, StartError,
+    Status, Timings,
+};
+use quorate_domain::{Amount, Clock, LogTime, MonoTime, Name, NodeId, Secret, Subject, Unit};
+use quorate_ledger::{BudgetSpec, Expected, Kind, PutBudget};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Long enough for a loaded machine; nothing waits so long when all is well.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The machine's own clock.
+pub(crate) struct Machine(Instant);
+
+impl Machine {
+    #[expect(clippy::disallowed_methods, reason = "tests own their clock")]
+    pub(crate) fn clock() -> Arc<dyn Clock> {
+        Arc::new(Self(Instant::now()))
+    }
+}
+
+impl Clock for Machine {
+    fn mono(&self) -> MonoTime {
+        MonoTime::from_micros(self.0.elapsed().as_micros().try_into().unwrap())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "tests own their clock")]
+    fn wall(&self) -> LogTime {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        LogTime::from_millis(since.as_millis().try_into().unwrap())
+    }
+}
+
+pub(crate) fn settings(dir: &Path) -> Settings {
+    Settings {
+        dir: dir.to_owned(),
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        advertise: None,
+        secret: Secret::new("a secret of the test cluster".to_owned()),
+        timings: Timings::default(),
+        snapshots: SnapshotPolicy::default(),
+    }
+}
+
+/// A replica that runs. Dropped, it stops at once, without a word to anybody.
+pub(crate) struct Running {
+    pub(crate) replica: Replica,
+    stop: CancellationToken,
+    task: JoinSet<Result<(), RunError>>,
+}
+
+impl Running {
+    pub(crate) async fn start(settings: Settings, start: Start) -> Result<Self, StartError> {
+        let clock = Machine::clock();
+        let metrics = Metrics::register(&mut Registry::default(), clock.clone());
+        let (replica, runner) = Replica::start(settings, clock, metrics, start).await?;
+        let stop = CancellationToken::new();
+        let mut task = JoinSet::new();
+        task.spawn(runner.run(stop.clone()));
+        Ok(Self { replica, stop, task })
+    }
+
+    /// Stops in order: hands over, writes, closes.
+    pub(crate) async fn stop(mut self) {
+        self.stop.cancel();
+        let ended = self.task.join_next().await.unwrap();
+        ended.unwrap().unwrap();
+    }
+
+    /// Takes the node off the network. It still believes in itself, and its files stay open.
+    pub(crate) fn cut_off(mut self) -> Replica {
+        self.task.abort_all();
+        self.replica
+    }
+}
+
+/// Several nodes of one cluster.
+pub(crate) struct Cluster {
+    pub(crate) dirs: Vec<TempDir>,
+    pub(crate) nodes: Vec<Option<Running>>,
+    addresses: Vec<String>,
+    policy: SnapshotPolicy,
+}
+
+impl Cluster {
+    /// Founds a cluster and has others join until all vote.
+    pub(crate) async fn of(size: usize, policy: SnapshotPolicy) -> Self {
+        let mut cluster = Self { dirs: Vec::new(), nodes: Vec::new(), addresses: Vec::new(), policy };
+        for _ in 0..size {
+            cluster.grow().await;
+        }
+        cluster
+    }
+
+    pub(crate) async fn grow(&mut self) {
+        let dir = TempDir::new().unwrap();
+        let start = match self.addresses.first() {
+            None => Start::Found,
+            Some(_) => Start::Join { seeds: self.addresses.clone() },
+        };
+        let settings = Settings { snapshots: self.policy, ..settings(dir.path()) };
+        let node = Running::start(settings, start).await.unwrap();
+        self.addresses.push(node.replica.address().to_owned());
+        self.dirs.push(dir);
+        self.nodes.push(Some(node));
+        let size = self.nodes.len();
+        for node in self.running() {
+            wait(node, "all nodes vote", |status| {
+                status.leader.is_some() && status.peers.iter().filter(|peer| peer.votes).count() == size
+            })
+            .await;
+        }
+    }
+
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Replica> {
+        self.nodes.iter().flatten().map(|node| &node.replica)
+    }
+
+    pub(crate) fn node(&self, at: usize) -> &Replica {
+        &self.nodes[at].as_ref().unwrap().replica
+    }
+
+    /// Where the leader is, as the others see it.
+    pub(crate) async fn leader(&self) -> usize {
+        let mut known = self.running().next().unwrap().leader();
+        let leader = known.wait_for(Option::is_some).await.unwrap().unwrap();
+        self.nodes
+            .iter()
+            .position(|node| node.as_ref().is_some_and(|node| node.replica.node() == leader))
+            .unwrap()
+    }
+
+    pub(crate) async fn stop(&mut self, at: usize) {
+        self.nodes[at].take().unwrap().stop().await;
+    }
+
+    /// Starts a stopped node on its old address and directory.
+    pub(crate) async fn restart(&mut self, at: usize) {
+        let listen = self.addresses[at].parse().unwrap();
+        let settings = Settings { listen, snapshots: self.policy, ..settings(self.dirs[at].path()) };
+        self.nodes[at] = Some(Running::start(settings, Start::Resume).await.unwrap());
+    }
+
+    /// Waits until all running nodes have applied the same, and compares their states (invariant I9).
+    pub(crate) async fn agree(&self) {
+        let furthest = self.running().map(|node| node.status().committed).max().unwrap();
+        for node in self.running() {
+            applied(node, furthest).await;
+        }
+        let hashes: Vec<_> = self.running().map(|node| node.state().hash()).collect();
+        assert!(hashes.windows(2).all(|pair| pair[0] == pair[1]), "{hashes:?}");
+    }
+}
+
+pub(crate) async fn applied(node: &Replica, index: u64) {
+    let mut applied = node.applied();
+    let reached = applied.wait_for(|applied| *applied >= index);
+    tokio::time::timeout(PATIENCE, reached).await.expect("the node applies in time").unwrap();
+}
+
+/// Waits until a node's view of the cluster is as described.
+pub(crate) async fn wait(node: &Replica, what: &str, wanted: impl Fn(&Status) -> bool) {
+    let seen = tokio::time::timeout(PATIENCE, async {
+        while !wanted(&node.status()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert!(seen.await.is_ok(), "{what}: {:?}", node.status());
+}
+
+fn spec(user: u64, limit: u64) -> BudgetSpec {
+    BudgetSpec {
+        subject: Subject::User(Name::parse(&format!("user-{user}")).unwrap()),
+        unit: Unit::Tokens,
+        kind: Kind::Lifetime,
+        limit: Amount::new(limit),
+    }
+}
+
+/// A command that is refused when it is applied a second time.
+pub(crate) fn once(user: u64) -> Command {
+    let put = PutBudget { spec: spec(user, 1_000), expected: Expected::Absent };
+    Command::Ledger(quorate_ledger::Command::PutBudget(put))
+}
+
+pub(crate) async fn create(node: &Replica, user: u64) -> Result<(), ProposeError> {
+    let outcome = node.propose_within(once(user), PATIENCE).await?;
+    let stored = matches!(outcome, Outcome::Ledger(quorate_ledger::Outcome::BudgetStored { .. }));
+    assert!(stored, "budget of user {user}: {outcome:?}");
+    Ok(())
+}
+
+pub(crate) fn count(node: &Replica) -> usize {
+    node.state().ledger.read().budgets().count()
+}
+
+/// Ids of nodes, for comparing.
+pub(crate) fn ids(status: &Status) -> Vec<NodeId> {
+    status.peers.iter().map(|peer| peer.node).collect()
+}
