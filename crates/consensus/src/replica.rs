@@ -24,3 +24,6 @@ pub use runner::Runner;
 pub(crate) use service::Service;
 pub use settings::{Settings, SnapshotPolicy, Start, Timings};
 pub use status::{PeerStatus, Role, Status};
+
+#[cfg(test)]
+mod tests;

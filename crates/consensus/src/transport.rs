@@ -16,3 +16,6 @@ pub(crate) use link::{AskError, Lane, Link, LinkError, LinkTask, Links, ask_once
 pub(crate) use listener::Listener;
 pub(crate) use message::{LeaderHint, Request, Response};
 pub(crate) use network::Network;
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use quorate_ledger::Ledger;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Everything the cluster agrees on. Take a read lock for a moment; never hold two while doing slow work.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub struct State {
     pub ledger: RwLock<Ledger>,
     /// Who belongs to the cluster.
     pub nodes: RwLock<Nodes>,
+    /// Milliseconds of log time, beside the locks: who holds one of them may still ask for the time.
+    time: AtomicU64,
     /// Taken before any of the locks above by whoever changes the state or needs all of it at one index.
     progress: Mutex<Progress>,
 }
@@ -60,6 +63,7 @@ impl State {
         let mut progress = self.progress.lock();
         progress.time = progress.time.max(batch.at);
         progress.applied = Some(at);
+        self.time.store(progress.time.millis(), Ordering::Release);
         batch.proposals.iter().map(|proposal| self.apply_one(&mut progress, proposal)).collect()
     }
 
@@ -84,7 +88,7 @@ impl State {
     /// Log time of the last applied entry.
     #[must_use]
     pub fn time(&self) -> LogTime {
-        self.progress.lock().time
+        LogTime::from_millis(self.time.load(Ordering::Acquire))
     }
 
     /// A copy of everything at one index. Applying waits while it is made; readers do not.
@@ -109,6 +113,7 @@ impl State {
     pub(crate) fn restore(&self, meta: &raft::SnapshotMeta, frozen: Frozen) {
         let mut progress = self.progress.lock();
         progress.time = frozen.time;
+        self.time.store(frozen.time.millis(), Ordering::Release);
         progress.applied = meta.last_log_id;
         progress.membership = meta.last_membership.clone();
         progress.dedup = frozen.dedup;
@@ -118,6 +123,7 @@ impl State {
     }
 
     /// The fingerprint of the state as it is now. Costs a copy of the state: for tests, audits and comparisons.
+    /// Must not be called by who holds one of the locks.
     #[must_use]
     pub fn hash(&self) -> StateHash {
         let (_, frozen) = self.freeze();
@@ -168,5 +174,75 @@ impl fmt::Display for StateHash {
 impl fmt::Debug for StateHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::{NodeCommand, NodeOutcome, OpId, StorageId};
+    use quorate_domain::{BootId, ClusterId, NodeId};
+
+    fn log_id(index: u64) -> raft::LogId {
+        raft::LogId::new(raft::LeaderId { term: 1, node_id: 1 }, index)
+    }
+
+    fn batch(at: u64, proposals: Vec<Proposal>) -> Batch {
+        Batch { at: LogTime::from_millis(at), proposals: proposals.into() }
+    }
+
+    fn found() -> Proposal {
+        let (cluster, storage) = (ClusterId::new(1), StorageId::new(1));
+        let command = Command::Node(NodeCommand::Found { cluster, storage, address: "a:1".to_owned() });
+        Proposal { origin: None, command }
+    }
+
+    fn remove(sequence: u64, node: u64) -> Proposal {
+        let origin = Some(OpId { boot: BootId::new(7), sequence });
+        Proposal { origin, command: Command::Node(NodeCommand::Remove { node: NodeId::new(node) }) }
+    }
+
+    #[test]
+    fn a_retry_gets_the_first_answer_also_after_a_snapshot() {
+        let state = State::default();
+        state.apply(log_id(1), &batch(5, vec![found()]));
+        let removed = vec![Outcome::Node(NodeOutcome::Removed)];
+        assert_eq!(state.apply(log_id(2), &batch(6, vec![remove(1, 1)])), removed);
+        assert_eq!(state.apply(log_id(3), &batch(7, vec![remove(1, 1)])), removed);
+        let again = Outcome::Node(NodeOutcome::Unknown(NodeId::new(1)));
+        assert_eq!(state.apply(log_id(4), &batch(7, vec![remove(2, 1)])), vec![again]);
+
+        let (meta, frozen) = state.freeze();
+        let restored = State::default();
+        restored.restore(&meta, Frozen::decode(&frozen.encode()).unwrap());
+        assert_eq!(restored.hash(), state.hash());
+        assert_eq!(restored.apply(log_id(5), &batch(8, vec![remove(1, 1)])), removed);
+        assert_eq!(restored.progress().0, Some(log_id(5)));
+    }
+
+    #[test]
+    fn log_time_never_goes_back() {
+        let state = State::default();
+        state.apply(log_id(1), &batch(100, Vec::new()));
+        state.apply(log_id(2), &batch(40, Vec::new()));
+        assert_eq!(state.time(), LogTime::from_millis(100));
+    }
+
+    #[test]
+    fn who_holds_a_lock_may_ask_for_the_time_while_another_applies() {
+        let state = State::default();
+        let held = state.ledger.read();
+        std::thread::scope(|scope| {
+            let applying = scope.spawn(|| {
+                let tick = Command::Ledger(quorate_ledger::Command::Tick);
+                let proposals = vec![Proposal { origin: None, command: tick }];
+                state.apply(log_id(1), &batch(9, proposals))
+            });
+            while state.time().millis() < 9 {
+                std::thread::yield_now();
+            }
+            drop(held);
+            assert_eq!(applying.join().unwrap().len(), 1);
+        });
     }
 }

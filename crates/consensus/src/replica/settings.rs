@@ -17,8 +17,9 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// What peers are told to dial, `host:port`; `None` means the address that is listened on.
     pub advertise: Option<String>,
-    /// What all nodes of the cluster know and nobody else does.
-    pub secret: Secret<String>,
+    /// What all nodes of the cluster know and nobody else does. If empty, one is drawn at every start that nobody
+    /// else can know: right for a cluster of one, where nobody is to join.
+    pub secret: Secret<Vec<u8>>,
     /// How fast a lost leader is noticed.
     pub timings: Timings,
     /// When the log is cut.

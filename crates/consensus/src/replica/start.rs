@@ -16,7 +16,7 @@ use crate::raft::Peer;
 use crate::store::{LogStore, Snapshots, StateStore, StoreError};
 use crate::transport::{Links, Listener, Local, Network};
 use openraft::{Config, Raft};
-use quorate_domain::{BootId, Clock, ClusterId, NodeId};
+use quorate_domain::{BootId, Clock, ClusterId, NodeId, Secret};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -26,6 +26,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 /// The first node of a cluster.
 const FOUNDER: NodeId = NodeId::new(1);
+/// A secret nobody has to type.
+const SECRET_BYTES: usize = 32;
 /// As long as the largest state may take over a slow link.
 const SNAPSHOT_PATIENCE_MS: u64 = 60_000;
 
@@ -36,11 +38,14 @@ impl Replica {
     /// # Errors
     /// When the address is taken, the directory cannot be used, or no cluster lets the node in.
     pub async fn start(
-        settings: Settings,
+        mut settings: Settings,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
         start: Start,
     ) -> Result<(Self, Runner), StartError> {
+        if settings.secret.expose().is_empty() {
+            settings.secret = draw_secret()?;
+        }
         let (socket, address) = listen(&settings).await?;
         // The lock on the log guards the identity too: no second process gets past it.
         std::fs::create_dir_all(&settings.dir).map_err(|error| StoreError::from_io(&settings.dir, &error))?;
@@ -96,6 +101,12 @@ async fn settle(
     };
     Identity { storage, place: Some(place) }.store(&settings.dir)?;
     Ok((storage, place))
+}
+
+fn draw_secret() -> Result<Secret<Vec<u8>>, StartError> {
+    let mut secret = vec![0; SECRET_BYTES];
+    getrandom::fill(&mut secret).map_err(|error| StartError::Random(error.to_string()))?;
+    Ok(Secret::new(secret))
 }
 
 fn random() -> Result<u64, StartError> {

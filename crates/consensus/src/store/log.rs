@@ -68,6 +68,12 @@ impl LogStore {
         self.0.writer.check()
     }
 
+    /// Makes the next writes fail, as a full disk would.
+    #[cfg(test)]
+    pub(crate) fn fail(&self, cause: &str) {
+        self.0.writer.fail(cause);
+    }
+
     fn put_mark<T: Serialize>(&self, tag: u8, kind: Kind, mark: &T) -> Write {
         Write::Put { table: META, key: self.0.keys.tag(tag), value: codec::encode(kind, mark) }
     }

@@ -33,7 +33,7 @@ type Proof = [u8; 32];
 pub(crate) struct Local {
     pub(crate) cluster: Option<ClusterId>,
     pub(crate) node: Option<NodeId>,
-    pub(crate) secret: Arc<Secret<String>>,
+    pub(crate) secret: Arc<Secret<Vec<u8>>>,
 }
 
 /// Whom a connection reached.
@@ -194,7 +194,7 @@ fn judge(local: &Local, hello: &Hello, challenge: &Challenge, proof: &Proof) -> 
 }
 
 fn mac(local: &Local, side: &[u8], (hello, challenge): (&Hello, &Challenge)) -> Hmac<Sha256> {
-    let secret = local.secret.expose().as_bytes();
+    let secret = local.secret.expose();
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a key of any length");
     mac.update(side);
     mac.update(&codec::encode(Kind::Handshake, hello));

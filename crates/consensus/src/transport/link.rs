@@ -118,7 +118,12 @@ impl Links {
         let link = Arc::new(Link { node, address, ids, control, bulk, snapshot });
         let queues = Queues { control: control_queue, bulk: bulk_queue, snapshot: snapshot_queue };
         // The owner stops before the links do: then nobody waits for an answer any more.
-        let _ = self.started.try_send(LinkTask { link: link.clone(), local: self.local.clone(), queues });
+        let _ = self.started.try_send(LinkTask {
+            link: link.clone(),
+            local: self.local.clone(),
+            queues,
+            complained: false,
+        });
         link
     }
 }
@@ -226,6 +231,8 @@ pub(crate) struct LinkTask {
     link: Arc<Link>,
     local: Local,
     queues: Queues,
+    /// Whether people know already that the peer will not talk.
+    complained: bool,
 }
 
 struct Queues {
@@ -242,7 +249,10 @@ impl LinkTask {
         while let Some(first) = self.queues.next().await {
             let address = self.link.address.lock().clone();
             match connect(&address, &self.local, Some(self.link.node)).await {
-                Ok(stream) => self.converse(stream, first).await,
+                Ok(stream) => {
+                    self.complained = false;
+                    self.converse(stream, first).await;
+                }
                 Err(error) => self.refuse(first, &address, &error),
             }
         }
@@ -265,12 +275,25 @@ impl LinkTask {
     /// Whoever waits now waits for a connection that cannot be had.
     fn refuse(&mut self, first: Outgoing, address: &str, error: &HandshakeError) {
         let node = self.link.node;
-        tracing::debug!(peer = node.get(), address, %error, "a peer cannot be reached");
+        self.complain(address, error);
         let mut next = Some(first);
         while let Some(outgoing) = next {
             let (address, cause) = (address.to_owned(), error.to_string());
             let _ = outgoing.reply.send(Err(LinkError::Unreachable { node, address, cause }));
             next = self.queues.ready();
+        }
+    }
+}
+
+impl LinkTask {
+    /// A peer that is away comes back; one that refuses needs a person. Told once, not at every attempt.
+    fn complain(&mut self, address: &str, error: &HandshakeError) {
+        let peer = self.link.node.get();
+        let refused = matches!(error, HandshakeError::Refused(_) | HandshakeError::Refuses(_));
+        if refused && !std::mem::replace(&mut self.complained, true) {
+            tracing::warn!(peer, address, %error, "a peer will not talk to this node");
+        } else {
+            tracing::debug!(peer, address, %error, "a peer cannot be reached");
         }
     }
 }

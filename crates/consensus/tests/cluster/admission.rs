@@ -19,7 +19,7 @@ fn seeds(node: &Running) -> Start {
 async fn a_node_with_another_secret_is_refused() {
     let (dir, stranger) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let node = founder(&dir).await;
-    let settings = Settings { secret: Secret::new("a guess".to_owned()), ..settings(stranger.path()) };
+    let settings = Settings { secret: Secret::new(b"a guess".to_vec()), ..settings(stranger.path()) };
     let refused = Running::start(settings, seeds(&node)).await.err();
     assert!(matches!(refused, Some(StartError::Refused { refusal: Refusal::Secret, .. })), "{refused:?}");
     node.stop().await;

@@ -45,7 +45,7 @@ pub(crate) fn settings(dir: &Path) -> Settings {
         dir: dir.to_owned(),
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         advertise: None,
-        secret: Secret::new("a secret of the test cluster".to_owned()),
+        secret: Secret::new(b"a secret of the test cluster".to_vec()),
         timings: Timings::default(),
         snapshots: SnapshotPolicy::default(),
     }
