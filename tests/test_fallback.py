@@ -21,7 +21,7 @@ def pair(cluster, providers, request):
     return name, first, second
 
 
-@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503])
+@pytest.mark.parametrize("status", [401, 408, 409, 429, 500, 502, 503])
 def test_a_failing_target_is_passed_over(cluster, key, pair, status):
     name, first, second = pair
     first.behave(error_rate=1, error_status=status)
@@ -30,7 +30,7 @@ def test_a_failing_target_is_passed_over(cluster, key, pair, status):
     assert (len(first.entries()), len(second.entries())) == (0, 1)
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 422])
+@pytest.mark.parametrize("status", [400, 404, 422])
 def test_a_refusal_of_the_request_itself_is_not_tried_elsewhere(cluster, key, pair, status):
     name, first, second = pair
     first.behave(error_rate=1, error_status=status)
@@ -78,7 +78,7 @@ def test_when_every_target_fails_the_last_failure_is_told(cluster, key, pair):
 def test_each_attempt_is_charged_once_and_failed_ones_not_at_all(cluster, pair):
     name, first, second = pair
     key = cluster.admin.key(budgets=[{"unit": "requests", "limit": 2}])
-    first.behave(error_rate=1, error_status=500)
+    first.behave(error_rate=1, error_status=429)
     sdk = cluster.nodes[0].sdk(key)
     for _ in range(2):
         sdk.chat.completions.create(model=name, messages=MESSAGES)

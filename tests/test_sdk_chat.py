@@ -84,7 +84,7 @@ def test_a_wrong_key_is_401(cluster, model, secret):
     body = {"model": model, "messages": MESSAGES}
     answer = httpx.post(url, json=body, headers={"authorization": f"Bearer {secret}"})
     assert answer.status_code == 401
-    assert answer.json()["error"]["code"] == "invalid_api_key"
+    assert answer.json()["error"]["code"] == ("invalid_api_key" if secret else "missing_api_key")
 
 
 def test_a_revoked_key_is_401_on_every_node(cluster, model):
@@ -106,7 +106,7 @@ def test_an_unknown_model_is_404(sdk):
 def test_a_model_that_the_key_may_not_use_is_refused(cluster, model):
     cluster.serve("forbidden")
     key = cluster.admin.key(allowed_models=[model])
-    with pytest.raises((openai.NotFoundError, openai.PermissionDeniedError)):
+    with pytest.raises(openai.PermissionDeniedError):
         cluster.nodes[0].sdk(key).chat.completions.create(model="forbidden", messages=MESSAGES)
     assert cluster.provider.entries("forbidden-0") == []
 
