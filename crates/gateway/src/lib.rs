@@ -6,11 +6,15 @@ pub mod admin;
 mod error;
 mod funds;
 mod metrics;
+mod operations;
 mod proxy;
 pub mod replica;
 pub mod server;
 
+/// The router of a listener, so that its owner need not know the library.
+pub use axum::Router;
 pub use error::{Denial, ErrorCode, RequestError, Retry, Source};
 pub use funds::{Cause, Funds, JournalFailure, Refusal, Treasurer};
 pub use metrics::Metrics;
+pub use operations::{LogLevel, Operations};
 pub use proxy::{Limits, Parts, Proxy};

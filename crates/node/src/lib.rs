@@ -1,14 +1,23 @@
 //! A node: settings → build → spawn → drain. Nothing here decides about requests or budgets; it puts the parts
 //! together and ends them in order. Start with [`serve`].
 
+mod bridge;
 mod clock;
 mod declared;
+mod founding;
+mod log;
+mod mint;
 mod reference;
+mod serve;
 mod settings;
 mod tasks;
+mod ticker;
+mod waiting_room;
 
 pub use clock::SystemClock;
 pub use declared::Config;
+pub use mint::mint_key;
 pub use reference::{ReferenceError, environment, resolve};
+pub use serve::serve;
 pub use settings::{Beginning, ClusterSettings, ConfigError, FirstStart, Settings};
 pub use tasks::{Ended, OnEnd, Tasks};

@@ -2,6 +2,7 @@
 
 use super::{AGREEMENT_LIMIT, Admin, AdminError};
 use axum::extract::FromRequestParts;
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use quorate_catalog::{Actor, Role};
@@ -31,12 +32,18 @@ impl FromRequestParts<Arc<Admin>> for Administrator {
     type Rejection = AdminError;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, AdminError> {
-        let replica = admin.replica()?;
-        let text = bearer(parts).ok_or(AdminError::Unauthenticated)?;
-        let authenticated = replica.catalog().read().authenticate(text, admin.clock.wall());
+        Ok(Self { key: admin.check(&parts.headers)?, reason: reason(parts)? })
+    }
+}
+
+impl Admin {
+    /// The admin key that a request carries.
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<KeyId, AdminError> {
+        let text = bearer(headers).ok_or(AdminError::Unauthenticated)?;
+        let authenticated = self.replica()?.catalog().read().authenticate(text, self.clock.wall());
         let key = authenticated.map_err(|_| AdminError::Unauthenticated)?;
         match key.role {
-            Role::Admin => Ok(Self { key: key.id, reason: reason(parts)? }),
+            Role::Admin => Ok(key.id),
             Role::Client => Err(AdminError::NotAdmin),
         }
     }
@@ -55,8 +62,8 @@ impl FromRequestParts<Arc<Admin>> for Reader {
     }
 }
 
-fn bearer(parts: &Parts) -> Option<&str> {
-    let (scheme, text) = parts.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, text) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| text.trim())
 }
 

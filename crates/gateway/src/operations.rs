@@ -1,0 +1,113 @@
+//! What operators and probes ask of a node without a key: is it alive, is it ready, what does it count. And, with
+//! an admin key, how much it logs.
+
+use crate::admin::{Admin, AdminError};
+use crate::proxy::Proxy;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::{HeaderMap, StatusCode, header};
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use serde::{Deserialize, Serialize};
+use std::sync::{Arc, OnceLock};
+
+/// How much the node logs, changeable while it runs.
+pub trait LogLevel: Send + Sync + 'static {
+    /// Puts another filter in force.
+    ///
+    /// # Errors
+    /// When the text is no filter.
+    fn set(&self, level: &str) -> Result<(), String>;
+
+    /// The filter in force.
+    fn get(&self) -> String;
+}
+
+/// The operators' side of a node.
+pub struct Operations {
+    registry: Mutex<Registry>,
+    log: Arc<dyn LogLevel>,
+    proxy: OnceLock<Arc<Proxy>>,
+}
+
+/// The media type of the Prometheus text format that is written here.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+impl Operations {
+    /// The operators' side of a node that does not serve yet.
+    #[must_use]
+    pub fn new(registry: Registry, log: Arc<dyn LogLevel>) -> Self {
+        Self { registry: Mutex::new(registry), log, proxy: OnceLock::new() }
+    }
+
+    /// Makes known what decides whether the node is ready. Only the first call counts.
+    pub fn attach(&self, proxy: &Arc<Proxy>) {
+        self.proxy.get_or_init(|| Arc::clone(proxy));
+    }
+
+    /// Everything on the admin address: probes, metrics, the log's level, and the admin API.
+    pub fn router(self: &Arc<Self>, admin: &Arc<Admin>) -> Router {
+        let own = Router::new()
+            .route("/livez", get(async || "ok\n"))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(metrics))
+            .with_state(Arc::clone(self));
+        let log = Router::new()
+            .route("/admin/v1/log", get(log_level).put(set_log_level))
+            .with_state((Arc::clone(self), Arc::clone(admin)));
+        own.merge(log).merge(admin.router())
+    }
+}
+
+/// Whether a load balancer should send requests here. Losing the quorum does not make a node unready: requests that
+/// held grants cover go on.
+async fn ready(State(operations): State<Arc<Operations>>) -> Response {
+    match operations.proxy.get() {
+        None => (StatusCode::SERVICE_UNAVAILABLE, "[-]member: this node belongs to no cluster yet\n")
+            .into_response(),
+        Some(proxy) if proxy.is_draining() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "[-]draining: this node is leaving\n").into_response()
+        }
+        Some(proxy) if !proxy.is_ready() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "[-]session: no session with the ledger yet\n").into_response()
+        }
+        Some(_) => "ok\n".into_response(),
+    }
+}
+
+async fn metrics(State(operations): State<Arc<Operations>>) -> Response {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &operations.registry.lock()) {
+        Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Level {
+    level: String,
+}
+
+type Both = (Arc<Operations>, Arc<Admin>);
+
+async fn log_level(
+    State((operations, admin)): State<Both>,
+    headers: HeaderMap,
+) -> Result<Json<Level>, AdminError> {
+    admin.check(&headers)?;
+    Ok(Json(Level { level: operations.log.get() }))
+}
+
+async fn set_log_level(
+    State((operations, admin)): State<Both>,
+    headers: HeaderMap,
+    Json(level): Json<Level>,
+) -> Result<Json<Level>, AdminError> {
+    admin.check(&headers)?;
+    operations.log.set(&level.level).map_err(AdminError::Request)?;
+    tracing::info!(level = level.level, "log level changed");
+    Ok(Json(level))
+}

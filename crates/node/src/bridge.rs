@@ -1,0 +1,127 @@
+//! What the gateway calls, answered by consensus. Only names change on the way.
+
+use quorate_consensus::{ChangeError, Command, Journal, Outcome, ProposeError, Replica};
+use quorate_domain::{BootId, NodeId, SessionId};
+use quorate_gateway::replica::{self, ClusterStatus, Eventually, MemberStatus, Unavailable};
+use quorate_ledger::{Ledger, Mark};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// A replica of the cluster, as the gateway knows it.
+pub(crate) struct BridgedReplica(pub(crate) Replica);
+
+/// The node's journal, as the gateway knows it.
+pub(crate) struct BridgedJournal(pub(crate) Journal);
+
+impl BridgedReplica {
+    async fn propose(&self, command: Command, limit: Duration) -> Result<Outcome, Unavailable> {
+        self.0.propose_within(command, limit).await.map_err(|error| match error {
+            ProposeError::Unavailable => Unavailable::NoQuorum,
+            ProposeError::TimedOut => Unavailable::TimedOut,
+            ProposeError::Stopped => Unavailable::Stopped,
+            ProposeError::TooLarge { .. } => {
+                tracing::error!(%error, "a command does not fit into an entry");
+                Unavailable::NoQuorum
+            }
+        })
+    }
+}
+
+impl replica::Replica for BridgedReplica {
+    fn node(&self) -> NodeId {
+        self.0.node()
+    }
+
+    fn boot(&self) -> BootId {
+        self.0.boot()
+    }
+
+    fn catalog(&self) -> &parking_lot::RwLock<quorate_catalog::Catalog> {
+        &self.0.state().catalog
+    }
+
+    fn ledger(&self) -> &parking_lot::RwLock<Ledger> {
+        &self.0.state().ledger
+    }
+
+    fn propose_catalog(
+        &self,
+        command: quorate_catalog::Command,
+        limit: Duration,
+    ) -> Eventually<'_, Result<quorate_catalog::Outcome, Unavailable>> {
+        Box::pin(async move {
+            match self.propose(Command::Catalog(command), limit).await? {
+                Outcome::Catalog(outcome) => Ok(outcome),
+                Outcome::Ledger(_) | Outcome::Node(_) | Outcome::Forgotten => Err(Unavailable::TimedOut),
+            }
+        })
+    }
+
+    fn propose_ledger(
+        &self,
+        command: quorate_ledger::Command,
+        limit: Duration,
+    ) -> Eventually<'_, Result<quorate_ledger::Outcome, Unavailable>> {
+        Box::pin(async move {
+            match self.propose(Command::Ledger(command), limit).await? {
+                Outcome::Ledger(outcome) => Ok(outcome),
+                Outcome::Catalog(_) | Outcome::Node(_) | Outcome::Forgotten => Err(Unavailable::TimedOut),
+            }
+        })
+    }
+
+    fn read_barrier(&self, limit: Duration) -> Eventually<'_, Result<(), Unavailable>> {
+        Box::pin(async move { self.0.read_barrier(limit).await.map_err(|_| Unavailable::NoQuorum) })
+    }
+
+    fn applied(&self) -> watch::Receiver<u64> {
+        self.0.applied()
+    }
+
+    fn status(&self) -> ClusterStatus {
+        let status = self.0.status();
+        let member = |peer: quorate_consensus::PeerStatus| MemberStatus {
+            node: peer.node,
+            peer_address: peer.address,
+            is_voter: peer.votes,
+            lag: peer.lag,
+        };
+        ClusterStatus {
+            cluster: format!("{:016x}", status.cluster.get()),
+            node: status.node,
+            leader: status.leader,
+            term: status.term,
+            last_log: Some(status.last_log),
+            committed: Some(status.committed),
+            applied: Some(status.applied),
+            snapshot: status.snapshot,
+            members: status.peers.into_iter().map(member).collect(),
+        }
+    }
+
+    fn remove(&self, node: NodeId) -> Eventually<'_, Result<(), String>> {
+        Box::pin(async move { self.0.remove(node).await.map_err(|error: ChangeError| error.to_string()) })
+    }
+
+    fn transfer_leadership(&self, to: Option<NodeId>) -> Eventually<'_, Result<(), String>> {
+        Box::pin(async move { self.0.transfer_leadership(to).await.map_err(|error| error.to_string()) })
+    }
+}
+
+impl replica::Journal for BridgedJournal {
+    fn generation(&self) -> u64 {
+        self.0.generation()
+    }
+
+    fn load(&self) -> Result<Vec<Mark>, String> {
+        self.0.load().map_err(|error| error.to_string())
+    }
+
+    fn write(&self, marks: Vec<Mark>) -> Eventually<'_, Result<(), String>> {
+        Box::pin(async move { self.0.write(marks).await.map_err(|error| error.to_string()) })
+    }
+
+    fn forget_before(&self, session: SessionId) -> Eventually<'_, Result<(), String>> {
+        Box::pin(async move { self.0.forget_before(session).await.map_err(|error| error.to_string()) })
+    }
+}

@@ -1,0 +1,133 @@
+//! Founding a cluster: its pepper, its first admin key, and what its configuration file says it begins with.
+
+use crate::{Beginning, mint_key};
+use anyhow::{Context, Result, anyhow, bail};
+use quorate_catalog::{
+    Actor, ApiKeyText, Apply, Catalog, Change, Command, Founding, NewKey, Outcome, Pepper, Role,
+};
+use quorate_domain::{ClusterId, Secret};
+use quorate_gateway::replica::Replica;
+use quorate_ledger::{BudgetSpec, Expected, Ledger, PutBudget};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// A founder waits for its own election and nothing else.
+const LIMIT: Duration = Duration::from_secs(30);
+/// The file of the first admin key, where no one asked for it over the admin API.
+const TOKEN_FILE: &str = "admin-token";
+
+/// Draws a pepper and an admin key and has the cluster begin with them. Says the key.
+pub(crate) async fn found(replica: &dyn Replica, cluster: ClusterId) -> Result<Secret<String>> {
+    let admin = mint_key()?;
+    let pepper = Secret::new(drawn()?);
+    let founding = Founding {
+        cluster,
+        admin: ApiKeyText::id_in(admin.expose())?,
+        admin_digest: Pepper::new(pepper.clone()).digest(admin.expose()),
+        pepper,
+    };
+    match replica.propose_catalog(Command::Found(founding), LIMIT).await.context("found the cluster")? {
+        Outcome::Applied { .. } => Ok(Secret::new(admin.expose().to_owned())),
+        Outcome::Rejected(rejection) => bail!("found the cluster: {rejection}"),
+    }
+}
+
+/// Keeps the first admin key where only the node's owner can read it.
+pub(crate) fn keep(token: &Secret<String>, data_dir: &Path) -> Result<()> {
+    let path = data_dir.join(TOKEN_FILE);
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| format!("write {}", path.display()))?;
+    file.write_all(token.expose().as_bytes())?;
+    file.sync_all()?;
+    tracing::info!(path = %path.display(), "the first admin key is in this file");
+    Ok(())
+}
+
+fn drawn<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| anyhow!("the operating system gave no random bytes: {error}"))?;
+    Ok(bytes)
+}
+
+/// Writes what the configuration file says and the cluster does not have yet, or has differently.
+pub(crate) async fn begin(replica: &dyn Replica, beginning: &Beginning) -> Result<()> {
+    replica.read_barrier(LIMIT).await.context("read what the cluster has")?;
+    let changes = {
+        let catalog = replica.catalog().read();
+        let mut changes: Vec<_> =
+            beginning.changes.iter().filter(|change| !is_in(&catalog, change)).cloned().collect();
+        changes.extend(new_keys(&catalog, beginning));
+        changes
+    };
+    if !changes.is_empty() {
+        let reason = Some("configuration file".to_owned());
+        let apply = Apply { actor: Actor::Node(replica.node()), reason, changes };
+        if let Outcome::Rejected(rejection) = replica.propose_catalog(Command::Apply(apply), LIMIT).await? {
+            bail!("the configuration file cannot be applied: {rejection}");
+        }
+    }
+    let budgets: Vec<_> = {
+        let ledger = replica.ledger().read();
+        beginning.budgets.iter().filter(|spec| !has_budget(&ledger, spec)).cloned().collect()
+    };
+    for spec in budgets {
+        let put = quorate_ledger::Command::PutBudget(PutBudget { spec, expected: Expected::Any });
+        if let quorate_ledger::Outcome::Rejected(rejection) = replica.propose_ledger(put, LIMIT).await? {
+            bail!("a budget of the configuration file cannot be applied: {rejection}");
+        }
+    }
+    Ok(())
+}
+
+fn new_keys(catalog: &Catalog, beginning: &Beginning) -> Vec<Change> {
+    let new_key = |(text, spec): &(ApiKeyText, quorate_catalog::KeySpec)| {
+        let id = ApiKeyText::id_in(text.expose()).ok().filter(|id| catalog.key(*id).is_none())?;
+        let digest = catalog.digest(text.expose())?;
+        Some(Change::CreateKey(NewKey { id, role: Role::Client, spec: spec.clone(), digest }))
+    };
+    beginning.keys.iter().filter_map(new_key).collect()
+}
+
+/// Whether the catalogue has the object just so. A restart then changes no revision.
+fn is_in(catalog: &Catalog, change: &Change) -> bool {
+    match change {
+        Change::PutProvider { spec, .. } => {
+            catalog.provider(spec.name.as_str()).is_some_and(|own| own.spec == *spec)
+        }
+        Change::PutModel { spec, .. } => {
+            catalog.model(spec.name.as_str()).is_some_and(|own| own.spec == *spec)
+        }
+        Change::PutRoute { spec, .. } => {
+            catalog.route(spec.name.as_str()).is_some_and(|own| own.spec == *spec)
+        }
+        Change::PutOrganisation { spec, .. } => {
+            catalog.organisation(spec.name.as_str()).is_some_and(|own| own.spec == *spec)
+        }
+        Change::PutTeam { spec, .. } => catalog.team(spec.name.as_str()).is_some_and(|own| own.spec == *spec),
+        Change::PutUser { spec, .. } => catalog.user(spec.name.as_str()).is_some_and(|own| own.spec == *spec),
+        Change::DeleteProvider { .. }
+        | Change::DeleteModel { .. }
+        | Change::DeleteRoute { .. }
+        | Change::DeleteOrganisation { .. }
+        | Change::DeleteTeam { .. }
+        | Change::DeleteUser { .. }
+        | Change::CreateKey(_)
+        | Change::UpdateKey { .. }
+        | Change::RotateKey { .. }
+        | Change::RevokeKey { .. } => false,
+    }
+}
+
+fn has_budget(ledger: &Ledger, spec: &BudgetSpec) -> bool {
+    let budgets = ledger.budgets_of(&spec.subject).iter().filter_map(|id| ledger.budget(*id));
+    budgets.into_iter().any(|budget| budget.spec() == spec)
+}

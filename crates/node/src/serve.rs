@@ -1,0 +1,319 @@
+//! A node's life: bind → become a member → build → serve → drain.
+
+use crate::bridge::{BridgedJournal, BridgedReplica};
+use crate::tasks::{Ended, OnEnd, Tasks};
+use crate::waiting_room::{Call, WaitingRoom};
+use crate::{FirstStart, Settings, SystemClock, environment, founding, log, ticker};
+use anyhow::{Context, Result, anyhow};
+use prometheus_client::registry::Registry;
+use quorate_consensus::{Journal, JournalMetrics, Replica, Runner, Start, StartError, Timings};
+use quorate_domain::{Clock, NodeId};
+use quorate_gateway::admin::{Admin, Initialised, SetupError};
+use quorate_gateway::{Funds, Limits, Metrics, Operations, Parts, Proxy, server};
+use quorate_upstream::{Credentials, PoolSettings, Upstream};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+/// For load balancers to see that the node is unready before it stops accepting. One probe a second is usual.
+const UNREADY_BEFORE_CLOSING: Duration = Duration::from_millis(1_500);
+/// Returning grants takes a few entries of the log; without a quorum it takes for ever, and the journal must do.
+const RETURN_LIMIT: Duration = Duration::from_secs(5);
+/// Handing leadership over and closing files.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+/// Admin requests are short.
+const ADMIN_LIMIT: Duration = Duration::from_secs(1);
+
+/// Runs a node until SIGTERM or SIGINT, then drains it.
+///
+/// # Errors
+/// When it cannot start, or when something without which it must not go on has failed, such as its disk.
+pub async fn serve(settings: Settings) -> Result<()> {
+    let filter = log::start(&settings.log_level)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let client_listener = server::bind(settings.client_listen).await?;
+    let admin_listener = server::bind(settings.admin_listen).await?;
+    let mut registry = Registry::with_prefix("quorate");
+    let consensus_metrics = quorate_consensus::Metrics::register(&mut registry, Arc::clone(&clock));
+    let journal_metrics = JournalMetrics::register(&mut registry, Arc::clone(&clock));
+    let metrics = Arc::new(Metrics::new(&mut registry));
+
+    let (door, room) = WaitingRoom::new();
+    let admin = Arc::new(Admin::new(Arc::clone(&clock), Arc::new(door)));
+    let operations = Arc::new(Operations::new(registry, Arc::new(filter)));
+    let mut operators = Tasks::new(CancellationToken::new());
+    let router = operations.router(&admin);
+    spawn_server(&mut operators, "admin server", admin_listener, router, ADMIN_LIMIT);
+
+    let entrance = Entrance { settings: &settings, clock: &clock, metrics: consensus_metrics };
+    let Some(member) = entrance.become_member(room).await? else { return Ok(()) };
+    let journal =
+        Journal::open(&settings.data_dir.join("journal"), journal_metrics).context("open the journal")?;
+    let node = Node { settings, clock, metrics, admin, operations, operators };
+    node.live(member, journal, client_listener).await
+}
+
+fn spawn_server(
+    tasks: &mut Tasks,
+    name: &'static str,
+    listener: TcpListener,
+    router: quorate_gateway::Router,
+    grace: Duration,
+) {
+    let stop = tasks.stop();
+    tasks.spawn(name, OnEnd::StopNode, async move {
+        let cut_off = server::serve(listener, router, stop, grace).await;
+        if cut_off > 0 {
+            tracing::warn!(cut_off, "connections were cut off at the end of the drain");
+        }
+        Ok(())
+    });
+}
+
+/// A node that belongs to a cluster.
+struct Member {
+    replica: Replica,
+    runner: Runner,
+    /// Who is to be told that it founded one, if it did.
+    founded: Option<Founded>,
+}
+
+/// Why a node founded a cluster.
+enum Founded {
+    /// Its configuration file says so.
+    ByFile,
+    /// An operator said so, and waits for the admin key.
+    ByCall(oneshot::Sender<std::result::Result<Initialised, SetupError>>),
+}
+
+/// How a node becomes a member.
+struct Entrance<'a> {
+    settings: &'a Settings,
+    clock: &'a Arc<dyn Clock>,
+    metrics: quorate_consensus::Metrics,
+}
+
+impl Entrance<'_> {
+    /// Resumes, founds, joins, or waits to be told; `None` if the node was stopped meanwhile.
+    async fn become_member(&self, room: WaitingRoom) -> Result<Option<Member>> {
+        let first = match &self.settings.cluster.first_start {
+            FirstStart::Found => Start::Found,
+            FirstStart::Join(seeds) => Start::Join { seeds: seeds.clone() },
+            FirstStart::Wait => Start::Resume,
+        };
+        let is_founder = first == Start::Found;
+        match self.start(first).await {
+            Ok((replica, runner)) => {
+                let founded = is_founder.then_some(Founded::ByFile);
+                Ok(Some(Member { replica, runner, founded }))
+            }
+            Err(StartError::NoIdentity) => self.wait_to_be_told(room).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn wait_to_be_told(&self, mut room: WaitingRoom) -> Result<Option<Member>> {
+        tracing::info!(
+            "this node belongs to no cluster; run `quorate cluster init` or `quorate cluster join`"
+        );
+        let stop = stop_signal()?;
+        tokio::pin!(stop);
+        loop {
+            let call = tokio::select! {
+                call = room.call() => call,
+                () = &mut stop => return Ok(None),
+            };
+            match call {
+                None => return Ok(None),
+                Some(Call::Init(caller)) => return self.init(caller).await.map(Some),
+                Some(Call::Join(seeds, caller)) => match self.start(Start::Join { seeds }).await {
+                    Ok((replica, runner)) => {
+                        drop(caller.send(Ok::<NodeId, _>(replica.node())));
+                        return Ok(Some(Member { replica, runner, founded: None }));
+                    }
+                    // The operator may have mistyped a seed: wait for a better one.
+                    Err(error) => drop(caller.send(Err(SetupError::NoAnswer(error.to_string())))),
+                },
+            }
+        }
+    }
+
+    async fn init(
+        &self,
+        caller: oneshot::Sender<std::result::Result<Initialised, SetupError>>,
+    ) -> Result<Member> {
+        match self.start(Start::Found).await {
+            Ok((replica, runner)) => Ok(Member { replica, runner, founded: Some(Founded::ByCall(caller)) }),
+            Err(error) => {
+                drop(caller.send(Err(SetupError::Failed(error.to_string()))));
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn start(&self, start: Start) -> std::result::Result<(Replica, Runner), StartError> {
+        let cluster = &self.settings.cluster;
+        let settings = quorate_consensus::Settings {
+            dir: self.settings.data_dir.clone(),
+            listen: cluster.peer_listen,
+            advertise: cluster.peer_address.clone(),
+            secret: cluster.secret.clone(),
+            timings: Timings {
+                heartbeat: cluster.heartbeat,
+                election_min: cluster.election,
+                election_max: cluster.election * 2,
+            },
+            snapshots: quorate_consensus::SnapshotPolicy::default(),
+        };
+        Replica::start(settings, Arc::clone(self.clock), self.metrics.clone(), start).await
+    }
+}
+
+/// A node with everything but its membership.
+struct Node {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    admin: Arc<Admin>,
+    operations: Arc<Operations>,
+    operators: Tasks,
+}
+
+impl Node {
+    async fn live(mut self, member: Member, journal: Journal, client_listener: TcpListener) -> Result<()> {
+        let mut raft = Tasks::new(CancellationToken::new());
+        let (stop, runner) = (raft.stop(), member.runner);
+        raft.spawn("raft", OnEnd::StopNode, async move { Ok(runner.run(stop).await?) });
+        let cluster = member.replica.cluster();
+        let replica: Arc<dyn quorate_gateway::replica::Replica> = Arc::new(BridgedReplica(member.replica));
+        if let Some(founded) = member.founded {
+            self.begin(&*replica, cluster, founded).await?;
+        }
+        self.admin.attach(Arc::clone(&replica));
+
+        let mut money = Tasks::new(CancellationToken::new());
+        let journal = Arc::new(BridgedJournal(journal));
+        let (funds, treasurer) = Funds::new(Arc::clone(&replica), journal, Arc::clone(&self.clock));
+        let stop = money.stop();
+        money.spawn(
+            "treasurer",
+            OnEnd::StopNode,
+            async move { Ok(treasurer.run(stop, RETURN_LIMIT).await?) },
+        );
+        let beat = ticker::run(Arc::clone(&replica), Arc::clone(&self.clock), money.stop());
+        money.spawn("ticker", OnEnd::Ignore, async {
+            beat.await;
+            Ok(())
+        });
+
+        let proxy = self.proxy(replica, funds);
+        self.operations.attach(&proxy);
+        let mut edge = Tasks::new(CancellationToken::new());
+        spawn_server(&mut edge, "client server", client_listener, proxy.router(), self.settings.drain);
+        tracing::info!(client = %self.settings.client_listen, admin = %self.settings.admin_listen, "serving");
+
+        let ended = tokio::select! {
+            () = stop_signal()? => None,
+            ended = edge.first_fatal() => Some(ended),
+            ended = money.first_fatal() => Some(ended),
+            ended = raft.first_fatal() => Some(ended),
+            ended = self.operators.first_fatal() => Some(ended),
+        };
+        self.drain(&proxy, [edge, money, raft], ended).await
+    }
+
+    /// Makes a founded cluster usable: its first admin key, and what the configuration file says.
+    async fn begin(
+        &self,
+        replica: &dyn quorate_gateway::replica::Replica,
+        cluster: quorate_domain::ClusterId,
+        founded: Founded,
+    ) -> Result<()> {
+        replica.read_barrier(Duration::from_secs(30)).await.context("wait for the founder to lead")?;
+        let is_new = replica.catalog().read().foundation().is_none();
+        match founded {
+            Founded::ByFile if is_new => {
+                founding::keep(&founding::found(replica, cluster).await?, &self.settings.data_dir)?;
+            }
+            Founded::ByFile => {}
+            Founded::ByCall(caller) => {
+                let admin_token = founding::found(replica, cluster).await?;
+                drop(caller.send(Ok(Initialised { cluster, node: replica.node(), admin_token })));
+            }
+        }
+        founding::begin(replica, &self.settings.beginning).await
+    }
+
+    fn proxy(&self, replica: Arc<dyn quorate_gateway::replica::Replica>, funds: Funds) -> Arc<Proxy> {
+        let credentials = Credentials::new(|name| environment(name).ok());
+        Proxy::new(Parts {
+            replica,
+            funds,
+            upstream: Upstream::new(PoolSettings::default(), credentials, Arc::clone(&self.clock)),
+            clock: Arc::clone(&self.clock),
+            limits: Limits {
+                body_bytes_max: self.settings.body_bytes_max,
+                budget_wait: self.settings.budget_wait,
+            },
+            metrics: Arc::clone(&self.metrics),
+        })
+    }
+
+    /// The order is the point: unready → stop accepting → finish requests → settle and return grants → hand
+    /// leadership over → close. Something that failed skips what it made pointless.
+    async fn drain(self, proxy: &Proxy, parts: [Tasks; 3], ended: Option<Ended>) -> Result<()> {
+        let [edge, money, raft] = parts;
+        tracing::info!("draining");
+        proxy.begin_drain();
+        if ended.is_none() {
+            tokio::time::sleep(UNREADY_BEFORE_CLOSING).await;
+        }
+        report(edge.drain(self.settings.drain).await);
+        let unfinished = proxy.finish(self.settings.drain).await;
+        if unfinished > 0 {
+            tracing::warn!(unfinished, "requests did not end in time; what they reserved stays charged");
+        }
+        report(money.drain(RETURN_LIMIT * 2).await);
+        report(raft.drain(CLOSE_LIMIT).await);
+        report(self.operators.drain(ADMIN_LIMIT * 2).await);
+        match ended {
+            None => {
+                tracing::info!("stopped");
+                Ok(())
+            }
+            Some(ended) => Err(failure(ended)),
+        }
+    }
+}
+
+fn report((failed, aborted): (Vec<Ended>, usize)) {
+    for ended in failed {
+        tracing::error!(task = ended.name, error = ?ended.error, "a task failed");
+    }
+    if aborted > 0 {
+        tracing::warn!(aborted, "tasks did not end in time");
+    }
+}
+
+fn failure(ended: Ended) -> anyhow::Error {
+    let name = ended.name;
+    match ended.error {
+        Some(error) => error.context(format!("{name} failed, and the node cannot go on without it")),
+        None => anyhow!("{name} ended, and the node cannot go on without it"),
+    }
+}
+
+/// Resolves when the process is told to stop.
+fn stop_signal() -> Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
