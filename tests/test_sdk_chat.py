@@ -78,7 +78,7 @@ def test_the_clients_key_stays_here(sdk, model, key, cluster):
     assert key["secret"] not in json.dumps(cluster.provider.last_headers())
 
 
-@pytest.mark.parametrize("secret", ["sk-nonsense", "", "q" * 5000])
+@pytest.mark.parametrize("secret", ["sk-nonsense", "q" * 5000])
 def test_a_wrong_key_is_401(cluster, model, secret):
     url = cluster.nodes[0].client_url + "/v1/chat/completions"
     body = {"model": model, "messages": MESSAGES}
