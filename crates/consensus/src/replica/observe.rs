@@ -11,10 +11,14 @@ use std::sync::Arc;
 /// Runs until openraft stops, and says why it did.
 pub(super) async fn run(core: Arc<Core>) -> RunError {
     let mut metrics = core.raft.metrics();
+    let mut membership = None;
     loop {
         let stopped = {
             let seen = metrics.borrow_watched();
             publish(&core, &seen);
+            if membership.replace(seen.membership_config.clone()).as_ref() != Some(&seen.membership_config) {
+                follow_addresses(&core, &seen);
+            }
             seen.running_state.as_ref().err().map(ToString::to_string)
         };
         if let Some(cause) = stopped {
@@ -30,6 +34,13 @@ fn why(core: &Core, cause: String) -> RunError {
     match core.log.check() {
         Err(error) => RunError::Storage(error),
         Ok(()) => RunError::Raft(cause),
+    }
+}
+
+/// Ways that exist keep their peer even if it moved.
+fn follow_addresses(core: &Core, seen: &RaftMetrics<Types>) {
+    for (id, peer) in seen.membership_config.nodes() {
+        core.links.readdress(NodeId::new(*id), &peer.address);
     }
 }
 

@@ -63,6 +63,10 @@ async fn listen(settings: &Settings) -> Result<(TcpListener, String), StartError
     };
     let socket = TcpListener::bind(settings.listen).await.map_err(failed)?;
     let bound = socket.local_addr().map_err(failed)?;
+    if bound.ip().is_unspecified() && settings.advertise.is_none() {
+        let problem = format!("peers cannot dial {bound}: an address to advertise must be set");
+        return Err(StartError::Settings(problem));
+    }
     let address = settings.advertise.clone().unwrap_or_else(|| bound.to_string());
     Ok((socket, address))
 }

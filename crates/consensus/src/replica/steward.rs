@@ -5,8 +5,10 @@
 use super::core::Core;
 use super::proposer;
 use super::settings::VOTERS_MAX;
-use crate::machine::{Command, NodeCommand};
+use super::status;
+use crate::machine::{Command, NodeCommand, Proposal};
 use crate::raft::{Peer, Types};
+use crate::transport::{Lane, Request, Response};
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::{ChangeMembers, RaftMetrics, ReadPolicy};
 use quorate_domain::NodeId;
@@ -47,21 +49,44 @@ pub(super) async fn run(core: Arc<Core>) {
 
 /// Enters this node into the table if it founded the cluster, or if it listens elsewhere now.
 async fn introduce(core: &Core) {
-    let command = {
-        let nodes = core.state.nodes.read();
-        let address = core.address.clone();
-        match (nodes.cluster(), nodes.get(core.node)) {
-            (None, _) if core.leads() => {
-                NodeCommand::Found { cluster: core.cluster, storage: core.storage, address }
-            }
-            (Some(_), Some(record)) if record.address != address => {
-                NodeCommand::Readdress { node: core.node, address }
-            }
-            (None | Some(_), _) => return,
-        }
-    };
+    let Some(command) = introduction(core) else { return };
+    if core.leader().is_none() {
+        return announce(core, command).await;
+    }
     if let Err(error) = proposer::propose(core, Command::Node(command), PATIENCE).await {
         tracing::debug!(%error, "this node could not introduce itself yet");
+    }
+}
+
+/// The leader looks for this node at its old address, so that this node hears of no leader. Its peers know.
+async fn announce(core: &Core, command: NodeCommand) {
+    let request = Request::Propose(vec![Proposal { origin: None, command: Command::Node(command) }]);
+    let others = status::status(core).peers.into_iter().filter(|peer| peer.node != core.node);
+    for peer in others {
+        let link = core.links.to(peer.node, &peer.address);
+        match link.ask(Lane::Control, &request, PATIENCE).await {
+            Ok(Response::NotLeader(Some(hint))) => {
+                let leader = core.links.to(hint.node, &hint.address);
+                let _ = leader.ask(Lane::Control, &request, PATIENCE).await;
+                return;
+            }
+            Ok(Response::Proposed(_)) => return,
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+fn introduction(core: &Core) -> Option<NodeCommand> {
+    let nodes = core.state.nodes.read();
+    let address = core.address.clone();
+    match (nodes.cluster(), nodes.get(core.node)) {
+        (None, _) if core.leads() => {
+            Some(NodeCommand::Found { cluster: core.cluster, storage: core.storage, address })
+        }
+        (Some(_), Some(record)) if record.address != address => {
+            Some(NodeCommand::Readdress { node: core.node, address })
+        }
+        (None | Some(_), _) => None,
     }
 }
 

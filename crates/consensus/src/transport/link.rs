@@ -110,6 +110,13 @@ impl Links {
         link.clone()
     }
 
+    /// Notes that a node listens elsewhere now, if there is a way to it.
+    pub(crate) fn readdress(&self, node: NodeId, address: &str) {
+        if let Some(link) = self.links.lock().get(&node) {
+            address.clone_into(&mut link.address.lock());
+        }
+    }
+
     fn start(&self, node: NodeId, address: &str) -> Arc<Link> {
         let (control, control_queue) = mpsc::channel(LANE_MAX);
         let (bulk, bulk_queue) = mpsc::channel(LANE_MAX);

@@ -81,3 +81,11 @@ async fn the_last_voter_cannot_be_removed() {
     assert_eq!(node.replica.remove(id).await, Err(ChangeError::LastVoter(id)));
     node.stop().await;
 }
+
+#[tokio::test]
+async fn an_address_that_peers_cannot_dial_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let settings = Settings { listen: "0.0.0.0:0".parse().unwrap(), ..settings(dir.path()) };
+    let refused = Running::start(settings, Start::Found).await.err();
+    assert!(matches!(refused, Some(StartError::Settings(_))), "{refused:?}");
+}

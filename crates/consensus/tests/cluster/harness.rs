@@ -146,6 +146,11 @@ impl Cluster {
     /// Starts a stopped node on its old address and directory.
     pub(crate) async fn restart(&mut self, at: usize) {
         let listen = self.addresses[at].parse().unwrap();
+        self.restart_on(at, listen).await;
+    }
+
+    /// Starts a stopped node on its old directory and another address.
+    pub(crate) async fn restart_on(&mut self, at: usize, listen: SocketAddr) {
         let settings = Settings { listen, snapshots: self.policy, ..settings(self.dirs[at].path()) };
         self.nodes[at] = Some(Running::start(settings, Start::Resume).await.unwrap());
     }

@@ -1,8 +1,11 @@
 //! What is there again after a restart, and how a node that was away catches up.
 
 use crate::harness::{Cluster, PATIENCE, Running, applied, count, create, settings, wait};
-use quorate_consensus::{SnapshotPolicy, Start};
+use quorate_consensus::{Replica, SnapshotPolicy, Start};
+use std::ops::RangeInclusive;
+use std::path::Path;
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_acknowledged_is_there_after_restarts_with_and_without_a_snapshot() {
@@ -29,6 +32,20 @@ async fn everything_acknowledged_is_there_after_restarts_with_and_without_a_snap
     node.stop().await;
 }
 
+async fn write_many(node: &Replica, users: RangeInclusive<u64>) {
+    let mut writers = JoinSet::new();
+    for user in users {
+        let node = node.clone();
+        writers.spawn(async move { create(&node, user).await.unwrap() });
+    }
+    writers.join_all().await;
+}
+
+fn snapshot_bytes(dir: &Path) -> u64 {
+    let files = std::fs::read_dir(dir.join("snapshots")).unwrap();
+    files.map(|file| file.unwrap().metadata().unwrap().len()).max().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_was_away_past_the_purge_is_brought_back_by_a_snapshot() {
     let mut cluster = Cluster::of(3, SnapshotPolicy { every: 50, keep: 5 }).await;
@@ -37,18 +54,21 @@ async fn a_node_that_was_away_past_the_purge_is_brought_back_by_a_snapshot() {
     create(cluster.node(leader), 0).await.unwrap();
     cluster.stop(away).await;
     let last_seen = cluster.node(leader).status().last_log;
-    for user in 1..=300 {
+    write_many(cluster.node(leader), 1..=4_000).await;
+    for user in 4_001..=4_100 {
         create(cluster.node(leader), user).await.unwrap();
     }
     wait(cluster.node(leader), "the log is cut behind the node that is away", |status| {
         status.purged.is_some_and(|purged| purged > last_seen + 10)
     })
     .await;
+    let bytes = snapshot_bytes(cluster.dirs[leader].path());
+    assert!(bytes > 512 << 10, "{bytes} bytes travel in one piece");
     cluster.restart(away).await;
     let index = cluster.node(leader).status().committed;
     applied(cluster.node(away), index).await;
     assert!(cluster.node(away).status().snapshot.is_some());
-    assert_eq!(count(cluster.node(away)), 301);
+    assert_eq!(count(cluster.node(away)), 4_101);
     cluster.agree().await;
 }
 
@@ -68,5 +88,24 @@ async fn all_nodes_stopped_and_started_again_remember_what_was_acknowledged() {
         node.read_barrier(PATIENCE).await.unwrap();
         assert_eq!(count(node), 50);
     }
+    cluster.agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_comes_back_at_another_address_is_found_again() {
+    let mut cluster = Cluster::of(3, SnapshotPolicy::default()).await;
+    let moved = (cluster.leader().await + 1) % 3;
+    let id = cluster.node(moved).node();
+    cluster.stop(moved).await;
+    create(cluster.running().next().unwrap(), 1).await.unwrap();
+    cluster.restart_on(moved, "127.0.0.1:0".parse().unwrap()).await;
+    let address = cluster.node(moved).address().to_owned();
+    for node in cluster.running() {
+        wait(node, "the new address is known", |status| {
+            status.peers.iter().any(|peer| peer.node == id && peer.address == address)
+        })
+        .await;
+    }
+    create(cluster.node(moved), 2).await.unwrap();
     cluster.agree().await;
 }
