@@ -33,6 +33,14 @@ def step(text):
     say(f"\n==> {text}")
 
 
+def parsed(text):
+    """JSON, or the text itself: probes answer with a word."""
+    try:
+        return json.loads(text or b"null")
+    except ValueError:
+        return text.decode()
+
+
 def call(url, body=None, token=None, method=None):
     """Sends JSON; returns status and answer. A connection that breaks is status 0."""
     headers = {"content-type": "application/json"}
@@ -42,9 +50,9 @@ def call(url, body=None, token=None, method=None):
     request = urllib.request.Request(url, payload, headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.status, json.loads(answer.read() or b"null")
+            return answer.status, parsed(answer.read())
     except urllib.error.HTTPError as refusal:
-        return refusal.code, json.loads(refusal.read() or b"null")
+        return refusal.code, parsed(refusal.read())
     except OSError:
         return 0, None
 
