@@ -1,0 +1,170 @@
+//! The command line as a whole. Each command's own arguments are in its file.
+
+use crate::budget::{BudgetVerb, Usage};
+use crate::cluster::ClusterVerb;
+use crate::config::ConfigCommand;
+use crate::dev::Dev;
+use crate::document::ApplyDocument;
+use crate::key::KeyVerb;
+use crate::model::ModelFields;
+use crate::object::Verb;
+use crate::output::Format;
+use crate::provider::ProviderFields;
+use crate::route::RouteFields;
+use crate::serve::Serve;
+use crate::tenant::{OrganisationFields, TeamFields, UserFields};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "Exit codes:
+   0  done
+   1  something else went wrong
+   2  the command line is wrong
+   3  not found
+   4  no admin key, or the wrong one
+   5  no node could be reached
+   6  no answer in time: the change may have been made
+   7  refused
+   8  conflict: it exists already, or somebody else changed it first
+  11  the cluster has no leader that a majority follows
+  70  a node stopped because of a fault
+  78  the configuration file cannot be used";
+
+/// An AI gateway that runs as a cluster, with budgets that are never overspent.
+#[derive(Parser)]
+#[command(name = "quorate", version, after_help = EXIT_CODES, max_term_width = 110)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+
+    /// How to print what was asked for.
+    #[arg(long, short, global = true, value_enum, default_value_t = Format::Table, help_heading = "Connection and output")]
+    pub(crate) output: Format,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which cluster, and as whom.
+#[derive(Args, Clone)]
+pub(crate) struct Connection {
+    /// Admin address of any node; several separated by commas are tried in turn.
+    #[arg(
+        long,
+        global = true,
+        env = "QUORATE_SERVER",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:8081",
+        help_heading = "Connection and output"
+    )]
+    pub(crate) server: Vec<String>,
+
+    /// Admin key. Other users of this machine can see a command line: prefer the variable or a file.
+    #[arg(
+        long,
+        global = true,
+        env = "QUORATE_TOKEN",
+        hide_env_values = true,
+        help_heading = "Connection and output"
+    )]
+    pub(crate) token: Option<String>,
+
+    /// File that holds the admin key.
+    #[arg(long, global = true, env = "QUORATE_TOKEN_FILE", help_heading = "Connection and output")]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// Why you make a change; kept with it.
+    #[arg(long, short = 'm', global = true, help_heading = "Connection and output")]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run a node.
+    Serve(Serve),
+    /// Run a cluster on this machine, to try things out.
+    Dev(Dev),
+    /// Configuration files of nodes.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    #[command(flatten)]
+    Ask(Question),
+}
+
+/// Commands that ask a cluster.
+#[derive(Subcommand)]
+pub(crate) enum Question {
+    /// Found a cluster, join one, see how it is.
+    #[command(subcommand)]
+    Cluster(ClusterVerb),
+    /// Who serves models, where, and with which credential.
+    #[command(subcommand)]
+    Provider(Verb<ProviderFields>),
+    /// What providers serve, what it costs, how large a request can be.
+    #[command(subcommand)]
+    Model(Verb<ModelFields>),
+    /// The model names that clients use, and the models behind them.
+    #[command(subcommand)]
+    Route(Verb<RouteFields>),
+    /// Organisations.
+    #[command(subcommand)]
+    Org(Verb<OrganisationFields>),
+    /// Teams of an organisation.
+    #[command(subcommand)]
+    Team(Verb<TeamFields>),
+    /// Users.
+    #[command(subcommand)]
+    User(Verb<UserFields>),
+    /// API keys of clients and of operators.
+    #[command(subcommand)]
+    Key(KeyVerb),
+    /// Limits on what a key, a user, a team or an organisation may spend.
+    #[command(subcommand)]
+    Budget(BudgetVerb),
+    /// What was spent.
+    Usage(Usage),
+    /// Write many objects from a file, all of them or none.
+    Apply(ApplyDocument),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_commands_of_the_guide_are_understood() {
+        for line in [
+            "serve --config node.toml",
+            "dev --nodes 3 --data-dir d --ready-file f",
+            "cluster init",
+            "cluster join --seed 10.0.0.1:7000 --seed 10.0.0.2:7000",
+            "cluster status -o json",
+            "provider create openai --base-url https://api.openai.com/v1 --credential ${env:OPENAI_API_KEY}",
+            "model create openai/gpt-4o --provider openai --input-price 2.5 --output-price 10 --context-tokens 128000",
+            "route create gpt-4o --target openai/gpt-4o --target azure/gpt-4o=3 --strategy weighted",
+            "route set gpt-4o --target openai/gpt-4o",
+            "org create acme",
+            "team create search --organisation acme",
+            "user delete ann@acme.org",
+            "key create --team search --budget 5M/day --budget $12.50 --expires 90d",
+            "key rotate 17 --overlap 48h",
+            "key revoke 17 -m leaked",
+            "key mint",
+            "budget create team:search $100/month",
+            "budget explain key:17",
+            "budget set 4 10M",
+            "usage --subject org:acme",
+            "apply objects.toml",
+            "config validate node.toml",
+        ] {
+            let words = std::iter::once("quorate").chain(line.split(' '));
+            assert!(Arguments::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+}

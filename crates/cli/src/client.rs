@@ -1,0 +1,128 @@
+//! Asks the admin API. One request at a time, of the first node that can be reached.
+
+use crate::arguments::Connection;
+use crate::error::CliError;
+use quorate_domain::Secret;
+use reqwest::{Method, RequestBuilder};
+use serde_json::Value;
+use std::time::Duration;
+
+/// An agreement takes up to five seconds, and a new leader may have to be found first.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+
+/// The admin API of a cluster.
+pub(crate) struct Client {
+    http: reqwest::Client,
+    servers: Vec<String>,
+    token: Option<Secret<String>>,
+    reason: Option<String>,
+}
+
+impl Client {
+    pub(crate) fn new(connection: Connection) -> Result<Self, CliError> {
+        // Only the first call counts, and all of them install the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let built = reqwest::Client::builder()
+            .connect_timeout(CONNECT_LIMIT)
+            .timeout(ANSWER_LIMIT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build();
+        let http = built.map_err(|error| CliError::Usage(error.to_string()))?;
+        let token = token(&connection)?;
+        let servers =
+            connection.server.iter().map(|server| server.trim_end_matches('/').to_owned()).collect();
+        Ok(Self { http, servers, token, reason: connection.reason })
+    }
+
+    /// A client of one node.
+    pub(crate) fn of(server: String, token: Option<String>) -> Result<Self, CliError> {
+        Self::new(Connection { server: vec![server], token, token_file: None, reason: None })
+    }
+
+    /// Whether the first node serves requests.
+    pub(crate) async fn is_ready(&self) -> bool {
+        let Some(server) = self.servers.first() else { return false };
+        self.http
+            .get(format!("{server}/readyz"))
+            .send()
+            .await
+            .is_ok_and(|response| response.status().is_success())
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, CliError> {
+        self.send(Method::GET, path, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+        self.send(Method::PUT, path, Some(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value, CliError> {
+        self.send(Method::DELETE, path, None).await
+    }
+
+    /// Goes on to the next node only where the one before was never reached, so that nothing is asked twice.
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, CliError> {
+        let mut cause = "no address was given".to_owned();
+        for server in &self.servers {
+            let request = self.http.request(method.clone(), format!("{server}/admin/v1{path}"));
+            match self.dress(request, body).send().await {
+                Ok(response) => return answer(server, response).await,
+                Err(error) if error.is_connect() || error.is_builder() => cause = innermost(&error),
+                Err(_) => return Err(CliError::TimedOut { server: server.clone() }),
+            }
+        }
+        Err(CliError::NoNode { servers: self.servers.join(", "), cause })
+    }
+
+    fn dress(&self, mut request: RequestBuilder, body: Option<&Value>) -> RequestBuilder {
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.expose());
+        }
+        if let Some(reason) = &self.reason {
+            request = request.header("x-quorate-reason", reason.as_bytes());
+        }
+        match body {
+            Some(body) => request.header("content-type", "application/json").body(body.to_string()),
+            None => request,
+        }
+    }
+}
+
+fn token(connection: &Connection) -> Result<Option<Secret<String>>, CliError> {
+    if let Some(token) = &connection.token {
+        return Ok(Some(Secret::new(token.clone())));
+    }
+    let Some(path) = &connection.token_file else { return Ok(None) };
+    let what = || format!("read the token file {}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|cause| CliError::Io { what: what(), cause })?;
+    Ok(Some(Secret::new(text.trim().to_owned())))
+}
+
+async fn answer(server: &str, response: reqwest::Response) -> Result<Value, CliError> {
+    let status = response.status();
+    let bytes = response.bytes().await.map_err(|_| CliError::TimedOut { server: server.to_owned() })?;
+    let foreign = || CliError::NotANode { server: server.to_owned(), status: status.as_u16() };
+    if status.is_success() {
+        let text = if bytes.is_empty() { b"null" } else { bytes.as_ref() };
+        return serde_json::from_slice(text).map_err(|_| foreign());
+    }
+    let body: Value = serde_json::from_slice(&bytes).map_err(|_| foreign())?;
+    let part = |name: &str| body["error"][name].as_str().map(str::to_owned).ok_or_else(foreign);
+    let (code, message, next) = (part("code")?, part("message")?, part("next")?);
+    Err(CliError::Refused { status: status.as_u16(), code, message, next })
+}
+
+/// The outer causes only repeat the address.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,62 @@
+//! `quorate cluster`.
+
+use crate::client::Client;
+use crate::error::CliError;
+use crate::output::{Column, Output, tell};
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+/// What can be done with a cluster as a whole.
+#[derive(Subcommand)]
+pub(crate) enum ClusterVerb {
+    /// Found a cluster of the node that is asked. Shows the first admin key, this once.
+    Init,
+    /// Let the node that is asked join a cluster.
+    Join {
+        /// Peer address of a node in the cluster, HOST:PORT. Can be repeated.
+        #[arg(long, required = true)]
+        seed: Vec<String>,
+    },
+    /// Say how the cluster is.
+    Status,
+}
+
+const MEMBERS: &[Column] =
+    &[("NODE", "/node"), ("PEER ADDRESS", "/peer_address"), ("VOTES", "/is_voter"), ("BEHIND", "/lag")];
+
+impl ClusterVerb {
+    pub(crate) async fn run(self, client: &Client, output: &Output) -> Result<(), CliError> {
+        match self {
+            Self::Init => {
+                output.show(&client.post("/cluster/init", &json!({})).await?);
+                tell("this is the only time the admin token is shown; keep it, and set QUORATE_TOKEN");
+                tell(
+                    "next: quorate cluster join --seed HOST:PORT on the other nodes, or quorate provider create",
+                );
+            }
+            Self::Join { seed } => {
+                output.show(&client.post("/cluster/join", &json!({ "seeds": seed })).await?);
+            }
+            Self::Status => status(&client.get("/cluster").await?, output)?,
+        }
+        Ok(())
+    }
+}
+
+fn status(status: &Value, output: &Output) -> Result<(), CliError> {
+    let part = |name: &str| status[name].as_str().unwrap_or_default();
+    output.sentence(
+        &format!("{} (cluster {}): {}", part("verdict").to_uppercase(), part("cluster"), part("sentence")),
+        status,
+    );
+    output.rows(&status["members"], MEMBERS);
+    if status["leader"].is_null() {
+        return Err(CliError::Refused {
+            status: 503,
+            code: "unavailable".to_owned(),
+            message: "the cluster has no leader that a majority follows".to_owned(),
+            next: "start the nodes that are missing, or mend the network between them".to_owned(),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! `quorate dev`: a cluster of real processes on this machine, with a fake provider or with your own.
+
+mod fake;
+mod layout;
+mod member;
+
+use crate::client::Client;
+use crate::error::CliError;
+use crate::output::tell;
+use clap::Args;
+use layout::Layout;
+use member::Member;
+use quorate_fake_provider::{Behaviour, FakeProvider};
+use serde_json::{Value, json};
+use std::future::pending;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Starts a cluster, waits until it serves, and stops it at Ctrl-C or SIGTERM. The same directory again brings the
+/// same cluster back.
+#[derive(Args)]
+pub(crate) struct Dev {
+    /// How many nodes.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=7))]
+    nodes: u64,
+    /// Where the nodes keep their data and their logs.
+    #[arg(long, default_value = "quorate-dev")]
+    data_dir: PathBuf,
+    /// Written once the cluster serves: the admin token and the addresses, as JSON.
+    #[arg(long)]
+    ready_file: Option<PathBuf>,
+    /// Providers, models, routes, keys and budgets of your own, instead of the fake provider.
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+/// A machine under load needs this long to start seven nodes.
+const START_LIMIT: Duration = Duration::from_secs(90);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+impl Dev {
+    pub(crate) async fn run(self) -> Result<(), CliError> {
+        let layout = Layout::prepare(&self.data_dir, self.config.as_deref(), self.nodes)?;
+        let mut members = Vec::new();
+        if self.config.is_some() {
+            let cluster = self.live(&layout, &mut members, None);
+            let ended = until_told_to_stop(cluster, pending()).await;
+            stop_all(members).await;
+            return ended;
+        }
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let bound = FakeProvider::bind(anywhere, Behaviour::default()).await;
+        let (address, provider) =
+            bound.map_err(|cause| CliError::Io { what: "start the fake provider".to_owned(), cause })?;
+        let cluster = self.live(&layout, &mut members, Some(format!("http://{address}")));
+        let provider = async {
+            provider.await;
+            Ok(())
+        };
+        tokio::pin!(provider);
+        let ended = until_told_to_stop(cluster, provider.as_mut()).await;
+        // The provider outlives the nodes: requests that end in the drain still need it.
+        tokio::select! {
+            () = stop_all(members) => ended,
+            _ = provider => ended,
+        }
+    }
+
+    /// Starts everything, tells where it is, and notes which nodes end.
+    async fn live(
+        &self,
+        layout: &Layout,
+        members: &mut Vec<Member>,
+        fake: Option<String>,
+    ) -> Result<(), CliError> {
+        members.push(Member::start(layout, 1)?);
+        let token = found(layout, &members[0]).await?;
+        for id in 2..=self.nodes {
+            members.push(Member::start(layout, id)?);
+        }
+        for member in members.iter_mut() {
+            let client = member.client(Some(token.clone()))?;
+            tell(&format!("waiting for node {}", member.id));
+            member.until(async || client.is_ready().await).await?;
+        }
+        let first = members[0].client(Some(token.clone()))?;
+        let everybody = self.nodes;
+        members[0].until(async || votes(&first).await == Some(everybody)).await?;
+        if let Some(url) = &fake {
+            first.post("/apply", &fake::objects(url)).await?;
+        }
+        self.announce(layout, members, &token, fake)?;
+        member::note_ends(members).await;
+        Ok(())
+    }
+
+    fn announce(
+        &self,
+        layout: &Layout,
+        members: &[Member],
+        token: &str,
+        fake: Option<String>,
+    ) -> Result<(), CliError> {
+        let nodes: Vec<Value> = members.iter().map(Member::ready).collect();
+        let ready = json!({ "admin_token": token, "fake_provider_url": fake, "nodes": nodes });
+        if let Some(file) = &self.ready_file {
+            layout::write_at_once(file, &format!("{ready:#}\n"))?;
+        }
+        tell(&format!("{} nodes serve; logs and data are in {}", members.len(), layout.folder().display()));
+        for member in members {
+            tell(&format!(
+                "  node {}: clients {}  operators {}",
+                member.id, member.client_url, member.admin_url
+            ));
+        }
+        if let Some(url) = fake {
+            tell(&format!(
+                "  fake provider {url}, behind the routes gpt-4o, gpt-4o-mini and text-embedding-3-small"
+            ));
+        }
+        if let Some(first) = members.first() {
+            let token_file = layout.token_file();
+            tell("in another shell:");
+            tell(&format!(
+                "  export QUORATE_SERVER={} QUORATE_TOKEN_FILE={}",
+                first.admin_url,
+                token_file.display()
+            ));
+            tell("  quorate key create --budget 100k");
+        }
+        tell("Ctrl-C stops the cluster");
+        Ok(())
+    }
+}
+
+/// Founds the cluster on its first start, and gives back the admin token of then.
+async fn found(layout: &Layout, first: &Member) -> Result<String, CliError> {
+    let client = first.client(None)?;
+    let mut answer = client.post("/cluster/init", &json!({})).await;
+    let mut waited = Duration::ZERO;
+    while matches!(answer, Err(CliError::NoNode { .. })) && waited < START_LIMIT {
+        first.check_alive()?;
+        tokio::time::sleep(LOOK_AGAIN).await;
+        waited += LOOK_AGAIN;
+        answer = client.post("/cluster/init", &json!({})).await;
+    }
+    match answer {
+        Ok(done) => layout.keep_token(done["admin_token"].as_str().unwrap_or_default()),
+        Err(CliError::Refused { code, .. }) if code == "already_initialised" => layout.kept_token(),
+        Err(error) => Err(error),
+    }
+}
+
+/// How many nodes count for a majority, if all of them do.
+async fn votes(client: &Client) -> Option<u64> {
+    let status = client.get("/cluster").await.ok()?;
+    let members = status["members"].as_array()?;
+    let voters = members.iter().filter(|member| member["is_voter"] == true).count();
+    (voters == members.len()).then_some(voters as u64)
+}
+
+async fn until_told_to_stop(
+    cluster: impl Future<Output = Result<(), CliError>>,
+    provider: impl Future<Output = Result<(), CliError>>,
+) -> Result<(), CliError> {
+    let no_signals = |cause| CliError::Io { what: "listen for signals".to_owned(), cause };
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    tokio::select! {
+        ended = cluster => ended,
+        ended = provider => ended,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    }
+}
+
+async fn stop_all(members: Vec<Member>) {
+    tell("stopping");
+    members.iter().for_each(Member::ask_to_stop);
+    for member in members {
+        member.wait_for_end().await;
+    }
+}

@@ -1,0 +1,206 @@
+//! The folder of a development cluster: one configuration file and one data directory for each node.
+
+use crate::error::CliError;
+use std::fs;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// Shorter than in production: nobody waits half a minute for Ctrl-C.
+const DRAIN_MS: i64 = 5_000;
+const SECRET_BYTES: usize = 32;
+
+/// Where everything of a development cluster is.
+pub(super) struct Layout {
+    folder: PathBuf,
+}
+
+/// Where one node listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Addresses {
+    pub(super) client: SocketAddr,
+    pub(super) admin: SocketAddr,
+    pub(super) peer: SocketAddr,
+}
+
+impl Layout {
+    /// Makes the folder and every configuration file that is not there yet.
+    pub(super) fn prepare(folder: &Path, objects: Option<&Path>, nodes: u64) -> Result<Self, CliError> {
+        fs::create_dir_all(folder).map_err(|cause| io_error("create", folder, cause))?;
+        let folder = folder.canonicalize().map_err(|cause| io_error("find", folder, cause))?;
+        let layout = Self { folder };
+        layout.prepare_secret()?;
+        let objects = objects.map_or_else(|| Ok(Table::new()), read_objects)?;
+        for id in 1..=nodes {
+            layout.prepare_node(id, if id == 1 { objects.clone() } else { Table::new() })?;
+        }
+        Ok(layout)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn config_file(&self, id: u64) -> PathBuf {
+        self.node_folder(id).join("node.toml")
+    }
+
+    pub(super) fn log_file(&self, id: u64) -> PathBuf {
+        self.node_folder(id).join("log.jsonl")
+    }
+
+    pub(super) fn token_file(&self) -> PathBuf {
+        self.folder.join("admin-token")
+    }
+
+    /// Where a node listens, as its file says.
+    pub(super) fn addresses(&self, id: u64) -> Result<Addresses, CliError> {
+        let path = self.config_file(id);
+        let table = read_table(&path)?;
+        let address = |table: &str, name: &str, config: &Table| {
+            let text = config.get(table).and_then(|inner| inner.get(name)).and_then(Value::as_str);
+            let parsed = text.and_then(|text| text.parse().ok());
+            parsed
+                .ok_or_else(|| CliError::Config(format!("{}: {table}.{name} is no address", path.display())))
+        };
+        Ok(Addresses {
+            client: address("node", "client_listen", &table)?,
+            admin: address("node", "admin_listen", &table)?,
+            peer: address("cluster", "peer_listen", &table)?,
+        })
+    }
+
+    /// Keeps the admin token, which a cluster shows only once.
+    pub(super) fn keep_token(&self, token: &str) -> Result<String, CliError> {
+        let path = self.token_file();
+        write_private(&path, token).map_err(|cause| io_error("write", &path, cause))?;
+        Ok(token.to_owned())
+    }
+
+    /// The admin token of the first start.
+    pub(super) fn kept_token(&self) -> Result<String, CliError> {
+        let path = self.token_file();
+        let text = fs::read_to_string(&path).map_err(|cause| io_error("read", &path, cause))?;
+        Ok(text.trim().to_owned())
+    }
+
+    fn node_folder(&self, id: u64) -> PathBuf {
+        self.folder.join(format!("node-{id}"))
+    }
+
+    fn secret_file(&self) -> PathBuf {
+        self.folder.join("cluster-secret")
+    }
+
+    fn prepare_secret(&self) -> Result<(), CliError> {
+        let path = self.secret_file();
+        if path.exists() {
+            return Ok(());
+        }
+        let mut drawn = [0; SECRET_BYTES];
+        getrandom::fill(&mut drawn)
+            .map_err(|cause| io_error("draw", &path, io::Error::other(cause.to_string())))?;
+        let text: String = drawn.iter().map(|byte| format!("{byte:02x}")).collect();
+        write_private(&path, &text).map_err(|cause| io_error("write", &path, cause))
+    }
+
+    fn prepare_node(&self, id: u64, mut config: Table) -> Result<(), CliError> {
+        let path = self.config_file(id);
+        if path.exists() {
+            return Ok(());
+        }
+        let folder = self.node_folder(id);
+        fs::create_dir_all(&folder).map_err(|cause| io_error("create", &folder, cause))?;
+        let free = free_addresses().map_err(|cause| io_error("find free ports for", &folder, cause))?;
+        config.insert("node".to_owned(), Value::Table(self.node_table(id, free)));
+        config.insert("cluster".to_owned(), Value::Table(self.cluster_table(id, free)?));
+        let text = config.to_string();
+        write_private(&path, &text).map_err(|cause| io_error("write", &path, cause))
+    }
+
+    fn node_table(&self, id: u64, addresses: Addresses) -> Table {
+        let data_dir = self.node_folder(id).join("data");
+        Table::from_iter([
+            ("data_dir".to_owned(), Value::String(data_dir.to_string_lossy().into_owned())),
+            ("client_listen".to_owned(), Value::String(addresses.client.to_string())),
+            ("admin_listen".to_owned(), Value::String(addresses.admin.to_string())),
+            ("drain_ms".to_owned(), Value::Integer(DRAIN_MS)),
+        ])
+    }
+
+    fn cluster_table(&self, id: u64, addresses: Addresses) -> Result<Table, CliError> {
+        let secret = format!("${{file:{}}}", self.secret_file().display());
+        let mut table = Table::from_iter([
+            ("peer_listen".to_owned(), Value::String(addresses.peer.to_string())),
+            ("secret".to_owned(), Value::String(secret)),
+        ]);
+        if id > 1 {
+            let seed = Value::String(self.addresses(1)?.peer.to_string());
+            table.insert("seeds".to_owned(), Value::Array(vec![seed]));
+        }
+        Ok(table)
+    }
+}
+
+/// Writes a file that nobody ever sees half of.
+pub(super) fn write_at_once(path: &Path, text: &str) -> Result<(), CliError> {
+    let scratch = path.with_extension("writing");
+    let written = write_private(&scratch, text).and_then(|()| fs::rename(&scratch, path));
+    written.map_err(|cause| io_error("write", path, cause))
+}
+
+fn read_objects(path: &Path) -> Result<Table, CliError> {
+    quorate_node::Settings::load(path).map_err(|error| CliError::Config(error.to_string()))?;
+    read_table(path)
+}
+
+fn read_table(path: &Path) -> Result<Table, CliError> {
+    let text = fs::read_to_string(path).map_err(|cause| io_error("read", path, cause))?;
+    text.parse().map_err(|error| CliError::Config(format!("{}: {error}", path.display())))
+}
+
+/// All three are held until all three are known, so that they differ.
+fn free_addresses() -> io::Result<Addresses> {
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let (client, admin, peer) = (bind()?, bind()?, bind()?);
+    Ok(Addresses { client: client.local_addr()?, admin: admin.local_addr()?, peer: peer.local_addr()? })
+}
+
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(text.as_bytes())
+}
+
+fn io_error(verb: &str, path: &Path, cause: io::Error) -> CliError {
+    CliError::Io { what: format!("{verb} {}", path.display()), cause }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_folder_brings_the_same_cluster_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let addresses = |nodes| {
+            let layout = Layout::prepare(folder.path(), None, nodes).unwrap();
+            (1..=2).map(|id| layout.addresses(id).unwrap()).collect::<Vec<_>>()
+        };
+        let before = addresses(2);
+        assert_eq!(addresses(3), before);
+        assert_ne!(before[0].client, before[0].admin);
+    }
+
+    #[test]
+    fn every_node_but_the_first_joins_through_it_and_the_first_waits_to_be_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::prepare(folder.path(), None, 2).unwrap();
+        let first_start =
+            |id| quorate_node::Settings::load(&layout.config_file(id)).unwrap().cluster.first_start;
+        assert_eq!(first_start(1), quorate_node::FirstStart::Wait);
+        let seed = layout.addresses(1).unwrap().peer.to_string();
+        assert_eq!(first_start(2), quorate_node::FirstStart::Join(vec![seed]));
+    }
+}

@@ -1,0 +1,111 @@
+//! Why a command did not do what was asked: what, why, what to do next, and an exit code for scripts.
+
+use std::io;
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// The arguments are understood one by one, but not together.
+    #[error("{0}")]
+    Usage(String),
+    /// Nobody answered.
+    #[error("no node answered at {servers}: {cause}")]
+    NoNode { servers: String, cause: String },
+    /// An answer was on its way and did not come.
+    #[error("{server} did not answer in time; the change may or may not have been made")]
+    TimedOut { server: String },
+    /// Somebody answered who is no node.
+    #[error("{server} answered {status}, but not as a Quorate admin address does")]
+    NotANode { server: String, status: u16 },
+    /// The cluster refused.
+    #[error("{message}")]
+    Refused { status: u16, code: String, message: String, next: String },
+    /// A file could not be read or written, a process not be started.
+    #[error("could not {what}: {cause}")]
+    Io { what: String, cause: io::Error },
+    /// The configuration file has problems.
+    #[error("{0}")]
+    Config(String),
+    /// A node ended because of a fault.
+    #[error("{0}")]
+    Node(String),
+}
+
+impl CliError {
+    /// What is printed to people.
+    pub(crate) fn told(&self) -> String {
+        match self.next() {
+            "" => format!("error: {self}"),
+            next => format!("error: {self}\n next: {next}"),
+        }
+    }
+
+    fn next(&self) -> &str {
+        match self {
+            Self::Refused { next, .. } => next,
+            Self::NoNode { .. } => "check that a node runs there, or name another one with --server",
+            Self::TimedOut { .. } => "look whether the change was made before you repeat it",
+            Self::NotANode { .. } => "--server takes the admin address of a node, by default port 8081",
+            Self::Usage(_) => "see --help",
+            Self::Config(_) => "correct the file, then run `quorate config validate FILE`",
+            Self::Node(_) => "look at the log above",
+            Self::Io { .. } => "",
+        }
+    }
+
+    /// The exit code, as the help tells it.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::NoNode { .. } => 5,
+            Self::TimedOut { .. } => 6,
+            Self::Refused { status, code, .. } => refusal_code(*status, code),
+            Self::Config(_) => 78,
+            Self::Node(_) => 70,
+            Self::NotANode { .. } | Self::Io { .. } => 1,
+        }
+    }
+}
+
+fn refusal_code(status: u16, code: &str) -> u8 {
+    match (status, code) {
+        (401 | 403, _) => 4,
+        (404, "not_found") => 3,
+        (412, _) | (409, "already_exists" | "already_initialised") => 8,
+        (504, _) => 6,
+        (503, "unavailable") => 11,
+        (500, _) => 1,
+        _ => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, code: &str) -> CliError {
+        let text = |text: &str| text.to_owned();
+        CliError::Refused { status, code: code.to_owned(), message: text("no"), next: text("try y") }
+    }
+
+    #[test]
+    fn scripts_tell_refusals_apart_by_exit_code() {
+        let cases = [
+            (refused(401, "unauthenticated"), 4),
+            (refused(404, "not_found"), 3),
+            (refused(412, "revision_conflict"), 8),
+            (refused(409, "already_exists"), 8),
+            (refused(409, "still_used"), 7),
+            (refused(503, "unavailable"), 11),
+            (refused(504, "timed_out"), 6),
+        ];
+        for (error, code) in cases {
+            assert_eq!(error.exit_code(), code, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_to_do_next() {
+        assert_eq!(refused(422, "invalid_object").told(), "error: no\n next: try y");
+    }
+}

@@ -1,0 +1,183 @@
+//! `quorate key`.
+
+use crate::amount::Wish;
+use crate::client::Client;
+use crate::error::CliError;
+use crate::object::{Parts, overlay};
+use crate::output::{Column, Output, tell};
+use crate::span;
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Map, Value, json};
+
+/// What can be done with API keys. A key is revoked, never deleted: its id is not given again.
+#[derive(Subcommand)]
+pub(crate) enum KeyVerb {
+    /// Create a key. Its secret is shown this once.
+    Create {
+        /// What it opens.
+        #[arg(long, value_enum, default_value_t = Role::Client)]
+        role: Role,
+        /// A budget of the key itself, such as 5M/day (tokens) or $12.50/month. Can be repeated.
+        #[arg(long, value_parser = Wish::parse)]
+        budget: Vec<Wish>,
+        #[command(flatten)]
+        fields: KeyFields,
+    },
+    /// List all keys.
+    List,
+    /// Show one key.
+    Show {
+        /// Its id.
+        id: u64,
+    },
+    /// Change the parts that are given; a value of `-` takes a part away.
+    Set {
+        /// Its id.
+        id: u64,
+        #[command(flatten)]
+        fields: KeyFields,
+    },
+    /// Give a key a new secret; budgets and limits stay.
+    Rotate {
+        /// Its id.
+        id: u64,
+        /// How long the old secret stays valid, such as 48h; at most 90d.
+        #[arg(long, value_parser = span::millis, default_value = "0s")]
+        overlap: u64,
+    },
+    /// Close a key for ever.
+    Revoke {
+        /// Its id.
+        id: u64,
+    },
+    /// Make the text of a key for a configuration file. Asks no cluster.
+    Mint,
+}
+
+/// What people decide about a key.
+#[derive(Args)]
+pub(crate) struct KeyFields {
+    /// What to call it.
+    #[arg(long)]
+    label: Option<String>,
+    /// The organisation whose budgets it spends; by default the one of its team or user.
+    #[arg(long, alias = "org")]
+    organisation: Option<String>,
+    /// The team whose budgets it spends; by default the one of its user.
+    #[arg(long)]
+    team: Option<String>,
+    /// The user whose budgets it spends.
+    #[arg(long)]
+    user: Option<String>,
+    /// A route it may use, instead of all of them. Can be repeated; `all` takes the restriction away.
+    #[arg(long)]
+    model: Vec<String>,
+    /// When it ceases to be valid: from now on, such as 90d, or a time such as 2030-01-31T12:00:00Z.
+    #[arg(long)]
+    expires: Option<String>,
+}
+
+/// What a key opens.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Role {
+    /// Requests to models.
+    Client,
+    /// This command line and the admin API.
+    Admin,
+}
+
+const COLUMNS: &[Column] = &[
+    ("ID", "/id"),
+    ("LABEL", "/label"),
+    ("ROLE", "/role"),
+    ("STATE", "/state"),
+    ("OWNER", "/owner"),
+    ("MODELS", "/allowed_models"),
+    ("EXPIRES", "/expires_at"),
+    ("REVISION", "/revision"),
+];
+/// What of a key is written back when it is changed.
+const WRITTEN: [&str; 4] = ["label", "owner", "allowed_models", "expires_at"];
+const SHOWN_ONCE: &str = "this is the only time the secret is shown";
+
+impl KeyFields {
+    fn given(&self) -> Parts {
+        let owner = Parts::default()
+            .with("organisation", self.organisation.clone())
+            .with("team", self.team.clone())
+            .with("user", self.user.clone());
+        let models = match self.model.as_slice() {
+            [] => None,
+            [all] if all == "all" => Some(json!("all")),
+            models => Some(json!(models)),
+        };
+        let parts = Parts::default()
+            .with("label", self.label.clone())
+            .within("owner", owner)
+            .with("allowed_models", models);
+        match self.expires.as_deref().map(|text| (text, span::millis(text))) {
+            None => parts,
+            Some((_, Ok(millis))) => parts.with("expires_at", Some("-")).with("expires_in_ms", Some(millis)),
+            Some((time, Err(_))) => parts.with("expires_at", Some(time)),
+        }
+    }
+}
+
+impl KeyVerb {
+    pub(crate) async fn run(self, client: &Client, output: &Output) -> Result<(), CliError> {
+        match self {
+            Self::Create { role, budget, fields } => {
+                let mut parts = fields.given().into_map();
+                parts.insert("role".to_owned(), json!(role.word()));
+                parts.insert("budgets".to_owned(), budget.iter().map(Wish::json).collect());
+                output.show(&client.post("/keys", &Value::Object(parts)).await?);
+                tell(SHOWN_ONCE);
+            }
+            Self::List => output.list(&client.get("/keys").await?, COLUMNS),
+            Self::Show { id } => output.show(&client.get(&format!("/keys/{id}")).await?),
+            Self::Set { id, fields } => output.show(&set(client, id, fields.given().into_map()).await?),
+            Self::Rotate { id, overlap } => {
+                output.show(
+                    &client.post(&format!("/keys/{id}/rotate"), &json!({ "overlap_ms": overlap })).await?,
+                );
+                tell(SHOWN_ONCE);
+            }
+            Self::Revoke { id } => {
+                output.show(&client.post(&format!("/keys/{id}/revoke"), &json!({})).await?);
+            }
+            Self::Mint => mint(output)?,
+        }
+        Ok(())
+    }
+}
+
+impl Role {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Reads the key, changes the parts, and writes it back if nobody else has changed it meanwhile.
+async fn set(client: &Client, id: u64, given: Map<String, Value>) -> Result<Value, CliError> {
+    if given.is_empty() {
+        return Err(CliError::Usage("nothing to change was given".to_owned()));
+    }
+    let path = format!("/keys/{id}");
+    let mut key = client.get(&path).await?;
+    let revision = key["revision"].clone();
+    if let Value::Object(fields) = &mut key {
+        fields.retain(|name, _| WRITTEN.contains(&name.as_str()));
+        overlay(fields, given);
+    }
+    client.put(&format!("{path}?expected_revision={revision}"), &key).await
+}
+
+fn mint(output: &Output) -> Result<(), CliError> {
+    let text = quorate_node::mint_key().map_err(|error| CliError::Node(error.to_string()))?;
+    output.sentence(text.expose(), &json!({ "secret": text.expose() }));
+    tell("keep it in a file or a variable, and name that in the configuration: secret = \"${file:/path}\"");
+    Ok(())
+}

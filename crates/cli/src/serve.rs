@@ -1,0 +1,23 @@
+//! `quorate serve`.
+
+use crate::error::CliError;
+use clap::Args;
+use quorate_node::Settings;
+use std::path::PathBuf;
+
+/// Runs a node until it is told to stop (SIGTERM or Ctrl-C), then drains it.
+#[derive(Args)]
+pub(crate) struct Serve {
+    /// The node's configuration file.
+    #[arg(long, short)]
+    config: PathBuf,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> Result<(), CliError> {
+        let settings = Settings::load(&self.config).map_err(|error| CliError::Config(error.to_string()))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|cause| CliError::Io { what: "start a runtime".to_owned(), cause })?;
+        runtime.block_on(quorate_node::serve(settings)).map_err(|error| CliError::Node(format!("{error:#}")))
+    }
+}
