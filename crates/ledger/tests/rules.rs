@@ -163,6 +163,7 @@ fn a_restart_is_charged_up_to_its_watermark_and_the_rest_returns_to_the_pool() {
     };
     let b = script.open(1, 2, Evidence::Intact { generation: 2, marks: vec![mark] });
     assert!(b > a);
+    // (G4): what lay between the settlements and the watermark is lost to the budget, and nothing more.
     assert_eq!(script.shape(), (25, 0, 75));
     assert_eq!(script.ledger.report(BUDGET).unwrap().crash_charged.get(), 10);
     assert_eq!(script.report(a, 60, 0), Outcome::Fenced);
