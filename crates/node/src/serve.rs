@@ -11,6 +11,8 @@ use quorate_domain::{Clock, NodeId};
 use quorate_gateway::admin::{Admin, Initialised, SetupError};
 use quorate_gateway::{Funds, Limits, Metrics, Operations, Parts, Proxy, server};
 use quorate_upstream::{Credentials, PoolSettings, Upstream};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -33,6 +35,7 @@ const ADMIN_LIMIT: Duration = Duration::from_secs(1);
 /// When it cannot start, or when something without which it must not go on has failed, such as its disk.
 pub async fn serve(settings: Settings) -> Result<()> {
     let filter = log::start(&settings.log_level)?;
+    make_private(&settings.data_dir)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let client_listener = server::bind(settings.client_listen).await?;
     let admin_listener = server::bind(settings.admin_listen).await?;
@@ -54,6 +57,12 @@ pub async fn serve(settings: Settings) -> Result<()> {
         Journal::open(&settings.data_dir.join("journal"), journal_metrics).context("open the journal")?;
     let node = Node { settings, clock, metrics, admin, operations, operators };
     node.live(member, journal, client_listener).await
+}
+
+/// The data directory holds the pepper and stored provider values: nobody else may read it.
+fn make_private(data_dir: &Path) -> Result<()> {
+    let failed = || format!("create the data directory {}", data_dir.display());
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).with_context(failed)
 }
 
 fn spawn_server(
@@ -188,6 +197,7 @@ impl Node {
         let (stop, runner) = (raft.stop(), member.runner);
         raft.spawn("raft", OnEnd::StopNode, async move { Ok(runner.run(stop).await?) });
         let cluster = member.replica.cluster();
+        log::name(member.replica.node());
         let replica: Arc<dyn quorate_gateway::replica::Replica> = Arc::new(BridgedReplica(member.replica));
         if let Some(founded) = member.founded {
             self.begin(&*replica, cluster, founded).await?;
