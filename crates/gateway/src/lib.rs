@@ -5,6 +5,7 @@
 pub mod admin;
 mod error;
 mod funds;
+mod gauges;
 mod metrics;
 mod operations;
 mod proxy;

@@ -2,6 +2,7 @@
 //! an admin key, how much it logs.
 
 use crate::admin::{Admin, AdminError};
+use crate::gauges::Gauges;
 use crate::proxy::Proxy;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -28,6 +29,7 @@ pub trait LogLevel: Send + Sync + 'static {
 /// The operators' side of a node.
 pub struct Operations {
     registry: Mutex<Registry>,
+    gauges: Gauges,
     log: Arc<dyn LogLevel>,
     proxy: OnceLock<Arc<Proxy>>,
 }
@@ -38,8 +40,9 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 impl Operations {
     /// The operators' side of a node that does not serve yet.
     #[must_use]
-    pub fn new(registry: Registry, log: Arc<dyn LogLevel>) -> Self {
-        Self { registry: Mutex::new(registry), log, proxy: OnceLock::new() }
+    pub fn new(mut registry: Registry, log: Arc<dyn LogLevel>) -> Self {
+        let gauges = Gauges::register(&mut registry);
+        Self { registry: Mutex::new(registry), gauges, log, proxy: OnceLock::new() }
     }
 
     /// Makes known what decides whether the node is ready. Only the first call counts.
@@ -79,6 +82,9 @@ async fn ready(State(operations): State<Arc<Operations>>) -> Response {
 
 async fn metrics(State(operations): State<Arc<Operations>>) -> Response {
     let mut text = String::new();
+    if let Some(proxy) = operations.proxy.get() {
+        proxy.observe(&operations.gauges);
+    }
     match prometheus_client::encoding::text::encode(&mut text, &operations.registry.lock()) {
         Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

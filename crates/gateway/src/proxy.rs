@@ -14,6 +14,7 @@ mod stream;
 
 use crate::error::RequestError;
 use crate::funds::Funds;
+use crate::gauges::Gauges;
 use crate::metrics::Metrics;
 use crate::replica::Replica;
 use axum::Router;
@@ -106,6 +107,11 @@ impl Proxy {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Acquire)
+    }
+
+    /// Sets the gauges to how budgets and grants stand now.
+    pub(crate) fn observe(&self, gauges: &Gauges) {
+        gauges.read(&*self.parts.replica, &self.parts.funds);
     }
 
     /// Waits until every request has ended and is settled, for at most `grace`. Says how many had not.

@@ -1,0 +1,102 @@
+//! How budgets, grants and sessions stand, read from the local replica and wallet at the moment of a scrape.
+//! Names, units, help and labels on one screen, as in `metrics`.
+
+use crate::funds::Funds;
+use crate::replica::Replica;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use quorate_domain::{Amount, Unit};
+use quorate_ledger::{Ledger, SessionState};
+
+/// What a budget counts, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum UnitLabel {
+    Tokens,
+    NanoUsd,
+    Requests,
+    Permits,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByUnit {
+    unit: UnitLabel,
+}
+
+/// Gauges that are set anew at each scrape.
+#[derive(Debug, Default)]
+pub(crate) struct Gauges {
+    budgets: Gauge,
+    budgets_central: Gauge,
+    sessions_live: Gauge,
+    sessions_in_doubt: Gauge,
+    used: Family<ByUnit, Gauge>,
+    outstanding: Family<ByUnit, Gauge>,
+    crash_charged: Family<ByUnit, Gauge>,
+    overrun: Family<ByUnit, Gauge>,
+    accounts: Gauge,
+    line: Gauge,
+    is_open: Gauge,
+}
+
+impl Gauges {
+    #[rustfmt::skip]
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let gauges = Self::default();
+        registry.register("budgets", "Budgets in the ledger", gauges.budgets.clone());
+        registry.register("budgets_central", "Budgets so near exhaustion that they are handed out request by request", gauges.budgets_central.clone());
+        registry.register("sessions_live", "Sessions that may spend", gauges.sessions_live.clone());
+        registry.register("sessions_in_doubt", "Dead sessions whose grants stay counted as spent until they are resolved", gauges.sessions_in_doubt.clone());
+        registry.register("budget_used", "Spent in the open windows of all budgets, by unit", gauges.used.clone());
+        registry.register("budget_outstanding", "Granted to nodes and not yet reported as spent or returned, by unit", gauges.outstanding.clone());
+        registry.register("budget_crash_charged", "Charged for nodes that died, without proof that it was spent, by unit", gauges.crash_charged.clone());
+        registry.register("budget_overrun", "Billed by providers beyond what was reserved, by unit", gauges.overrun.clone());
+        registry.register("wallet_accounts", "Accounts of budgets on this node", gauges.accounts.clone());
+        registry.register("wallet_line", "Requests on this node that wait for a grant", gauges.line.clone());
+        registry.register("wallet_open", "1 while this node has a session to spend in", gauges.is_open.clone());
+        gauges
+    }
+
+    /// Reads how things stand now.
+    pub(crate) fn read(&self, replica: &dyn Replica, funds: &Funds) {
+        self.read_ledger(&replica.ledger().read());
+        let wallet = funds.wallet();
+        let count = |n: Option<usize>| n.map_or(0, |n| i64::try_from(n).unwrap_or(i64::MAX));
+        self.accounts.set(count(wallet.as_ref().map(|wallet| wallet.accounts().len())));
+        self.line.set(count(wallet.as_ref().map(|wallet| wallet.line_length())));
+        self.is_open.set(i64::from(funds.is_open()));
+    }
+
+    fn read_ledger(&self, ledger: &Ledger) {
+        let sums = [&self.used, &self.outstanding, &self.crash_charged, &self.overrun];
+        sums.iter().for_each(|sum| sum.clear());
+        let mut n_budgets = 0;
+        for (_, budget) in ledger.budgets() {
+            let (account, label) = (budget.current(), ByUnit { unit: label(budget.spec().unit) });
+            let parts = [account.used(), account.outstanding(), account.crash_charged(), account.overrun()];
+            for (sum, part) in sums.iter().zip(parts) {
+                sum.get_or_create(&label).inc_by(shown(part));
+            }
+            n_budgets += 1;
+        }
+        self.budgets.set(n_budgets);
+        self.budgets_central.set(i64::try_from(ledger.central().len()).unwrap_or(i64::MAX));
+        let live = ledger.sessions().filter(|(_, session)| session.state == SessionState::Live).count();
+        self.sessions_live.set(i64::try_from(live).unwrap_or(i64::MAX));
+        self.sessions_in_doubt.set(i64::try_from(ledger.sessions().count() - live).unwrap_or(i64::MAX));
+    }
+}
+
+const fn label(unit: Unit) -> UnitLabel {
+    match unit {
+        Unit::Tokens => UnitLabel::Tokens,
+        Unit::NanoUsd => UnitLabel::NanoUsd,
+        Unit::Requests => UnitLabel::Requests,
+        Unit::Permits => UnitLabel::Permits,
+    }
+}
+
+fn shown(amount: Amount) -> i64 {
+    i64::try_from(amount.get()).unwrap_or(i64::MAX)
+}
