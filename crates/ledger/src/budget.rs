@@ -3,6 +3,7 @@
 use crate::Account;
 use quorate_domain::{Amount, BudgetId, LogTime, Period, Revision, Subject, Unit, Window, WindowId};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// When a budget starts anew.
@@ -77,6 +78,15 @@ impl Budget {
     #[must_use]
     pub fn free(&self) -> Amount {
         self.current().free(self.spec.limit)
+    }
+
+    /// The account of the window that contains `at`: empty if nobody has asked for any of it yet.
+    pub(crate) fn account_at(&self, at: LogTime) -> Cow<'_, Account> {
+        let open = self.current();
+        if open.window().has_ended_at(at) {
+            return Cow::Owned(Account::new(window_at(self.spec.kind, at)));
+        }
+        Cow::Borrowed(open)
     }
 
     pub(crate) fn set_limit(&mut self, limit: Amount, revision: Revision) {

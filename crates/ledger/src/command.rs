@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// A command to the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
-    /// Nothing but the passing of log time: windows that are over are closed.
+    /// Nothing but the passing of log time.
     Tick,
     /// Creates a budget or changes one.
     PutBudget(PutBudget),

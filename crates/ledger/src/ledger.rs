@@ -43,7 +43,8 @@ impl Ledger {
     pub fn apply(&mut self, at: LogTime, command: Command) -> Outcome {
         self.time = self.time.max(at);
         match command {
-            Command::Tick => self.tick(),
+            // Windows are closed at the first ask after their end: no storm over all budgets at midnight.
+            Command::Tick => Outcome::Done,
             Command::PutBudget(put) => self.put_budget(put).unwrap_or_else(Outcome::Rejected),
             Command::RemoveBudget { budget, expected } => {
                 self.remove_budget(budget, expected).unwrap_or_else(Outcome::Rejected)
@@ -116,20 +117,6 @@ impl Ledger {
             }
         }
         Ok(())
-    }
-
-    fn tick(&mut self) -> Outcome {
-        let at = self.time;
-        for (id, budget) in &mut self.budgets {
-            budget.roll(at);
-            for forgotten in budget.forget_settled_windows() {
-                release_all(&mut self.sessions, *id, &forgotten);
-            }
-        }
-        let budgets = &self.budgets;
-        self.central
-            .retain(|id| budgets.get(id).is_some_and(|budget| budget.current().mode() != Mode::Grant));
-        Outcome::Done
     }
 
     fn put_budget(&mut self, put: PutBudget) -> Result<Outcome, Rejection> {

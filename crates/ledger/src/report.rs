@@ -60,7 +60,7 @@ impl Ledger {
     #[must_use]
     pub fn report(&self, id: BudgetId) -> Option<BudgetReport> {
         let budget = self.budget(id)?;
-        Some(self.report_on(id, budget, budget.current()))
+        Some(self.report_on(id, budget, &budget.account_at(self.time())))
     }
 
     fn report_on(&self, id: BudgetId, budget: &Budget, account: &Account) -> BudgetReport {
@@ -78,7 +78,7 @@ impl Ledger {
             overrun: account.overrun(),
             outstanding: account.outstanding(),
             in_doubt: doubtful.fold(Amount::ZERO, |sum, holding| sum.saturating_add(holding.outstanding)),
-            free: budget.free(),
+            free: account.free(budget.spec().limit),
             excess: account.excess(budget.spec().limit),
             holdings,
         }

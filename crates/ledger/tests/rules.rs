@@ -263,11 +263,11 @@ fn a_window_starts_anew_by_log_time_and_late_spending_is_charged_to_its_own_wind
 #[test]
 fn finished_windows_are_forgotten_once_they_are_settled() {
     let mut script = Script::with_budget(100, Kind::Fixed(Period::Minute));
-    let a = script.open(1, 1, fresh());
+    let (a, b) = (script.open(1, 1, fresh()), script.open(2, 1, fresh()));
     script.ask(a, 10, 10);
     for minute in 1..100 {
         script.at = minute * 60_000;
-        script.apply(Command::Tick);
+        assert_eq!(script.ask(b, 0, 0), script.ask(b, 0, 0));
     }
     // The first window is still kept, because ten tokens of it are outstanding; then the latest two.
     assert_eq!(script.ledger.budget(BUDGET).unwrap().accounts().count(), 3);
@@ -281,8 +281,18 @@ fn finished_windows_are_forgotten_once_they_are_settled() {
         reason: String::new(),
     };
     assert_eq!(script.apply(Command::Resolve(resolve)), Outcome::Done);
-    script.apply(Command::Tick);
+    script.ask(b, 0, 0);
     assert_eq!(script.ledger.budget(BUDGET).unwrap().accounts().count(), 2);
+}
+
+#[test]
+fn a_report_shows_the_window_of_now_even_if_nobody_asked_for_any_of_it_yet() {
+    let mut script = Script::with_budget(100, Kind::Fixed(Period::Minute));
+    let a = script.open(1, 1, fresh());
+    script.ask(a, 80, 80);
+    script.at = 60_000;
+    script.apply(Command::Tick);
+    assert_eq!(script.shape(), (0, 0, 100));
 }
 
 #[test]
