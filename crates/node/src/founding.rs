@@ -1,41 +1,98 @@
 //! Founding a cluster: its pepper, its first admin key, and what its configuration file says it begins with.
 
 use crate::{Beginning, mint_key};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use quorate_catalog::{
     Actor, ApiKeyText, Apply, Catalog, Change, Command, Founding, NewKey, Outcome, Pepper, Role,
 };
 use quorate_domain::{ClusterId, Secret};
-use quorate_gateway::replica::Replica;
+use quorate_gateway::admin::{Initialised, SetupError};
+use quorate_gateway::replica::{Replica, Unavailable};
 use quorate_ledger::{BudgetSpec, Expected, Ledger, PutBudget};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
-/// A founder waits for its own election and nothing else.
-const LIMIT: Duration = Duration::from_secs(30);
+/// For one proposal or one read.
+const LIMIT: Duration = Duration::from_secs(10);
+/// Between two looks for a leader.
+const PAUSE: Duration = Duration::from_millis(200);
 /// The file of the first admin key, where no one asked for it over the admin API.
 const TOKEN_FILE: &str = "admin-token";
 
-/// Draws a pepper and an admin key and has the cluster begin with them. Says the key.
-pub(crate) async fn found(replica: &dyn Replica, cluster: ClusterId) -> Result<Secret<String>> {
-    let admin = mint_key()?;
-    let pepper = Secret::new(drawn()?);
-    let founding = Founding {
-        cluster,
-        admin: ApiKeyText::id_in(admin.expose())?,
-        admin_digest: Pepper::new(pepper.clone()).digest(admin.expose()),
-        pepper,
-    };
-    match replica.propose_catalog(Command::Found(founding), LIMIT).await.context("found the cluster")? {
-        Outcome::Applied { .. } => Ok(Secret::new(admin.expose().to_owned())),
-        Outcome::Rejected(rejection) => bail!("found the cluster: {rejection}"),
+/// Why a node founds a cluster.
+pub(crate) enum Founder {
+    /// Its configuration file says so.
+    File,
+    /// An operator said so, and waits for the admin key.
+    Caller(oneshot::Sender<Result<Initialised, SetupError>>),
+}
+
+/// What a founder has to do once Raft runs. Safe to repeat after a crash anywhere in between.
+pub(crate) struct Foundation {
+    pub(crate) replica: Arc<dyn Replica>,
+    pub(crate) cluster: ClusterId,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) beginning: Beginning,
+}
+
+impl Foundation {
+    /// Makes the cluster usable: its first admin key, and what the configuration file says it begins with.
+    pub(crate) async fn lay(self, founder: Founder) -> anyhow::Result<()> {
+        // As long as it takes: a founder that restarts has to wait for the others like everybody else.
+        while let Err(unavailable) = self.replica.read_barrier(LIMIT).await {
+            if unavailable == Unavailable::Stopped {
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        let is_new = self.replica.catalog().read().foundation().is_none();
+        match founder {
+            Founder::File if is_new => {
+                let token = mint_key()?;
+                // First the file: a key that nobody knows would lock everybody out for ever.
+                keep(&token, &self.data_dir)?;
+                self.found(&token).await?;
+            }
+            Founder::File => {}
+            Founder::Caller(caller) => drop(caller.send(self.found_for_caller().await)),
+        }
+        begin(&*self.replica, &self.beginning).await
+    }
+
+    async fn found_for_caller(&self) -> Result<Initialised, SetupError> {
+        let failed = |error: anyhow::Error| SetupError::Failed(format!("{error:#}"));
+        let token = mint_key().map_err(failed)?;
+        self.found(&token).await.map_err(failed)?;
+        Ok(Initialised { cluster: self.cluster, node: self.replica.node(), admin_token: token })
+    }
+
+    /// Draws a pepper and has the cluster begin with it and with this admin key.
+    async fn found(&self, admin: &Secret<String>) -> anyhow::Result<()> {
+        let pepper = Secret::new(drawn()?);
+        let founding = Founding {
+            cluster: self.cluster,
+            admin: ApiKeyText::id_in(admin.expose())?,
+            admin_digest: Pepper::new(pepper.clone()).digest(admin.expose()),
+            pepper,
+        };
+        match self
+            .replica
+            .propose_catalog(Command::Found(founding), LIMIT)
+            .await
+            .context("found the cluster")?
+        {
+            Outcome::Applied { .. } => Ok(()),
+            Outcome::Rejected(rejection) => bail!("found the cluster: {rejection}"),
+        }
     }
 }
 
 /// Keeps the first admin key where only the node's owner can read it.
-pub(crate) fn keep(token: &Secret<String>, data_dir: &Path) -> Result<()> {
+fn keep(token: &Secret<String>, data_dir: &Path) -> anyhow::Result<()> {
     let path = data_dir.join(TOKEN_FILE);
     let mut options = std::fs::OpenOptions::new();
     let mut file = options
@@ -51,7 +108,7 @@ pub(crate) fn keep(token: &Secret<String>, data_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn drawn<const N: usize>() -> Result<[u8; N]> {
+fn drawn<const N: usize>() -> anyhow::Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)
         .map_err(|error| anyhow!("the operating system gave no random bytes: {error}"))?;
@@ -59,7 +116,7 @@ fn drawn<const N: usize>() -> Result<[u8; N]> {
 }
 
 /// Writes what the configuration file says and the cluster does not have yet, or has differently.
-pub(crate) async fn begin(replica: &dyn Replica, beginning: &Beginning) -> Result<()> {
+async fn begin(replica: &dyn Replica, beginning: &Beginning) -> anyhow::Result<()> {
     replica.read_barrier(LIMIT).await.context("read what the cluster has")?;
     let changes = {
         let catalog = replica.catalog().read();

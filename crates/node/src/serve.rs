@@ -1,12 +1,13 @@
 //! A node's life: bind → become a member → build → serve → drain.
 
 use crate::bridge::{BridgedJournal, BridgedReplica};
+use crate::founding::{Foundation, Founder};
 use crate::tasks::{Ended, OnEnd, Tasks};
 use crate::waiting_room::{Call, WaitingRoom};
-use crate::{FirstStart, Settings, SystemClock, environment, founding, log, ticker};
+use crate::{FirstStart, Settings, SystemClock, environment, log, ticker};
 use anyhow::{Context, Result, anyhow};
 use prometheus_client::registry::Registry;
-use quorate_consensus::{Journal, JournalMetrics, Replica, Runner, Start, StartError, Timings};
+use quorate_consensus::{Identity, Journal, JournalMetrics, Replica, Runner, Start, StartError, Timings};
 use quorate_domain::{Clock, NodeId};
 use quorate_gateway::admin::{Admin, Initialised, SetupError};
 use quorate_gateway::{Funds, Limits, Metrics, Operations, Parts, Proxy, server};
@@ -86,16 +87,10 @@ fn spawn_server(
 struct Member {
     replica: Replica,
     runner: Runner,
-    /// Who is to be told that it founded one, if it did.
-    founded: Option<Founded>,
-}
-
-/// Why a node founded a cluster.
-enum Founded {
-    /// Its configuration file says so.
-    ByFile,
-    /// An operator said so, and waits for the admin key.
-    ByCall(oneshot::Sender<std::result::Result<Initialised, SetupError>>),
+    /// Why it founds a cluster, if it does.
+    founder: Option<Founder>,
+    /// Whether this is its first start.
+    is_new: bool,
 }
 
 /// How a node becomes a member.
@@ -114,10 +109,11 @@ impl Entrance<'_> {
             FirstStart::Wait => Start::Resume,
         };
         let is_founder = first == Start::Found;
+        let is_new = Identity::load(&self.settings.data_dir)?.and_then(|identity| identity.place).is_none();
         match self.start(first).await {
             Ok((replica, runner)) => {
-                let founded = is_founder.then_some(Founded::ByFile);
-                Ok(Some(Member { replica, runner, founded }))
+                let founder = is_founder.then_some(Founder::File);
+                Ok(Some(Member { replica, runner, founder, is_new }))
             }
             Err(StartError::NoIdentity) => self.wait_to_be_told(room).await,
             Err(error) => Err(error.into()),
@@ -141,7 +137,7 @@ impl Entrance<'_> {
                 Some(Call::Join(seeds, caller)) => match self.start(Start::Join { seeds }).await {
                     Ok((replica, runner)) => {
                         drop(caller.send(Ok::<NodeId, _>(replica.node())));
-                        return Ok(Some(Member { replica, runner, founded: None }));
+                        return Ok(Some(Member { replica, runner, founder: None, is_new: true }));
                     }
                     // The operator may have mistyped a seed: wait for a better one.
                     Err(error) => drop(caller.send(Err(SetupError::NoAnswer(error.to_string())))),
@@ -155,7 +151,9 @@ impl Entrance<'_> {
         caller: oneshot::Sender<std::result::Result<Initialised, SetupError>>,
     ) -> Result<Member> {
         match self.start(Start::Found).await {
-            Ok((replica, runner)) => Ok(Member { replica, runner, founded: Some(Founded::ByCall(caller)) }),
+            Ok((replica, runner)) => {
+                Ok(Member { replica, runner, founder: Some(Founder::Caller(caller)), is_new: true })
+            }
             Err(error) => {
                 drop(caller.send(Err(SetupError::Failed(error.to_string()))));
                 Err(error.into())
@@ -199,12 +197,23 @@ impl Node {
         let cluster = member.replica.cluster();
         log::name(member.replica.node());
         let replica: Arc<dyn quorate_gateway::replica::Replica> = Arc::new(BridgedReplica(member.replica));
-        if let Some(founded) = member.founded {
-            self.begin(&*replica, cluster, founded).await?;
-        }
         self.admin.attach(Arc::clone(&replica));
 
         let mut money = Tasks::new(CancellationToken::new());
+        if let Some(founder) = member.founder {
+            let foundation = Foundation {
+                replica: Arc::clone(&replica),
+                cluster,
+                data_dir: self.settings.data_dir.clone(),
+                beginning: self.settings.beginning.clone(),
+            };
+            if member.is_new {
+                // Whoever sees this node ready must find in it what its file says.
+                foundation.lay(founder).await?;
+            } else {
+                money.spawn("foundation", OnEnd::Ignore, foundation.lay(founder));
+            }
+        }
         let journal = Arc::new(BridgedJournal(journal));
         let (funds, treasurer) = Funds::new(Arc::clone(&replica), journal, Arc::clone(&self.clock));
         let stop = money.stop();
@@ -233,28 +242,6 @@ impl Node {
             ended = self.operators.first_fatal() => Some(ended),
         };
         self.drain(&proxy, [edge, money, raft], ended).await
-    }
-
-    /// Makes a founded cluster usable: its first admin key, and what the configuration file says.
-    async fn begin(
-        &self,
-        replica: &dyn quorate_gateway::replica::Replica,
-        cluster: quorate_domain::ClusterId,
-        founded: Founded,
-    ) -> Result<()> {
-        replica.read_barrier(Duration::from_secs(30)).await.context("wait for the founder to lead")?;
-        let is_new = replica.catalog().read().foundation().is_none();
-        match founded {
-            Founded::ByFile if is_new => {
-                founding::keep(&founding::found(replica, cluster).await?, &self.settings.data_dir)?;
-            }
-            Founded::ByFile => {}
-            Founded::ByCall(caller) => {
-                let admin_token = founding::found(replica, cluster).await?;
-                drop(caller.send(Ok(Initialised { cluster, node: replica.node(), admin_token })));
-            }
-        }
-        founding::begin(replica, &self.settings.beginning).await
     }
 
     fn proxy(&self, replica: Arc<dyn quorate_gateway::replica::Replica>, funds: Funds) -> Arc<Proxy> {
