@@ -305,6 +305,13 @@ impl Account {
         !self.is_central() && free < size.split(LOW_WATER_PARTS)
     }
 
+    /// Whether all that was granted is spent or given back, so that nothing can change any more. A reservation that
+    /// was taken from the headroom and does not show in flight yet keeps it from being so.
+    pub(crate) fn is_settled(&self) -> bool {
+        let Standing { used, returned, .. } = self.standing();
+        self.in_flight().is_zero() && used.saturating_add(returned) == self.book.lock().granted
+    }
+
     pub(crate) fn is_reported(&self) -> bool {
         self.standing() == self.book.lock().reported
     }
@@ -323,8 +330,8 @@ impl Account {
     }
 
     fn spent_and_reserved(&self) -> Amount {
-        // Used before in flight: a settlement in between is then counted twice, never missed.
-        let used = Amount::new(self.used.load(Ordering::Acquire));
-        used.saturating_add(self.in_flight())
+        // In flight before used, against the order of a settlement: one in between is counted twice, never missed.
+        let in_flight = self.in_flight();
+        in_flight.saturating_add(Amount::new(self.used.load(Ordering::Acquire)))
     }
 }

@@ -323,9 +323,11 @@ impl Wallet {
         let mut due: Vec<Arc<Account>> = self.retired.lock().clone();
         for account in self.active.lock().values() {
             let is_idle = account.in_flight().is_zero() && now.since(account.touched()) >= IDLE;
+            let is_over = account.has_ended_at(now);
             // What serves the head of the line here is kept; less than that may serve somebody elsewhere.
             let serves_here = heads.get(&account.budget()).is_some_and(|need| account.free() >= *need);
-            if (is_idle || account.is_central()) && !serves_here && !account.give_back().is_zero() {
+            if (is_idle || is_over || account.is_central()) && !serves_here && !account.give_back().is_zero()
+            {
                 self.low.push(Arc::clone(account));
             }
             due.push(Arc::clone(account));
@@ -355,7 +357,7 @@ impl Wallet {
         for (account, standing) in reports {
             account.reported(*standing);
         }
-        self.retired.lock().retain(|account| !(account.in_flight().is_zero() && account.is_reported()));
+        self.retired.lock().retain(|account| !(account.is_settled() && account.is_reported()));
         self.active.lock().retain(|_, account| {
             let is_quiet = account.in_flight().is_zero() && account.is_reported() && account.free().is_zero();
             let rests = is_quiet && now.since(account.touched()) >= IDLE;
@@ -370,13 +372,13 @@ impl Wallet {
     #[must_use]
     pub fn wants(&self, now: MonoTime) -> Vec<Want> {
         self.wake();
-        self.retire_ended(now);
         let line = self.line.lock();
         let waited_at: BTreeSet<_> = line.tickets.iter().map(|ticket| ticket.at).collect();
         let mut wants: Vec<_> =
             waited_at.iter().flat_map(|budget| self.wants_of_line(&line, *budget, now)).collect();
         for account in self.active.lock().values() {
-            if account.is_low() && !waited_at.contains(&account.budget()) && self.is_current(account) {
+            let runs_low = account.is_low() && !account.has_ended_at(now);
+            if runs_low && !waited_at.contains(&account.budget()) && self.is_current(account) {
                 let want = account.target_for(account.welcome(now));
                 wants.push(Want {
                     budget: account.budget(),
@@ -397,7 +399,10 @@ impl Wallet {
         for ticket in line.waiting_at(budget).take(ASKS_PER_BUDGET_MAX) {
             sum = sum.saturating_add(ticket.amount_at(budget));
             let need = account.as_ref().map_or(sum, |account| account.target_for(sum));
-            if account.as_ref().is_some_and(|account| account.is_granted(need)) {
+            // Only the ledger says that a window is over. Until it does, an account whose time is up here is asked
+            // for anew: a second one for the same window would spend what the first has spent.
+            if account.as_ref().is_some_and(|account| account.is_granted(need) && !account.has_ended_at(now))
+            {
                 // It waits for the journal, not for the ledger.
                 continue;
             }
@@ -471,17 +476,6 @@ impl Wallet {
         self.shard(budget).write().insert(budget, Arc::clone(&account));
         account.set_waiting(self.line.lock().count_at(budget));
         account
-    }
-
-    fn retire_ended(&self, now: MonoTime) {
-        let ended: Vec<_> = self
-            .active
-            .lock()
-            .values()
-            .filter(|account| account.has_ended_at(now))
-            .map(|a| a.budget())
-            .collect();
-        ended.into_iter().for_each(|budget| self.retire(budget));
     }
 
     fn retire(&self, budget: BudgetId) {

@@ -173,7 +173,9 @@ fn a_grant_ends_with_its_window_and_late_settlements_are_reported_to_it() {
     assert_eq!(wallet.reserve(&[TEAM], &cost(10), at(60_500)).unwrap_err(), Withheld::Short(TEAM.budget));
     assert!(wallet.wants(at(60_500)).is_empty());
     wallet.queue([TEAM].into(), cost(10), TEAM.budget);
-    assert_eq!(wallet.wants(at(60_500))[0].window, None);
+    assert_eq!(wallet.wants(at(60_500))[0].window, Some(first.id));
+    wallet.window_over(TEAM.budget);
+    assert_eq!(wallet.wants(at(60_505))[0].window, None);
     let second = Window::containing(Period::Minute, LogTime::from_millis(60_000));
     wallet.learn(&Grant { window: second, granted: Amount::new(30), ..base }, at(60_510), at(60_520));
     late.settle(&cost(7));
@@ -193,4 +195,53 @@ fn a_fenced_wallet_reserves_nothing() {
     grant(&wallet, TEAM, 100);
     wallet.fence();
     assert_eq!(wallet.reserve(&[TEAM], &cost(1), at(1)).unwrap_err(), Withheld::Fenced);
+}
+
+#[test]
+fn a_window_that_is_over_here_but_not_for_the_ledger_is_not_spent_twice() {
+    let wallet = wallet();
+    let grant = |valid_for: u64| Grant {
+        budget: TEAM.budget,
+        window: Window::containing(Period::Minute, LogTime::from_millis(0)),
+        granted: Amount::new(100),
+        valid_for: Span::from_millis(valid_for),
+        is_central: false,
+    };
+    wallet.learn(&grant(1_000), at(0), at(0));
+    wallet.queue([TEAM].into(), cost(40), TEAM.budget);
+    flush(&wallet, at(1));
+    for (_, reservation) in wallet.serve(at(1)) {
+        reservation.settle(&cost(40));
+    }
+    // This node's clock is ahead of the log.
+    let waits = wallet.queue([TEAM].into(), cost(90), TEAM.budget);
+    assert!(wallet.serve(at(1_000)).is_empty());
+    assert!(!wallet.wants(at(1_000)).is_empty(), "the ledger is not asked whether the window is over");
+    let reports = wallet.reports(at(1_000));
+    wallet.reported(&reports, at(1_001));
+    wallet.learn(&grant(500), at(1_000), at(1_001));
+    flush(&wallet, at(1_001));
+    let served: Vec<u64> = wallet.serve(at(1_002)).into_iter().map(|(id, _)| id).collect();
+    assert!(!served.contains(&waits), "90 of 100 were reserved, although 40 are spent");
+    assert_eq!(wallet.account(TEAM.budget).unwrap().standing().used, Amount::new(40));
+}
+
+#[test]
+fn a_window_that_goes_on_for_the_ledger_goes_on_here() {
+    let wallet = wallet();
+    let grant = |valid_for: u64| Grant {
+        budget: TEAM.budget,
+        window: Window::containing(Period::Minute, LogTime::from_millis(0)),
+        granted: Amount::new(100),
+        valid_for: Span::from_millis(valid_for),
+        is_central: false,
+    };
+    wallet.learn(&grant(1_000), at(0), at(0));
+    let waits = wallet.queue([TEAM].into(), cost(40), TEAM.budget);
+    flush(&wallet, at(1_000));
+    assert!(wallet.serve(at(1_000)).is_empty());
+    assert_eq!(wallet.wants(at(1_000))[0].need, Amount::new(40));
+    wallet.learn(&grant(500), at(1_000), at(1_001));
+    flush(&wallet, at(1_001));
+    assert_eq!(wallet.serve(at(1_002)).first().map(|(id, _)| *id), Some(waits));
 }
