@@ -161,9 +161,21 @@ fn read_table(path: &Path) -> Result<Table, CliError> {
     text.parse().map_err(|error| CliError::Config(format!("{}: {error}", path.display())))
 }
 
-/// All three are held until all three are known, so that they differ.
+/// Below the ports that systems give to outgoing connections, one of which could otherwise take a node's port while
+/// the node is down.
+const PORTS: std::ops::Range<u16> = 10_240..32_000;
+
+/// All three are held until all three are known, so that they differ. The search begins anywhere, so that clusters
+/// that start at the same moment hardly meet.
 fn free_addresses() -> io::Result<Addresses> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let mut drawn = [0; 2];
+    getrandom::fill(&mut drawn).map_err(|cause| io::Error::other(cause.to_string()))?;
+    let start = PORTS.start + u16::from_le_bytes(drawn) % (PORTS.end - PORTS.start);
+    let mut ports = (start..PORTS.end).chain(PORTS.start..start);
+    let mut bind = || {
+        let free = ports.find_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
+        free.ok_or_else(|| io::Error::new(io::ErrorKind::AddrInUse, "no port is free"))
+    };
     let (client, admin, peer) = (bind()?, bind()?, bind()?);
     Ok(Addresses { client: client.local_addr()?, admin: admin.local_addr()?, peer: peer.local_addr()? })
 }
