@@ -2,17 +2,19 @@
 
 use super::Refusal;
 use parking_lot::Mutex;
-use quorate_domain::{BudgetId, MonoTime};
+use quorate_domain::{BudgetId, MonoTime, SessionId};
 use quorate_wallet::{Charge, Cost, Reservation, Wallet};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
 pub(super) struct Desk {
-    called: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
+    /// Every wallet numbers its own line: the session tells them apart.
+    called: Mutex<HashMap<Address, oneshot::Sender<Answer>>>,
     places_max: usize,
 }
 
+type Address = (SessionId, u64);
 type Answer = Result<Parcel, Refusal>;
 
 /// A reservation on its way to the request. If the request is gone when it arrives, it costs nothing.
@@ -39,42 +41,47 @@ impl Desk {
         Self { called: Mutex::default(), places_max }
     }
 
-    /// Puts a request in line; `None` if the line is full.
+    /// Puts a request in line; `None` if the line is full or the session over.
     pub(super) fn queue<'a>(&'a self, wallet: &Arc<Wallet>, ask: &Request<'_>) -> Option<Place<'a>> {
         let mut called = self.called.lock();
-        if called.len() >= self.places_max {
+        // Whoever comes after everyone was turned away would stand in a line that nobody serves.
+        if called.len() >= self.places_max || wallet.is_fenced() {
             return None;
         }
         let (sender, answer) = oneshot::channel();
         // Under the lock, so that nobody can be called before the address is known.
         let id = wallet.queue(ask.path.into(), *ask.bound, ask.at);
-        called.insert(id, sender);
+        called.insert((wallet.session(), id), sender);
         Some(Place { desk: self, wallet: Arc::clone(wallet), id, answer })
     }
 
     /// Calls everyone whose turn has come.
     pub(super) fn serve(&self, wallet: &Wallet, now: MonoTime) {
         for (id, reservation) in wallet.serve(now) {
-            self.call(id, Ok(Parcel(Some(reservation))));
+            self.call((wallet.session(), id), Ok(Parcel(Some(reservation))));
         }
     }
 
     /// Turns a request away.
     pub(super) fn refuse(&self, wallet: &Wallet, id: u64, refusal: Refusal) {
         wallet.leave(id);
-        self.call(id, Err(refusal));
+        self.call((wallet.session(), id), Err(refusal));
     }
 
     /// Turns everyone away: the session is over.
     pub(super) fn refuse_all(&self, wallet: &Wallet, refusal: Refusal) {
-        let everyone: Vec<u64> = self.called.lock().keys().copied().collect();
-        everyone.into_iter().for_each(|id| self.refuse(wallet, id, refusal));
+        let everyone: Vec<Address> = self.called.lock().keys().copied().collect();
+        for (session, id) in everyone {
+            if session == wallet.session() {
+                self.refuse(wallet, id, refusal);
+            }
+        }
     }
 
-    fn call(&self, id: u64, answer: Answer) {
-        if let Some(address) = self.called.lock().remove(&id) {
+    fn call(&self, address: Address, answer: Answer) {
+        if let Some(sender) = self.called.lock().remove(&address) {
             // Whoever hung up meanwhile leaves a parcel that cancels itself.
-            drop(address.send(answer));
+            drop(sender.send(answer));
         }
     }
 }
@@ -110,7 +117,7 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.wallet.leave(self.id);
-        self.desk.called.lock().remove(&self.id);
+        self.desk.called.lock().remove(&(self.wallet.session(), self.id));
     }
 }
 

@@ -31,7 +31,12 @@ pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(),
         let has_line = wallet.has_line();
         tokio::select! {
             () = shared.sync.notified() => {}
-            () = tokio::time::sleep(if has_line { SHORTAGE_BELIEVED } else { REPORT_EVERY }) => {}
+            () = tokio::time::sleep(if has_line { SHORTAGE_BELIEVED } else { REPORT_EVERY }) => {
+                if has_line {
+                    // A path that was rolled back gave back what somebody in line was short of, and told nobody.
+                    shared.flush.notify_one();
+                }
+            }
             // The replica moved: a recall may have come, or what somebody here waits for may be free again.
             Ok(()) = applied.changed(), if has_line || holds_anything(&wallet) => {}
             () = stop.cancelled() => return Ok(()),
