@@ -40,6 +40,8 @@ impl Proxy {
         let key = self.authenticate(&head.headers)?;
         ticket.key = Some(key.id);
         let body = read(&head.headers, body, self.parts.limits.body_bytes_max).await?;
+        // A body may take its time, and the key may have been revoked meanwhile.
+        let key = self.authenticate(&head.headers)?;
         let inference = Inference::parse(operation, &body)?;
         let route = self.route(&key, inference.model())?;
         ticket.route = Some(route.spec.name.clone());
