@@ -8,6 +8,7 @@ mod admit;
 mod attempt;
 mod inference;
 mod models;
+mod rate_headers;
 mod reply;
 mod request;
 mod stream;

@@ -48,6 +48,16 @@ pub(super) enum Answered {
     Stream(Box<Stream>),
 }
 
+impl Answered {
+    /// The headers the client will see.
+    pub(super) fn headers_mut(&mut self) -> &mut http::HeaderMap {
+        match self {
+            Self::Whole { response, .. } => response.headers_mut(),
+            Self::Stream(stream) => stream.headers_mut(),
+        }
+    }
+}
+
 /// A target with everything an attempt at it needs, in the versions it began with.
 struct Target {
     model: Arc<Model>,

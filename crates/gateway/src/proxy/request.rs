@@ -103,7 +103,10 @@ impl Proxy {
             }
             match plan.next_step() {
                 Step::Send(place) => match self.attempt(&admitted, place, &ticket).await {
-                    Tried::Answered(answered) => return self.give(answered, &ticket, caller).await,
+                    Tried::Answered(mut answered) => {
+                        self.add_rate_headers(&admitted.path, answered.headers_mut());
+                        return self.give(answered, &ticket, caller).await;
+                    }
                     Tried::Failed { failure, response } => {
                         self.parts.metrics.attempt_failed(failure.cause);
                         plan.failed(failure);

@@ -80,6 +80,10 @@ impl Stream {
         self.status
     }
 
+    pub(super) fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.headers
+    }
+
     /// Reads up to the first content, or to the end if that comes first.
     pub(super) async fn read_to_content(&mut self) -> Result<(), Broken> {
         loop {
