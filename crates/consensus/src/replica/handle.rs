@@ -111,7 +111,7 @@ impl Replica {
         self.propose(Command::Node(NodeCommand::Remove { node })).await?;
         let wait = self.0.raft.wait(Some(CHANGE_PATIENCE));
         let left = wait.metrics(
-            |metrics| metrics.membership_config.get_node(&node.get()).is_none(),
+            |metrics| metrics.committed_membership_config.get_node(&node.get()).is_none(),
             "the node has left the membership",
         );
         left.await.map(drop).map_err(|_| ChangeError::TimedOut)

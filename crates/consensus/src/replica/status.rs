@@ -58,7 +58,7 @@ pub struct PeerStatus {
     pub node: NodeId,
     /// Where it listens for its peers.
     pub address: String,
-    /// Whether it votes.
+    /// Whether it votes, before and after a change of membership that is under way.
     pub votes: bool,
     /// Entries it lacks, as the leader knows; `None` elsewhere, or while nothing was heard of it.
     pub lag: Option<u64>,
@@ -81,7 +81,9 @@ pub(super) fn status(core: &Core) -> Status {
     let seen = metrics.borrow_watched();
     let last_log = seen.last_log_index.unwrap_or(0);
     let membership = &seen.membership_config;
-    let voters: Vec<u64> = membership.voter_ids().collect();
+    // A change counts once it is committed: until then, the old voters decide whether it comes about.
+    let committed = seen.committed_membership_config.get_joint_config();
+    let votes = |id: &u64| !committed.is_empty() && committed.iter().all(|voters| voters.contains(id));
     let lag = |id: &u64| {
         let matching = seen.replication.as_ref()?.get(id)?.as_ref()?;
         Some(last_log.saturating_sub(matching.index))
@@ -89,7 +91,7 @@ pub(super) fn status(core: &Core) -> Status {
     let peers = membership.nodes().map(|(id, peer)| PeerStatus {
         node: NodeId::new(*id),
         address: peer.address.clone(),
-        votes: voters.contains(id),
+        votes: votes(id),
         lag: lag(id),
     });
     Status {
