@@ -1,6 +1,7 @@
 //! A listener and its connections: accepts, serves, and at the end lets requests finish.
 
 use axum::Router;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -8,13 +9,15 @@ use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// How long a client may take to send the head of a request. hyper has such a limit only where it has a timer.
+/// How long a client may take to send the head of a request. hyper has such a limit only where it has a timer, and
+/// only once it has seen which HTTP the client speaks: until the first request it is ours to keep.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
 /// Connections at a time. Each holds a file descriptor and some 16 KiB of buffers.
 const CONNECTIONS_MAX: usize = 16_384;
@@ -53,12 +56,18 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let service = TowerToHyperService::new(router.clone());
-        let connection = builder().serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let has_asked = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&has_asked);
+        let router = TowerToHyperService::new(router.clone());
+        let service = service_fn(move |request| {
+            asked.store(true, Ordering::Release);
+            router.call(request)
+        });
+        let connection = builder().serve_connection(TokioIo::new(stream), service).into_owned();
         let watched = graceful.watch(connection);
         connections.spawn(async move {
             // A connection that breaks is the client's affair; requests on it have been settled by their owner.
-            drop(watched.await);
+            drop(unless_silent(watched, &has_asked).await);
             drop(place);
         });
         while connections.try_join_next().is_some() {}
@@ -72,6 +81,15 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
         Ok(()) => 0,
         Err(_elapsed) => connections.len(),
     }
+}
+
+/// Drives a connection to its end; gives it up when its first request has not come in time.
+async fn unless_silent<C: Future>(connection: C, has_asked: &AtomicBool) -> Option<C::Output> {
+    tokio::pin!(connection);
+    if let Ok(ended) = tokio::time::timeout(HEAD_LIMIT, &mut connection).await {
+        return Some(ended);
+    }
+    if has_asked.load(Ordering::Acquire) { Some(connection.await) } else { None }
 }
 
 type Accepted = (TcpStream, tokio::sync::OwnedSemaphorePermit);

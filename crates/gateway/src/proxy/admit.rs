@@ -13,6 +13,7 @@ use quorate_catalog::{ApiKey, Role, Route};
 use quorate_dialect::Operation;
 use quorate_wallet::Charge;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A request that may be served, if there is money for it. It keeps the versions of key and route it began with.
 pub(super) struct Admitted {
@@ -23,6 +24,8 @@ pub(super) struct Admitted {
     pub(super) headers: HeaderMap,
 }
 
+/// A body of the largest size comes in this time over five megabits a second; a slower one holds its place in vain.
+const BODY_LIMIT: Duration = Duration::from_secs(120);
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
 
@@ -100,9 +103,9 @@ async fn read(headers: &HeaderMap, body: axum::body::Body, bytes_max: usize) -> 
     if declared.is_some_and(|length| length > bytes_max) {
         return Err(RequestError::TooLarge(bytes_max));
     }
-    match Limited::new(body, bytes_max).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(RequestError::TooLarge(bytes_max)),
-        Err(_) => Err(RequestError::UnreadableBody),
+    match tokio::time::timeout(BODY_LIMIT, Limited::new(body, bytes_max).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(RequestError::TooLarge(bytes_max)),
+        Ok(Err(_)) | Err(_) => Err(RequestError::UnreadableBody),
     }
 }
