@@ -82,8 +82,8 @@ class Cluster:
         try:
             eventually(lambda: self.process.check_alive() or ready_file.exists(), START_S, "the ready file")
             ready = json.loads(ready_file.read_text())
-            token = ready["admin_token"]
-            self.nodes = [Node(node, token, folder) for node in ready["nodes"]]
+            self.token = ready["admin_token"]
+            self.nodes = [Node(node, self.token, folder) for node in ready["nodes"]]
             self.provider = FakeProvider(ready["fake_provider_url"])
         except BaseException:
             self.process.stop()

@@ -1,0 +1,126 @@
+"""What operators see: probes, metrics and the log of each node, the command line; and no secret in any of it."""
+
+import json
+import subprocess
+
+import httpx
+import pytest
+
+from support.processes import binary
+from support.wait import eventually
+
+MESSAGES = [{"role": "user", "content": "a word that no log repeats: xylophonist"}]
+CREDENTIAL = "sk-provider-0123456789"
+# One of each family: requests, overhead by phase, budgets, grants, Raft, storage.
+METRICS = [
+    "quorate_requests_total",
+    "quorate_overhead_seconds_bucket",
+    "quorate_budget_wait_seconds_bucket",
+    "quorate_budget_used",
+    "quorate_wallet_accounts",
+    "quorate_raft_log_sync_seconds_bucket",
+    "quorate_journal_sync_seconds_bucket",
+]
+
+
+def logs(cluster):
+    return "".join(log.read_text() for log in cluster.folder.glob("data/node-*/log.jsonl"))
+
+
+def lines(cluster):
+    """The log lines of all nodes."""
+    return [json.loads(line) for line in logs(cluster).splitlines() if line.startswith("{")]
+
+
+def command(cluster, *words, token=None):
+    """Runs `quorate` against all nodes."""
+    servers = ",".join(node.admin_url for node in cluster.nodes)
+    env = {"QUORATE_SERVER": servers, "QUORATE_TOKEN": token or cluster.token}
+    return subprocess.run([binary("quorate", "QUORATE_BIN"), *words], capture_output=True, text=True, timeout=30, env=env)
+
+
+def shown(cluster, *words):
+    """What a command shows, as JSON."""
+    done = command(cluster, *words, "--output", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_probes_and_metrics_of_every_node(cluster):
+    cluster.serve("chat")
+    key = cluster.admin.key(budgets=[{"unit": "tokens", "limit": 10_000}])
+    for node in cluster.nodes:
+        node.sdk(key).chat.completions.create(model="chat", messages=MESSAGES, max_tokens=1)
+        assert httpx.get(f"{node.admin_url}/livez").status_code == 200
+        assert httpx.get(f"{node.admin_url}/readyz").status_code == 200
+        text = httpx.get(f"{node.admin_url}/metrics").text
+        assert [name for name in METRICS if f"\n{name}" not in text] == []
+
+
+def test_the_log_level_changes_at_run_time_and_lines_tell_node_request_and_key(cluster):
+    cluster.serve("logged")
+    key = cluster.admin.key()
+    node = cluster.nodes[1]
+    node.admin.call("PUT", "/log", {"level": "info,quorate_gateway=debug"})
+    assert "quorate_gateway=debug" in node.admin.get("/log")["level"]
+    raw = node.sdk(key).chat.completions.with_raw_response.create(model="logged", messages=MESSAGES)
+    request = raw.headers["x-request-id"]
+    (line,) = eventually(lambda: [line for line in lines(cluster) if line.get("request") == request], what="the line")
+    told = (line["node"], line["key"], line["route"], line["status"])
+    assert told == (node.admin.status()["node"], key["id"], "logged", 200)
+
+
+def test_no_secret_is_in_a_log_or_in_an_answer_that_shows_objects(cluster):
+    for node in cluster.nodes:
+        node.admin.call("PUT", "/log", {"level": "trace,openraft=info,h2=info,hyper=info"})
+    cluster.admin.provider("secretive", cluster.provider.url, credential=CREDENTIAL)
+    cluster.admin.model("secretive", "secretive")
+    cluster.admin.route("secretive", "secretive")
+    key = cluster.admin.key()
+    for node in cluster.nodes:
+        node.sdk(key).chat.completions.create(model="secretive", messages=MESSAGES)
+    cluster.provider.behave(error_rate=1, error_status=500)
+    with pytest.raises(Exception):  # noqa: B017, PT011 - what it is, other tests say
+        cluster.nodes[0].sdk(key).chat.completions.create(model="secretive", messages=MESSAGES)
+    written = logs(cluster)
+    assert '"level":"TRACE"' in written and "secretive" in written, "a log that says nothing hides nothing"
+    said = written + "".join(httpx.get(f"{node.admin_url}/metrics").text for node in cluster.nodes)
+    said += json.dumps([cluster.admin.get(path) for path in ("/providers", "/keys", "/cluster")])
+    secrets = [CREDENTIAL, key["secret"], cluster.token, "xylophonist"]
+    assert [secret for secret in secrets if secret in said] == []
+    for node in cluster.nodes:
+        node.admin.call("PUT", "/log", {"level": "info"})
+
+
+def test_the_command_line_creates_lists_shows_and_explains(cluster):
+    shown(cluster, "provider", "create", "cli", "--base-url", f"{cluster.provider.url}/v1")
+    prices = ["--input-price", "1", "--output-price", "2", "--context-tokens", "128000"]
+    shown(cluster, "model", "create", "cli/model", "--provider", "cli", *prices)
+    shown(cluster, "route", "create", "cli-route", "--target", "cli/model")
+    shown(cluster, "org", "create", "acme")
+    shown(cluster, "team", "create", "search", "--organisation", "acme")
+    shown(cluster, "budget", "create", "team:search", "1000")
+    key = shown(cluster, "key", "create", "--team", "search")
+    cluster.nodes[0].sdk(key).chat.completions.create(model="cli-route", messages=MESSAGES, max_tokens=1)
+    billed = cluster.provider.billed_tokens()
+    assert billed > 0
+
+    used = lambda: str(billed) in command(cluster, "usage", "--subject", "team:search").stdout.split()  # noqa: E731
+    eventually(used, what="the bill of the provider in the usage of the team")
+    assert command(cluster, "budget", "explain", "team:search").returncode == 0
+    assert "search" in command(cluster, "team", "list").stdout
+    assert shown(cluster, "cluster", "status")["verdict"] == "healthy"
+
+
+@pytest.mark.parametrize(
+    "words, code",
+    [(["team", "show", "nobody"], 3), (["org", "delete", "acme"], 7), (["team", "create", "search"], 8), (["no-such"], 2)],
+)
+def test_a_command_that_fails_says_what_to_do_next(cluster, words, code):
+    done = command(cluster, *words)
+    assert done.returncode == code, done.stderr
+    assert "error:" in done.stderr and ("next:" in done.stderr or code == 2)
+
+
+def test_a_command_without_a_valid_token_is_told_so(cluster):
+    assert command(cluster, "key", "list", token="qk_wrong").returncode == 4
