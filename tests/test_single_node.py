@@ -1,0 +1,124 @@
+"""A single node is a full gateway: one configuration file, no cluster steps."""
+
+import json
+import socket
+import subprocess
+
+import openai
+import pytest
+
+from support.cluster import Node
+from support.processes import Process, binary
+from support.wait import eventually
+
+MESSAGES = [{"role": "user", "content": "hello"}]
+CONFIG = """
+[node]
+data_dir = "{folder}/data"
+client_listen = "127.0.0.1:{client}"
+admin_listen = "127.0.0.1:{admin}"
+
+[[providers]]
+name = "fake"
+base_url = "{provider}/v1"
+credential = "${{file:{folder}/credential}}"
+
+[[models]]
+name = "fake/model"
+provider = "fake"
+upstream_model = "upstream"
+price = {{ input = "0.15", output = "0.60" }}
+context_tokens = 128000
+output_tokens_max = 16384
+
+[[routes]]
+name = "chat"
+targets = [{{ model = "fake/model" }}]
+
+[[organisations]]
+name = "acme"
+
+[[budgets]]
+subject = "org:acme"
+tokens = 500
+period = "lifetime"
+
+[[keys]]
+label = "default"
+secret = "${{file:{folder}/key}}"
+organisation = "acme"
+"""
+
+
+def free_ports(count):
+    """Ports that nobody has at this moment."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+class Single:
+    """A node with one configuration file, and the key in it."""
+
+    def __init__(self, folder, provider):
+        client, admin = free_ports(2)
+        minted = [binary("quorate", "QUORATE_BIN"), "key", "mint", "--output", "json"]
+        self.key = json.loads(subprocess.run(minted, capture_output=True, text=True, check=True, timeout=30).stdout)
+        (folder / "key").write_text(self.key["secret"])
+        (folder / "credential").write_text("sk-of-the-provider")
+        config = folder / "node.toml"
+        config.write_text(CONFIG.format(folder=folder, client=client, admin=admin, provider=provider.url))
+        self.command = [binary("quorate", "QUORATE_BIN"), "serve", "--config", str(config)]
+        self.process = Process(self.command, folder / "node.log")
+        urls = {"client_url": f"http://127.0.0.1:{client}", "admin_url": f"http://127.0.0.1:{admin}"}
+        token_file = folder / "data" / "admin-token"
+        token = eventually(lambda: self.process.check_alive() or token_file.read_text(), 30, "the admin token")
+        self.node = Node({"id": 1, "pid": self.process.pid, **urls}, token, folder)
+        self.node.wait_until_ready()
+
+    def stop(self):
+        self.process.stop()
+        if self.node.own:
+            self.node.own.stop()
+
+
+@pytest.fixture
+def provider(providers):
+    return providers()
+
+
+@pytest.fixture
+def single(tmp_path, provider):
+    single = Single(tmp_path, provider)
+    yield single
+    single.stop()
+
+
+def test_one_file_makes_a_gateway_whose_budget_ends_and_survives_a_crash(single, provider):
+    sdk = single.node.sdk(single.key)
+    answer = sdk.chat.completions.create(model="chat", messages=MESSAGES, max_tokens=5)
+    assert answer.usage.completion_tokens == 5
+    assert provider.last_headers()["authorization"] == "Bearer sk-of-the-provider"
+    billed = provider.billed_tokens()
+    used = lambda: single.node.admin.get("/budgets/1/explain")["used"]  # noqa: E731
+    eventually(lambda: used() == billed, what="the bill in the ledger")
+
+    single.node.kill()
+    single.process.popen.wait()
+    single.node.start_again()
+    single.node.wait_until_ready()
+    assert billed <= used() <= 500
+    with pytest.raises(openai.RateLimitError):
+        while True:
+            sdk.chat.completions.create(model="chat", messages=MESSAGES, max_tokens=100)
+    assert provider.billed_tokens() <= 500
+
+
+def test_a_second_node_on_its_port_is_refused_and_says_which(single):
+    done = subprocess.run(single.command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 70
+    assert f"cannot listen on {single.node.client_url.removeprefix('http://')}" in done.stderr
+    assert "choose another port" in done.stderr
+    assert single.node.is_ready()
