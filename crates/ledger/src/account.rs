@@ -158,6 +158,16 @@ impl Account {
         self.committed.saturating_add(self.overrun).saturating_sub(limit)
     }
 
+    /// Hands out request by request from now on if more is granted than this limit allows, so that holders return at
+    /// once what they have not spent. `true` if that is so.
+    pub(crate) fn recall_excess(&mut self, limit: Amount) -> bool {
+        let is_over = !self.excess(limit).is_zero();
+        if is_over {
+            self.mode = Mode::Central { need: Amount::new(1) };
+        }
+        is_over
+    }
+
     /// Whether nothing is outstanding, so that nothing about it can change any more once its window is over.
     #[must_use]
     pub fn is_settled(&self) -> bool {

@@ -89,9 +89,11 @@ impl Budget {
         Cow::Borrowed(open)
     }
 
-    pub(crate) fn set_limit(&mut self, limit: Amount, revision: Revision) {
+    /// Sets the limit. `true` if more is granted than it allows: holders must return what they have not spent.
+    pub(crate) fn set_limit(&mut self, limit: Amount, revision: Revision) -> bool {
         self.spec.limit = limit;
         self.revision = revision;
+        self.accounts.last_entry().is_some_and(|mut current| current.get_mut().recall_excess(limit))
     }
 
     pub(crate) fn account_mut(&mut self, window: WindowId) -> Option<&mut Account> {

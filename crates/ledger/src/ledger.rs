@@ -27,6 +27,9 @@ pub struct Ledger {
     central: BTreeSet<BudgetId>,
 }
 
+/// What a journal proves, by what it is about.
+type Marks<'a> = BTreeMap<(SessionId, BudgetId, WindowId), &'a Mark>;
+
 /// A broken invariant. The node that finds one must stop: its replica can no longer be trusted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invariant {id} is broken: {what}")]
@@ -142,7 +145,9 @@ impl Ledger {
     fn set_limit(&mut self, id: BudgetId, limit: Amount, expected: Expected) -> Result<Outcome, Rejection> {
         let revision = self.revision.next();
         let budget = self.expect_budget(id, expected)?;
-        budget.set_limit(limit, revision);
+        if budget.set_limit(limit, revision) {
+            self.central.insert(id);
+        }
         self.revision = revision;
         Ok(Outcome::BudgetStored { budget: id, revision })
     }
@@ -202,7 +207,9 @@ impl Ledger {
             self.sessions.iter().filter(|(_, s)| s.node == node).map(|(id, _)| *id).collect();
         match evidence {
             Evidence::Intact { generation, marks } if *generation > record.generation => {
-                earlier.into_iter().for_each(|session| self.settle_by_journal(session, marks));
+                let marks =
+                    marks.iter().map(|mark| ((mark.session, mark.budget, mark.window), mark)).collect();
+                earlier.into_iter().for_each(|session| self.settle_by_journal(session, &marks));
                 *generation
             }
             Evidence::Intact { .. } | Evidence::Lost => {
@@ -212,14 +219,14 @@ impl Ledger {
         }
     }
 
-    fn settle_by_journal(&mut self, session: SessionId, marks: &[Mark]) {
+    fn settle_by_journal(&mut self, session: SessionId, marks: &Marks<'_>) {
         let Some(life) = self.sessions.get(&session) else { return };
         if life.state != SessionState::Live {
             // Doubt was declared already, for a reason the journal does not know of.
             return;
         }
         for (budget, window) in life.holds.clone() {
-            let mark = marks.iter().find(|m| (m.session, m.budget, m.window) == (session, budget, window));
+            let mark = marks.get(&(session, budget, window));
             let (bound, settled) =
                 mark.map_or((Amount::ZERO, Amount::ZERO), |mark| (mark.spent_bound, mark.settled));
             if let Some(account) = self.budgets.get_mut(&budget).and_then(|b| b.account_mut(window)) {

@@ -306,6 +306,20 @@ fn a_limit_cut_below_the_grants_shows_as_excess_and_grants_nothing_more() {
 }
 
 #[test]
+fn a_limit_cut_below_the_grants_calls_them_back_until_there_is_room_again() {
+    let mut script = Script::with_budget(1_000, Kind::Lifetime);
+    let session = script.open(1, 1, fresh());
+    script.ask(session, 100, 400);
+    assert!(script.ledger.central().is_empty());
+    script.put(300, Kind::Lifetime, Expected::Any);
+    assert!(script.ledger.central().contains(&BUDGET));
+    script.report(session, 100, 300);
+    script.put(2_000, Kind::Lifetime, Expected::Any);
+    script.ask(session, 410, 410);
+    assert!(script.ledger.central().is_empty());
+}
+
+#[test]
 fn two_writers_of_one_budget_cannot_overwrite_each_other_unseen() {
     let mut script = Script::with_budget(100, Kind::Lifetime);
     assert_eq!(
