@@ -1,0 +1,45 @@
+"""Calendar-window budgets: the headers clients pace themselves by, the refusal that says when to come back."""
+
+import re
+
+import httpx
+
+BODY = {"model": "windowed", "max_tokens": 10, "messages": [{"role": "user", "content": "hello"}]}
+
+
+def ask(node, key):
+    headers = {"authorization": f"Bearer {key['secret']}"}
+    return httpx.post(f"{node.client_url}/v1/chat/completions", json=BODY, headers=headers, timeout=30)
+
+
+def test_a_window_budget_tells_its_limit_what_remains_and_when_it_resets(cluster):
+    cluster.serve("windowed")
+    budgets = [{"unit": "tokens", "limit": 100_000, "window": "day"}, {"unit": "requests", "limit": 3, "window": "day"}]
+    key = cluster.admin.key(budgets=budgets)
+    node = cluster.nodes[0]
+
+    first, second = ask(node, key), ask(node, key)
+    for answer in (first, second):
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["x-ratelimit-limit-tokens"] == "100000"
+        assert answer.headers["x-ratelimit-limit-requests"] == "3"
+        assert re.fullmatch(r"(\d+h)?(\d+m)?\d+s|\d+ms", answer.headers["x-ratelimit-reset-tokens"])
+    remaining = [int(answer.headers["x-ratelimit-remaining-requests"]) for answer in (first, second)]
+    assert remaining == [2, 1]
+    spent = [100_000 - int(answer.headers["x-ratelimit-remaining-tokens"]) for answer in (first, second)]
+    assert spent == [first.json()["usage"]["total_tokens"], sum(a.json()["usage"]["total_tokens"] for a in (first, second))]
+
+    assert ask(node, key).status_code == 200
+    refused = ask(node, key)
+    assert refused.status_code == 429
+    assert refused.json()["error"]["type"] == "insufficient_quota"
+    assert refused.json()["error"]["code"] == "credit_balance_exhausted"
+    assert refused.headers["x-should-retry"] == "false"
+    assert 0 < int(refused.headers["retry-after"]) <= 86_400
+
+
+def test_a_lifetime_budget_has_no_window_to_tell_of(cluster):
+    key = cluster.admin.key(budgets=[{"unit": "tokens", "limit": 100_000}])
+    answer = ask(cluster.nodes[0], key)
+    assert answer.status_code == 200
+    assert not [name for name in answer.headers if name.startswith("x-ratelimit")]
