@@ -23,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("cli", &["domain", "node", "fake-provider"]),
     ("fake-provider", &["domain"]),
-    ("bench", &["fake-provider"]),
+    ("bench", &["domain", "ledger", "wallet", "catalog", "consensus", "gateway", "fake-provider"]),
     ("xtask", &[]),
 ];
 

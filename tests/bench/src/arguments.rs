@@ -21,6 +21,15 @@ pub(crate) enum Role {
         /// The provider.
         upstream: SocketAddr,
     },
+    /// A node of the cluster whose writes are measured.
+    Replica {
+        /// Its disk.
+        folder: PathBuf,
+        /// The leader to join; without it the node leads, and measures.
+        leader: Option<String>,
+    },
+    /// Admissions in this process, and nothing else.
+    Admission,
     /// The one who measures.
     Measure(Plan),
 }
@@ -38,11 +47,23 @@ pub(crate) struct Plan {
     pub(crate) slice: Duration,
     /// Connections of the load.
     pub(crate) connections: usize,
+    /// Only bodies whose name begins so are sent.
+    pub(crate) body: String,
+    /// Only targets whose name contains this are measured.
+    pub(crate) only: String,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { quorate: None, report: None, rounds: 5, slice: Duration::from_secs(2), connections: 32 }
+        Self {
+            quorate: None,
+            report: None,
+            rounds: 5,
+            slice: Duration::from_secs(2),
+            connections: 32,
+            body: String::new(),
+            only: String::new(),
+        }
     }
 }
 
@@ -51,17 +72,24 @@ impl Arguments {
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
         let mut plan = Plan::default();
         while let Some(word) = words.next() {
-            if word == "provider" {
-                return Ok(Self { role: Role::Provider });
+            match word.as_str() {
+                "provider" => return Ok(Self { role: Role::Provider }),
+                "admission" => return Ok(Self { role: Role::Admission }),
+                _ => {}
             }
             let value = words.next().with_context(|| format!("{word} needs a value"))?;
             match word.as_str() {
                 "bare" => return Ok(Self { role: Role::Bare { upstream: value.parse()? } }),
+                "replica" => {
+                    return Ok(Self { role: Role::Replica { folder: value.into(), leader: words.next() } });
+                }
                 "--quorate" => plan.quorate = Some(value.into()),
                 "--report" => plan.report = Some(value.into()),
                 "--rounds" => plan.rounds = value.parse()?,
                 "--seconds" => plan.slice = Duration::from_secs_f64(value.parse()?),
                 "--connections" => plan.connections = value.parse()?,
+                "--body" => plan.body = value,
+                "--only" => plan.only = value,
                 _ => bail!("unknown option {word}"),
             }
         }

@@ -2,18 +2,22 @@
 //!
 //! Absolute figures drift with the machine and its neighbours; ratios within one round do not. So every round
 //! measures every target once, and what is compared are medians of ratios. The same program also plays the
-//! instant provider (`provider`) and the bare pass-through (`bare`), each as a process of its own.
+//! instant provider (`provider`), the bare pass-through (`bare`) and a node that only agrees (`replica`), each as a
+//! process of its own; `admission` times what needs no network.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a command-line tool talks on its standard streams"
 )]
 
+mod admission;
+mod agreement;
 mod arguments;
 mod bare;
 mod clock;
 mod http;
 mod load;
+mod local;
 mod machine;
 mod process;
 mod quorate;
@@ -26,6 +30,10 @@ mod writes;
 use anyhow::Result;
 use arguments::{Arguments, Role};
 use std::process::ExitCode;
+
+/// The gateway's own, so that the bare pass-through is not beaten by an allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match run() {
@@ -41,6 +49,8 @@ fn run() -> Result<()> {
     match Arguments::parse(std::env::args().skip(1))?.role {
         Role::Provider => serving()?.block_on(target::provide()),
         Role::Bare { upstream } => serving()?.block_on(bare::serve(upstream)),
+        Role::Replica { folder, leader } => serving()?.block_on(agreement::play(folder, leader)),
+        Role::Admission => serving()?.block_on(admission::measure()),
         Role::Measure(plan) => measuring()?.block_on(rounds::measure(&plan)),
     }
 }

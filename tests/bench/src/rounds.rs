@@ -1,5 +1,7 @@
 //! The measurement: every round measures every target with every body once, in turn.
 
+use crate::admission;
+use crate::agreement::{self, Scheduling};
 use crate::arguments::Plan;
 use crate::http::request;
 use crate::load::{self, Found};
@@ -56,6 +58,11 @@ pub(crate) async fn measure(plan: &Plan) -> Result<()> {
     for cluster in &mut clusters {
         times.push((cluster.target.name, writes::measure(&mut cluster.leader).await?));
     }
+    let admission = admission::of_a_process()?;
+    let mut agreement = Vec::new();
+    for scheduling in Scheduling::allowed() {
+        agreement.push((scheduling, agreement::measure(folder.path(), scheduling).await?));
+    }
     let mut targets = vec![
         target::direct(folder.path()).await?,
         target::nginx(folder.path(), upstream).await?,
@@ -63,7 +70,7 @@ pub(crate) async fn measure(plan: &Plan) -> Result<()> {
     ];
     targets.extend(clusters.into_iter().map(|cluster| cluster.target));
     let samples = sample_all(plan, &targets).await?;
-    let text = report::write(&Report { machine, plan, samples, writes: times });
+    let text = report::write(&Report { machine, plan, samples, writes: times, admission, agreement });
     match &plan.report {
         Some(path) => fs::write(path, text)?,
         None => println!("{text}"),
@@ -81,7 +88,10 @@ async fn sample_all(plan: &Plan, targets: &[Target]) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for round in 0..=plan.rounds {
         for (number, body) in BODIES.iter().enumerate() {
-            for target in targets {
+            if !body.name.starts_with(&plan.body) {
+                continue;
+            }
+            for target in targets.iter().filter(|target| target.name.contains(&plan.only)) {
                 // Round 0 warms up and does not count.
                 let slice = if round == 0 { WARM_UP } else { plan.slice };
                 let (found, cpu) = sample(target, body, plan.connections, slice).await?;
