@@ -8,7 +8,7 @@ use quorate_catalog::{
 use quorate_domain::{ClusterId, Secret};
 use quorate_gateway::admin::{Initialised, SetupError};
 use quorate_gateway::replica::{Replica, Unavailable};
-use quorate_ledger::{BudgetSpec, Expected, Ledger, PutBudget};
+use quorate_ledger::{Expected, PutBudget, Rejection};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,8 @@ const TOKEN_FILE: &str = "admin-token";
 pub(crate) enum Founder {
     /// Its configuration file says so.
     File,
+    /// An operator said so before a crash. If the crash came before the admin key, there is one to be made.
+    Resumed,
     /// An operator said so, and waits for the admin key.
     Caller(oneshot::Sender<Result<Initialised, SetupError>>),
 }
@@ -40,6 +42,15 @@ pub(crate) struct Foundation {
 }
 
 impl Foundation {
+    /// As [`Foundation::lay`], for a cluster that is there already: what goes wrong is told, and does not stop the
+    /// node.
+    pub(crate) async fn keep_laid(self, founder: Founder) -> anyhow::Result<()> {
+        if let Err(error) = self.lay(founder).await {
+            tracing::error!(?error, "what the configuration file begins with could not be written");
+        }
+        Ok(())
+    }
+
     /// Makes the cluster usable: its first admin key, and what the configuration file says it begins with.
     pub(crate) async fn lay(self, founder: Founder) -> anyhow::Result<()> {
         // As long as it takes: a founder that restarts has to wait for the others like everybody else.
@@ -51,7 +62,7 @@ impl Foundation {
         }
         let is_new = self.replica.catalog().read().foundation().is_none();
         match founder {
-            Founder::File if is_new => {
+            Founder::File | Founder::Resumed if is_new => {
                 let token = mint_key()?;
                 // First the file: a key that nobody knows would lock everybody out for ever.
                 keep(&token, &self.data_dir)?;
@@ -59,6 +70,7 @@ impl Foundation {
             }
             Founder::File => {}
             Founder::Caller(caller) => drop(caller.send(self.found_for_caller().await)),
+            Founder::Resumed => return Ok(()),
         }
         begin(&*self.replica, &self.beginning).await
     }
@@ -66,6 +78,8 @@ impl Foundation {
     async fn found_for_caller(&self) -> Result<Initialised, SetupError> {
         let failed = |error: anyhow::Error| SetupError::Failed(format!("{error:#}"));
         let token = mint_key().map_err(failed)?;
+        // The caller may have hung up; the key must not be lost with the connection.
+        keep(&token, &self.data_dir).map_err(failed)?;
         self.found(&token).await.map_err(failed)?;
         Ok(Initialised { cluster: self.cluster, node: self.replica.node(), admin_token: token })
     }
@@ -115,15 +129,13 @@ fn drawn<const N: usize>() -> anyhow::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// Writes what the configuration file says and the cluster does not have yet, or has differently.
+/// Writes what the configuration file names and the cluster does not have. What it has stays as it is: since the
+/// file was written, an operator may have changed it.
 async fn begin(replica: &dyn Replica, beginning: &Beginning) -> anyhow::Result<()> {
-    replica.read_barrier(LIMIT).await.context("read what the cluster has")?;
     let changes = {
         let catalog = replica.catalog().read();
-        let mut changes: Vec<_> =
-            beginning.changes.iter().filter(|change| !is_in(&catalog, change)).cloned().collect();
-        changes.extend(new_keys(&catalog, beginning));
-        changes
+        let absent = beginning.changes.iter().filter(|change| !has(&catalog, change));
+        absent.cloned().chain(new_keys(&catalog, beginning)).collect::<Vec<_>>()
     };
     if !changes.is_empty() {
         let reason = Some("configuration file".to_owned());
@@ -132,13 +144,11 @@ async fn begin(replica: &dyn Replica, beginning: &Beginning) -> anyhow::Result<(
             bail!("the configuration file cannot be applied: {rejection}");
         }
     }
-    let budgets: Vec<_> = {
-        let ledger = replica.ledger().read();
-        beginning.budgets.iter().filter(|spec| !has_budget(&ledger, spec)).cloned().collect()
-    };
-    for spec in budgets {
-        let put = quorate_ledger::Command::PutBudget(PutBudget { spec, expected: Expected::Any });
-        if let quorate_ledger::Outcome::Rejected(rejection) = replica.propose_ledger(put, LIMIT).await? {
+    for spec in beginning.budgets.iter().cloned() {
+        let put = quorate_ledger::Command::PutBudget(PutBudget { spec, expected: Expected::Absent });
+        if let quorate_ledger::Outcome::Rejected(rejection) = replica.propose_ledger(put, LIMIT).await?
+            && !matches!(rejection, Rejection::BudgetExists(_))
+        {
             bail!("a budget of the configuration file cannot be applied: {rejection}");
         }
     }
@@ -154,23 +164,15 @@ fn new_keys(catalog: &Catalog, beginning: &Beginning) -> Vec<Change> {
     beginning.keys.iter().filter_map(new_key).collect()
 }
 
-/// Whether the catalogue has the object just so. A restart then changes no revision.
-fn is_in(catalog: &Catalog, change: &Change) -> bool {
+/// Whether the catalogue has an object of that name.
+fn has(catalog: &Catalog, change: &Change) -> bool {
     match change {
-        Change::PutProvider { spec, .. } => {
-            catalog.provider(spec.name.as_str()).is_some_and(|own| own.spec == *spec)
-        }
-        Change::PutModel { spec, .. } => {
-            catalog.model(spec.name.as_str()).is_some_and(|own| own.spec == *spec)
-        }
-        Change::PutRoute { spec, .. } => {
-            catalog.route(spec.name.as_str()).is_some_and(|own| own.spec == *spec)
-        }
-        Change::PutOrganisation { spec, .. } => {
-            catalog.organisation(spec.name.as_str()).is_some_and(|own| own.spec == *spec)
-        }
-        Change::PutTeam { spec, .. } => catalog.team(spec.name.as_str()).is_some_and(|own| own.spec == *spec),
-        Change::PutUser { spec, .. } => catalog.user(spec.name.as_str()).is_some_and(|own| own.spec == *spec),
+        Change::PutProvider { spec, .. } => catalog.provider(spec.name.as_str()).is_some(),
+        Change::PutModel { spec, .. } => catalog.model(spec.name.as_str()).is_some(),
+        Change::PutRoute { spec, .. } => catalog.route(spec.name.as_str()).is_some(),
+        Change::PutOrganisation { spec, .. } => catalog.organisation(spec.name.as_str()).is_some(),
+        Change::PutTeam { spec, .. } => catalog.team(spec.name.as_str()).is_some(),
+        Change::PutUser { spec, .. } => catalog.user(spec.name.as_str()).is_some(),
         Change::DeleteProvider { .. }
         | Change::DeleteModel { .. }
         | Change::DeleteRoute { .. }
@@ -182,9 +184,4 @@ fn is_in(catalog: &Catalog, change: &Change) -> bool {
         | Change::RotateKey { .. }
         | Change::RevokeKey { .. } => false,
     }
-}
-
-fn has_budget(ledger: &Ledger, spec: &BudgetSpec) -> bool {
-    let budgets = ledger.budgets_of(&spec.subject).iter().filter_map(|id| ledger.budget(*id));
-    budgets.into_iter().any(|budget| budget.spec() == spec)
 }

@@ -12,7 +12,7 @@ use quorate_domain::{Clock, NodeId};
 use quorate_gateway::admin::{Admin, Initialised, SetupError};
 use quorate_gateway::{Funds, Limits, Metrics, Operations, Parts, Proxy, server};
 use quorate_upstream::{Credentials, PoolSettings, Upstream};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +63,8 @@ pub async fn serve(settings: Settings) -> Result<()> {
 /// The data directory holds the pepper and stored provider values: nobody else may read it.
 fn make_private(data_dir: &Path) -> Result<()> {
     let failed = || format!("create the data directory {}", data_dir.display());
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).with_context(failed)
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).with_context(failed)?;
+    std::fs::set_permissions(data_dir, std::fs::Permissions::from_mode(0o700)).with_context(failed)
 }
 
 fn spawn_server(
@@ -109,10 +110,12 @@ impl Entrance<'_> {
             FirstStart::Wait => Start::Resume,
         };
         let is_founder = first == Start::Found;
-        let is_new = Identity::load(&self.settings.data_dir)?.and_then(|identity| identity.place).is_none();
+        let place = Identity::load(&self.settings.data_dir)?.and_then(|identity| identity.place);
+        let is_new = place.is_none();
         match self.start(first).await {
             Ok((replica, runner)) => {
-                let founder = is_founder.then_some(Founder::File);
+                let resumed = place.filter(|place| place.founder).map(|_| Founder::Resumed);
+                let founder = if is_founder { Some(Founder::File) } else { resumed };
                 Ok(Some(Member { replica, runner, founder, is_new }))
             }
             Err(StartError::NoIdentity) => self.wait_to_be_told(room).await,
@@ -211,7 +214,7 @@ impl Node {
                 // Whoever sees this node ready must find in it what its file says.
                 foundation.lay(founder).await?;
             } else {
-                money.spawn("foundation", OnEnd::Ignore, foundation.lay(founder));
+                money.spawn("foundation", OnEnd::Ignore, foundation.keep_laid(founder));
             }
         }
         let journal = Arc::new(BridgedJournal(journal));
