@@ -77,13 +77,16 @@ impl Dev {
     ) -> Result<(), CliError> {
         members.push(Member::start(layout, 1)?);
         let token = found(layout, &members[0]).await?;
-        for id in 2..=self.nodes {
-            members.push(Member::start(layout, id)?);
-        }
-        for member in members.iter_mut() {
-            let client = member.client(Some(token.clone()))?;
-            tell(&format!("waiting for node {}", member.id));
-            member.until(async || client.is_ready().await).await?;
+        // One after the other, so that the node ids of the cluster are those of the folders.
+        for id in 1..=self.nodes {
+            if id > 1 {
+                members.push(Member::start(layout, id)?);
+            }
+            tell(&format!("waiting for node {id}"));
+            if let Some(member) = members.last_mut() {
+                let client = member.client(Some(token.clone()))?;
+                member.until(async || client.is_ready().await).await?;
+            }
         }
         let first = members[0].client(Some(token.clone()))?;
         let everybody = self.nodes;
