@@ -82,13 +82,20 @@ impl Snapshots {
         Ok(Incoming { file, path, size: 0, sum: crc32fast::Hasher::new() })
     }
 
-    /// Makes a synced file the current snapshot and forgets the others.
+    /// Makes a synced file the current snapshot and forgets the others. One that covers less than the current does
+    /// not replace it, because the log up to that is gone: a build may end after a snapshot was installed.
     pub(crate) fn adopt(
         &self,
         meta: &raft::SnapshotMeta,
         file: &SnapshotFile,
     ) -> Result<SnapshotFile, StoreError> {
         let mut current = self.current.lock();
+        if current.as_ref().is_some_and(|(newer, _)| newer.last_log_id > meta.last_log_id) {
+            let outdated = SnapshotFile::open(&file.path)?;
+            // Whoever built it may still read it through the open file.
+            std::fs::remove_file(&file.path).map_err(|error| StoreError::from_io(&file.path, &error))?;
+            return Ok(outdated);
+        }
         let path = self.dir.join(file_name(meta));
         if file.path != path {
             std::fs::rename(&file.path, &path).map_err(|error| StoreError::from_io(&path, &error))?;
