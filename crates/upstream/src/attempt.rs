@@ -46,10 +46,9 @@ impl Provider {
 
     fn request(&self, attempt: Attempt) -> Request {
         let mut request = Request::new(Method::POST, self.url(attempt.operation).clone());
-        *request.headers_mut() = self.headers.clone();
-        for (name, value) in &attempt.headers {
-            request.headers_mut().entry(name).or_insert_with(|| value.clone());
-        }
+        let mut headers = attempt.headers;
+        headers.extend(self.headers.clone());
+        *request.headers_mut() = headers;
         *request.body_mut() = Some(attempt.body.into());
         request
     }

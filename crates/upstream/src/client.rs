@@ -108,7 +108,11 @@ impl Upstream {
             .user_agent(concat!("quorate/", env!("CARGO_PKG_VERSION")));
         match key.base_url.scheme() {
             // Without TLS the machine's certificates are not even looked for: it need not have any.
-            "http" => builder.tls_certs_only([]).build(),
+            // Nor is there HTTP/2, whose refused streams alone are sent again by the library: no copy is kept for it.
+            "http" => {
+                let never = reqwest::retry::never().max_retries_per_request(0);
+                builder.tls_certs_only([]).retry(never).build()
+            }
             _ => builder.build(),
         }
     }

@@ -7,7 +7,7 @@ use super::Proxy;
 use super::admit::Admitted;
 use super::inference::cost;
 use super::reply::with_headers;
-use super::request::Ticket;
+use super::request::{Ticket, X_REQUEST_ID};
 use super::stream::Stream;
 use crate::error::{Denial, RequestError};
 use crate::funds::Refusal;
@@ -91,9 +91,7 @@ impl Proxy {
 
     fn upstream_headers(&self, admitted: &Admitted, ticket: &Ticket) -> http::HeaderMap {
         let mut headers = admitted.headers.clone();
-        if let Ok(id) = http::HeaderValue::from_str(ticket.id.as_str()) {
-            headers.insert("x-request-id", id);
-        }
+        headers.insert(X_REQUEST_ID, ticket.id.header());
         headers
     }
 

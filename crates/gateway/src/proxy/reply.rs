@@ -1,10 +1,10 @@
 //! What goes back to the client: one response, and perhaps a stream behind it.
 
-use super::request::RequestId;
+use super::request::{RequestId, X_REQUEST_ID};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use http_body::{Body as HttpBody, Frame};
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -16,7 +16,6 @@ use tokio::sync::{mpsc, oneshot};
 const PIECES_IN_FLIGHT: usize = 16;
 /// A client that takes nothing for this long counts as gone.
 const STALLED_AFTER: Duration = Duration::from_secs(120);
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The client, as the request's task sees it.
 pub(super) struct Caller {
@@ -93,8 +92,6 @@ pub(super) fn with_headers(status: StatusCode, headers: HeaderMap, body: Body) -
 
 /// The response with the id under which the logs know the request.
 pub(super) fn signed(mut response: Response, id: &RequestId) -> Response {
-    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-        response.headers_mut().insert(X_REQUEST_ID, value);
-    }
+    response.headers_mut().insert(X_REQUEST_ID, id.header());
     response
 }

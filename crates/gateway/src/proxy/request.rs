@@ -7,7 +7,8 @@ use super::reply::Caller;
 use crate::error::RequestError;
 use crate::metrics::Result as Counted;
 use axum::response::IntoResponse;
-use http::{HeaderMap, HeaderName};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use quorate_domain::{KeyId, MonoTime, Name};
 use quorate_routing::{Plan, Policy, Standing, Step};
 use quorate_wallet::Cost;
@@ -17,26 +18,36 @@ use std::sync::atomic::Ordering;
 
 /// A client's own request id is taken over if it is short and printable.
 const CLIENT_ID_LENGTH_MAX: usize = 128;
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The name of a request: the client's own, or one of ours.
+///
+/// Kept as the header it travels in, both ways: cloning it copies nothing.
 #[derive(Clone, Debug)]
-pub(super) struct RequestId(Arc<str>);
+pub(super) struct RequestId(HeaderValue);
 
 impl RequestId {
     fn new(proxy: &Proxy, headers: &HeaderMap, number: u64) -> Self {
-        let named = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
-        if let Some(own) = named.filter(|own| !own.is_empty() && own.len() <= CLIENT_ID_LENGTH_MAX) {
-            return Self(own.into());
+        let is_good =
+            |own: &&HeaderValue| own.to_str().is_ok() && (1..=CLIENT_ID_LENGTH_MAX).contains(&own.len());
+        if let Some(own) = headers.get(X_REQUEST_ID).filter(is_good) {
+            return Self(own.clone());
         }
         let mut text = String::with_capacity(32);
         // Unique in the cluster: a node's boot is drawn at random, and it numbers its requests.
         let _infallible = write!(text, "req_{:016x}{number:08x}", proxy.parts.replica.boot().get());
-        Self(text.into())
+        Self(
+            HeaderValue::from_maybe_shared(Bytes::from(text))
+                .expect("letters and digits are legal in a header"),
+        )
     }
 
     pub(super) fn as_str(&self) -> &str {
-        &self.0
+        self.0.to_str().expect("a request id is printable")
+    }
+
+    pub(super) fn header(&self) -> HeaderValue {
+        self.0.clone()
     }
 }
 
