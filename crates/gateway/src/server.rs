@@ -16,9 +16,12 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// How long a client may take to send the head of a request. hyper has such a limit only where it has a timer, and
-/// only once it has seen which HTTP the client speaks: until the first request it is ours to keep.
-const HEAD_LIMIT: Duration = Duration::from_secs(10);
+/// How long a client may take to send the head of its first request. hyper has no such limit before it has seen which
+/// HTTP the client speaks.
+const FIRST_HEAD_LIMIT: Duration = Duration::from_secs(10);
+/// How long a connection may wait for the head of a further request, idle or not. Longer than the minute for which load
+/// balancers keep idle connections: else one would send a request on a connection that is just being closed.
+const IDLE_LIMIT: Duration = Duration::from_secs(75);
 /// Connections at a time. Each holds a file descriptor and some 16 KiB of buffers.
 const CONNECTIONS_MAX: usize = 16_384;
 /// After an error of `accept` (out of descriptors, say) the listener rests instead of spinning.
@@ -86,7 +89,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
 /// Drives a connection to its end; gives it up when its first request has not come in time.
 async fn unless_silent<C: Future>(connection: C, has_asked: &AtomicBool) -> Option<C::Output> {
     tokio::pin!(connection);
-    if let Ok(ended) = tokio::time::timeout(HEAD_LIMIT, &mut connection).await {
+    if let Ok(ended) = tokio::time::timeout(FIRST_HEAD_LIMIT, &mut connection).await {
         return Some(ended);
     }
     if has_asked.load(Ordering::Acquire) { Some(connection.await) } else { None }
@@ -103,7 +106,7 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<A
 
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_LIMIT);
     builder.http2().timer(TokioTimer::new());
     builder
 }
