@@ -80,7 +80,7 @@ impl Proxy {
 }
 
 /// The part of a client's text that an error repeats.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().take(128).collect()
 }
 

@@ -1,8 +1,10 @@
 //! `GET /v1/models`: the routes that a key may use, in OpenAI's form.
 
 use super::Proxy;
+use super::admit::shown;
 use crate::error::RequestError;
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use http::HeaderMap;
 use quorate_catalog::Route;
@@ -43,11 +45,13 @@ pub(super) async fn list(
 
 pub(super) async fn show(
     State(proxy): State<Arc<Proxy>>,
-    Path(name): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Json<Model>, RequestError> {
     let key = proxy.authenticate(&headers)?;
+    // A path that is no text names no model.
+    let name = path.map_or_else(|_| String::new(), |Path(name)| name);
     let route = proxy.parts.replica.catalog().read().route(&name);
     let route = route.filter(|_| key.spec.allowed_models.contains(&name));
-    route.map(|route| Json(Model::of(&route))).ok_or(RequestError::ModelNotFound(name))
+    route.map(|route| Json(Model::of(&route))).ok_or_else(|| RequestError::ModelNotFound(shown(&name)))
 }
