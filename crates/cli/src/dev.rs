@@ -76,7 +76,7 @@ impl Dev {
         fake: Option<String>,
     ) -> Result<(), CliError> {
         members.push(Member::start(layout, 1)?);
-        let token = found(layout, &members[0]).await?;
+        let token = found(layout, &mut members[0]).await?;
         // One after the other, so that the node ids of the cluster are those of the folders.
         for id in 1..=self.nodes {
             if id > 1 {
@@ -139,7 +139,7 @@ impl Dev {
 }
 
 /// Founds the cluster on its first start, and gives back the admin token of then.
-async fn found(layout: &Layout, first: &Member) -> Result<String, CliError> {
+async fn found(layout: &Layout, first: &mut Member) -> Result<String, CliError> {
     let client = first.client(None)?;
     let mut answer = client.post("/cluster/init", &json!({})).await;
     let mut waited = Duration::ZERO;

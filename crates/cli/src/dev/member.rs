@@ -59,7 +59,7 @@ impl Member {
     }
 
     /// Waits until something is so, as long as the node lives.
-    pub(super) async fn until(&self, is_so: impl AsyncFn() -> bool) -> Result<(), CliError> {
+    pub(super) async fn until(&mut self, is_so: impl AsyncFn() -> bool) -> Result<(), CliError> {
         let mut waited = Duration::ZERO;
         while !is_so().await {
             self.check_alive()?;
@@ -73,10 +73,12 @@ impl Member {
     }
 
     /// A node that ended while it started is a fault.
-    pub(super) fn check_alive(&self) -> Result<(), CliError> {
-        // A zombie still has its directory, but no command line.
-        let command = std::fs::read(format!("/proc/{}/cmdline", self.pid));
-        if command.is_ok_and(|line| !line.is_empty()) { Ok(()) } else { Err(self.failed("ended")) }
+    pub(super) fn check_alive(&mut self) -> Result<(), CliError> {
+        match self.child.try_wait() {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => Err(self.failed(&format!("ended ({status})"))),
+            Err(cause) => Err(CliError::Io { what: format!("watch node {}", self.id), cause }),
+        }
     }
 
     /// Sends SIGTERM, unless the node has ended already.
@@ -97,7 +99,9 @@ impl Member {
     }
 
     fn failed(&self, how: &str) -> CliError {
-        CliError::Node(format!("node {} {how}; its log is {}", self.id, self.log.display()))
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let last = log.lines().last().unwrap_or("nothing");
+        CliError::Node(format!("node {} {how}; its log {} ends with: {last}", self.id, self.log.display()))
     }
 }
 
