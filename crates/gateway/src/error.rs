@@ -1,7 +1,7 @@
 //! Why a request was not answered, and the one table from failure to HTTP.
 //!
 //! Bodies, types and codes are OpenAI's where OpenAI has one; its SDKs retry on the status alone unless
-//! `x-should-retry` says otherwise, so every answer says it. Each code has a page in `docs/errors`.
+//! `x-should-retry` says otherwise, so every error of ours says it. Each code has a page in `docs/errors`.
 
 use crate::funds::Cause;
 use axum::response::{IntoResponse, Response};
@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use quorate_dialect::openai::{InvalidRequest, Unbounded};
 use quorate_dialect::{ErrorBody, ErrorKind};
 use quorate_domain::{Span, Subject, Unit};
+use std::time::Duration;
 
 /// Who has to do something about it. Told in `x-quorate-error-source`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -369,6 +370,18 @@ impl IntoResponse for RequestError {
     }
 }
 
+/// Says of a provider's own refusal, which is passed on in its own words, whose it is and when to come back. Whether
+/// to retry is left to the status: a provider that refuses bills nothing.
+pub(crate) fn mark_as_providers(headers: &mut http::HeaderMap, retry_after: Option<Duration>) {
+    headers.insert(X_ERROR_SOURCE, HeaderValue::from_static(Source::Provider.as_header()));
+    if let Some(wait) = retry_after {
+        headers.insert(
+            header::RETRY_AFTER,
+            HeaderValue::from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
+        );
+    }
+}
+
 impl Retry {
     const fn as_header(self) -> &'static str {
         match self {
@@ -386,5 +399,78 @@ impl Source {
             Self::Gateway => "gateway",
             Self::Provider => "provider",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+
+    fn denial(cause: Cause, resets_in: Option<u64>) -> RequestError {
+        RequestError::Denied(Denial {
+            subject: Subject::Team("search".parse().unwrap()),
+            unit: Unit::Tokens,
+            cause,
+            need: 7,
+            limit: 5,
+            resets_in: resets_in.map(Span::from_millis),
+        })
+    }
+
+    fn check(error: RequestError, expected: &Expect) {
+        let code = error.answer().2.as_str();
+        let (head, _body) = error.into_response().into_parts();
+        let told = |name: &str| {
+            head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("-").to_owned()
+        };
+        let (retry, after, source) =
+            (told("x-should-retry"), told("retry-after"), told("x-quorate-error-source"));
+        expected.assert_eq(&format!(
+            "{} {code} retry={retry} after={after} source={source}",
+            head.status.as_u16()
+        ));
+    }
+
+    #[test]
+    fn a_budget_that_is_spent_is_not_to_be_tried_again_and_one_that_is_held_is() {
+        check(
+            denial(Cause::Spent, None),
+            &expect!["429 project_spend_limit_exceeded retry=false after=- source=caller"],
+        );
+        check(
+            denial(Cause::Spent, Some(1_500)),
+            &expect!["429 project_spend_limit_exceeded retry=false after=2 source=caller"],
+        );
+        check(denial(Cause::Held, None), &expect!["429 budget_held retry=true after=1 source=caller"]);
+        check(
+            denial(Cause::TooBig, None),
+            &expect!["429 request_exceeds_budget retry=false after=- source=caller"],
+        );
+    }
+
+    #[test]
+    fn a_ledger_out_of_reach_is_never_a_429() {
+        check(
+            RequestError::QuotaUnavailable,
+            &expect!["503 quota_unavailable retry=true after=1 source=gateway"],
+        );
+        check(RequestError::NotReady, &expect!["503 not_ready retry=true after=1 source=gateway"]);
+    }
+
+    #[test]
+    fn what_a_provider_may_bill_twice_is_not_to_be_tried_again() {
+        let timeout = |may_have_been_charged| RequestError::ProviderTimeout {
+            provider: "fake".to_owned(),
+            may_have_been_charged,
+        };
+        check(timeout(true), &expect!["504 provider_timeout retry=false after=- source=provider"]);
+        check(timeout(false), &expect!["504 provider_timeout retry=true after=- source=provider"]);
+        check(
+            RequestError::NoUsableProvider,
+            &expect!["502 no_usable_provider retry=true after=- source=gateway"],
+        );
+        let credentials = RequestError::ProviderCredentialsRefused("fake".to_owned());
+        check(credentials, &expect!["502 provider_credentials_refused retry=false after=- source=gateway"]);
     }
 }

@@ -223,7 +223,8 @@ impl Proxy {
 
     /// The provider says no. Its own words are passed on if no other target does better.
     async fn read_refusal(&self, reservation: Reservation, response: UpstreamResponse) -> Tried {
-        let UpstreamResponse { status, headers, retry_after, body } = response;
+        let UpstreamResponse { status, mut headers, retry_after, body } = response;
+        crate::error::mark_as_providers(&mut headers, retry_after);
         if gave_up_waiting(status) {
             drop(reservation);
         } else {
