@@ -1,8 +1,8 @@
 //! What can be asked of the catalogue. Commands are stored in the log: see the ADR on catalogue identity.
 
 use crate::{
-    ApiKeyText, Digest, KeySpec, ModelSpec, ObjectId, OrganisationSpec, Pepper, ProviderSpec, Rejection, Role, RouteSpec,
-    TeamSpec, UserSpec,
+    ApiKeyText, Digest, KeySpec, ModelSpec, ObjectId, OrganisationSpec, Pepper, ProviderSpec, Rejection,
+    Role, RouteSpec, TeamSpec, UserSpec,
 };
 use quorate_domain::{ClusterId, KeyId, Name, NodeId, Revision, Secret, Span};
 use serde::{Deserialize, Serialize};
