@@ -97,7 +97,8 @@ fn write_goals(page: &mut String, report: &Report<'_>) {
     for (scheduling, points) in report.agreement.iter().take(1) {
         for (point, before) in points.iter().zip(scheduling.prototype()) {
             let (callers, name) = (point.callers, scheduling.name());
-            let what = format!("one write, {callers} at a time, p50 against the prototype, {name} scheduling");
+            let what =
+                format!("one write, {callers} at a time, p50 against the prototype, {name} scheduling");
             goal(&what, 2.0, f64::from(point.p50_micros) / 1_000.0 / before.p50);
         }
     }
