@@ -1,7 +1,8 @@
 //! The session: opened with what the journal proves, closed when everything is reported and returned.
 
 use super::{JournalFailure, Refusal, Shared, syncer};
-use quorate_ledger::{Command, Evidence, OpenSession, Outcome};
+use crate::replica::Unavailable;
+use quorate_ledger::{Command, Evidence, Ledger, Mark, OpenSession, Outcome};
 use quorate_wallet::Wallet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,18 +18,10 @@ pub(super) async fn open(
     shared: &Shared,
     stop: &CancellationToken,
 ) -> Result<Option<Arc<Wallet>>, JournalFailure> {
-    let command = Command::OpenSession(OpenSession {
-        node: shared.replica.node(),
-        boot: shared.replica.boot(),
-        evidence: Evidence::Intact {
-            generation: shared.journal.generation(),
-            marks: shared.journal.load().map_err(JournalFailure)?,
-        },
-    });
+    let journalled = shared.journal.load().map_err(JournalFailure)?;
     loop {
-        let attempt = shared.replica.propose_ledger(command.clone(), ATTEMPT_LIMIT);
         let outcome = tokio::select! {
-            outcome = attempt => outcome,
+            outcome = attempt(shared, &journalled) => outcome,
             () = stop.cancelled() => return Ok(None),
         };
         match outcome {
@@ -47,6 +40,30 @@ pub(super) async fn open(
             () = stop.cancelled() => return Ok(None),
         }
     }
+}
+
+async fn attempt(shared: &Shared, journalled: &[Mark]) -> Result<Outcome, Unavailable> {
+    // After the barrier the local copy knows every grant that an earlier session can have spent from.
+    shared.replica.read_barrier(ATTEMPT_LIMIT).await?;
+    let open = OpenSession {
+        node: shared.replica.node(),
+        boot: shared.replica.boot(),
+        evidence: Evidence::Intact {
+            generation: shared.journal.generation(),
+            marks: relevant(journalled, &shared.replica.ledger().read()),
+        },
+    };
+    shared.replica.propose_ledger(Command::OpenSession(open), ATTEMPT_LIMIT).await
+}
+
+/// The marks of what the ledger still counts as held. A node that ran for months has marks of thousands of windows
+/// that are long settled, and they would not fit into one entry of the log.
+fn relevant(journalled: &[Mark], ledger: &Ledger) -> Vec<Mark> {
+    let is_held = |mark: &&Mark| {
+        let session = ledger.session(mark.session);
+        session.is_some_and(|session| session.holds.contains(&(mark.budget, mark.window)))
+    };
+    journalled.iter().filter(is_held).copied().collect()
 }
 
 /// Returns every grant, reports what was spent and closes the session, as far as that is possible within `grace`.
@@ -71,5 +88,39 @@ pub(super) async fn close(shared: &Shared, grace: Duration) {
         Err(_elapsed) => {
             tracing::warn!("no time to return all grants; the journal settles them at the next start");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_domain::{Amount, BootId, LogTime, NodeId, SessionId, Unit, WindowId};
+    use quorate_ledger::{Answer, Ask, BudgetSpec, Expected, Kind, PutBudget, Sync};
+
+    #[test]
+    fn only_marks_of_what_is_still_held_are_told() {
+        let mut ledger = Ledger::default();
+        let subject = "team:search".parse().unwrap();
+        let spec = BudgetSpec { subject, unit: Unit::Tokens, kind: Kind::Lifetime, limit: Amount::new(100) };
+        ledger.apply(
+            LogTime::from_millis(1),
+            Command::PutBudget(PutBudget { spec, expected: Expected::Absent }),
+        );
+        let evidence = Evidence::Intact { generation: 1, marks: vec![] };
+        let open = OpenSession { node: NodeId::new(1), boot: BootId::new(1), evidence };
+        ledger.apply(LogTime::from_millis(1), Command::OpenSession(open));
+        let (session, budget) = (SessionId::new(1), quorate_domain::BudgetId::new(1));
+        let ask = Ask { budget, window: None, need: Amount::new(10), want: Amount::ZERO };
+        let sync = Sync { session, reports: vec![], asks: vec![ask] };
+        let Outcome::Synced { answers } = ledger.apply(LogTime::from_millis(1), Command::Sync(sync)) else {
+            panic!("a live session is answered");
+        };
+        assert!(matches!(answers[0], Answer::Holds { .. }));
+        let bound = Amount::new(10);
+        let mark =
+            Mark { session, budget, window: WindowId::LIFETIME, spent_bound: bound, settled: Amount::ZERO };
+        let of_another_window = Mark { window: WindowId::beginning(LogTime::from_millis(60_000)), ..mark };
+        let of_another_session = Mark { session: SessionId::new(9), ..mark };
+        assert_eq!(relevant(&[of_another_window, mark, of_another_session], &ledger), [mark]);
     }
 }
