@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 /// The parts of a provider.
 #[derive(Args)]
 pub(crate) struct ProviderFields {
-    /// Where it is reached, such as https://api.openai.com/v1.
+    /// Where it is reached, such as `https://api.openai.com/v1`.
     #[arg(long)]
     base_url: Option<String>,
     /// The wire format it speaks: openai.
