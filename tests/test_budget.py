@@ -160,3 +160,25 @@ def test_a_node_killed_in_the_middle_neither_overspends_nor_loses_more_than_it_h
 
     explained = eventually(settled, 30, "a ledger without doubt that covers the bill")
     assert explained["used"] - billed <= explained["crash_charged"], explained
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_overrun_that_a_client_has_heard_of_survives_the_death_of_its_node(own_cluster, stream):
+    """G1: no watermark covers what a provider bills beyond the bound; the journal must hold it before the answer."""
+    model = own_cluster.serve("greedy")
+    key = own_cluster.admin.key(budgets=[{"unit": "tokens", "limit": 1_000_000}])
+    own_cluster.provider.behave(ignores_max_tokens=True, completion_tokens=5_000)
+    victim = own_cluster.nodes[-1]
+    budget = own_cluster.admin.budget_of(key)
+    for _ in range(3):
+        answer = victim.sdk(key).chat.completions.create(
+            model="greedy", messages=[{"role": "user", "content": "hi"}], max_tokens=5, stream=stream
+        )
+        assert not stream or list(answer)
+        victim.kill()
+        victim.start_again()
+        victim.wait_until_ready()
+        billed = own_cluster.provider.billed_tokens(model)
+        explained = whole(victim.admin.explain(budget))
+        assert explained["used"] + explained["overrun"] >= billed > explained["overrun"] > 0, explained

@@ -3,7 +3,7 @@
 //! Independent of Raft: a RocksDB of its own with a thread of its own, so that neither waits for the other's fsync.
 //! One fsync serves everyone who waits (docs/adr/0002-storage-layout.md).
 
-use crate::codec::{self, Kind, MarkV1};
+use crate::codec::{self, CodecError, Kind, MarkV1, MarkV2};
 use crate::metrics::JournalMetrics;
 use crate::store::{Database, META, StoreError, Table, Write, Writer};
 use quorate_domain::{Amount, BudgetId, GroupId, LogTime, SessionId, WindowId};
@@ -100,13 +100,16 @@ fn put(mark: &Mark) -> Write {
     let mut key = session_key(mark.session);
     key.extend(mark.budget.get().to_be_bytes());
     key.extend(mark.window.start().millis().to_be_bytes());
-    let stored = MarkV1 { spent_bound: mark.spent_bound.get(), settled: mark.settled.get() };
-    Write::Put { table: MARKS, key, value: codec::encode(Kind::Mark, &stored) }
+    let stored = MarkV2 {
+        spent_bound: mark.spent_bound.get(),
+        settled: mark.settled.get(),
+        overrun: mark.overrun.get(),
+    };
+    Write::Put { table: MARKS, key, value: codec::encode(Kind::MarkV2, &stored) }
 }
 
 fn read(database: &Database, key: &[u8], value: &[u8]) -> Result<Mark, StoreError> {
-    let stored: MarkV1 =
-        codec::decode(Kind::Mark, value).map_err(|error| StoreError::from_codec(&database.dir, &error))?;
+    let stored = stored(value).map_err(|error| StoreError::from_codec(&database.dir, &error))?;
     let number = |from: usize| {
         let bytes = key.get(from..from + 8).and_then(|bytes| bytes.try_into().ok());
         bytes.map(u64::from_be_bytes).ok_or_else(|| StoreError::Corrupt {
@@ -120,7 +123,15 @@ fn read(database: &Database, key: &[u8], value: &[u8]) -> Result<Mark, StoreErro
         window: WindowId::beginning(LogTime::from_millis(number(18)?)),
         spent_bound: Amount::new(stored.spent_bound),
         settled: Amount::new(stored.settled),
+        overrun: Amount::new(stored.overrun),
     })
+}
+
+fn stored(value: &[u8]) -> Result<MarkV2, CodecError> {
+    if Kind::Mark.is_of(value) {
+        return codec::decode::<MarkV1>(Kind::Mark, value).map(MarkV2::from);
+    }
+    codec::decode(Kind::MarkV2, value)
 }
 
 #[cfg(test)]
@@ -153,6 +164,7 @@ mod tests {
             window: WindowId::beginning(LogTime::from_millis(60_000)),
             spent_bound: Amount::new(spent),
             settled: Amount::new(spent / 2),
+            overrun: Amount::new(spent / 5),
         }
     }
 

@@ -18,11 +18,11 @@ use desk::{Desk, Request};
 use parking_lot::Mutex;
 use quorate_domain::{BudgetId, Clock, MonoTime, Subject};
 use quorate_ledger::Shortage;
-use quorate_wallet::{Charge, Cost, Reservation, Wallet, Withheld};
+use quorate_wallet::{Charge, Cost, Overrun, Reservation, Wallet, Withheld};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 /// So many requests may stand in line; the next is told at once that quota is unavailable. Each costs about 1 KiB.
@@ -45,6 +45,8 @@ struct Shared {
     shortages: Mutex<BTreeMap<BudgetId, (MonoTime, Shortage)>>,
     flush: Notify,
     sync: Notify,
+    /// Changes whenever the journal was written, or a session ended.
+    written: watch::Sender<()>,
 }
 
 impl Funds {
@@ -64,6 +66,7 @@ impl Funds {
             shortages: Mutex::default(),
             flush: Notify::new(),
             sync: Notify::new(),
+            written: watch::Sender::new(()),
         });
         (Self { shared: Arc::clone(&shared) }, Treasurer { shared })
     }
@@ -131,15 +134,44 @@ impl Funds {
         }
     }
 
-    /// Charges what was really spent and gives back the rest.
-    pub fn settle(&self, reservation: Reservation, spent: &Cost) {
+    /// Charges what was really spent and gives back the rest. Returns once no crash can lose any of it: at once, but
+    /// for overrun, which no watermark covers.
+    pub async fn settle(&self, reservation: Reservation, spent: &Cost) {
         let is_recalled = reservation.is_recalled();
-        reservation.settle(spent);
+        let overrun = reservation.settle(spent);
+        self.wake_for_returns(is_recalled);
+        if !overrun.is_durable() {
+            self.make_durable(&overrun).await;
+        }
+    }
+
+    /// Gives everything back: the attempt cost nothing.
+    pub fn cancel(&self, reservation: Reservation) {
+        let is_recalled = reservation.is_recalled();
+        reservation.cancel();
+        self.wake_for_returns(is_recalled);
+    }
+
+    fn wake_for_returns(&self, is_recalled: bool) {
         let has_line = self.shared.wallet.load().as_ref().is_some_and(|wallet| wallet.has_line());
         if is_recalled || has_line {
             // What was given back serves whoever waits, here or elsewhere.
             self.shared.flush.notify_one();
             self.shared.sync.notify_one();
+        }
+    }
+
+    /// Waits for the journal. Without a session there is nothing to wait for: it was reported when the session closed,
+    /// or its holdings are in doubt as a whole.
+    async fn make_durable(&self, overrun: &Overrun) {
+        let Some(wallet) = self.shared.wallet.load_full() else { return };
+        let mut written = self.shared.written.subscribe();
+        wallet.record(overrun);
+        while !overrun.is_durable() && !wallet.is_fenced() {
+            self.shared.flush.notify_one();
+            if written.changed().await.is_err() {
+                return;
+            }
         }
     }
 
@@ -178,8 +210,8 @@ impl Treasurer {
                 ended = syncer => ended,
             }
         };
-        session::close(&shared, grace).await;
-        ended
+        ended?;
+        session::close(&shared, grace).await
     }
 }
 
@@ -189,6 +221,13 @@ impl Treasurer {
 pub struct JournalFailure(pub String);
 
 impl Shared {
+    /// Ends a session on this node: whoever waits in its name is told.
+    fn fence(&self, wallet: &Wallet) {
+        wallet.fence();
+        self.desk.refuse_all(wallet, Refusal::Unavailable);
+        self.written.send_replace(());
+    }
+
     fn serve(&self, wallet: &Wallet) {
         self.desk.serve(wallet, self.clock.mono());
     }

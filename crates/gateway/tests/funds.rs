@@ -204,7 +204,7 @@ impl World {
         let cost = |tokens| Cost { tokens: Tokens::new(tokens), money: NanoUsd::ZERO };
         let reservation = funds.reserve(&path, &cost(bound), PATIENCE).await?;
         tokio::time::sleep(Duration::from_millis(20)).await;
-        funds.settle(reservation, &cost(real));
+        funds.settle(reservation, &cost(real)).await;
         Ok(real)
     }
 

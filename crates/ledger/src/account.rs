@@ -5,7 +5,7 @@
 //!   provider overran; each holding keeps `used + returned ≤ granted`.
 //! - I4: granted, used and returned of a holding never decrease.
 
-use crate::{Shortage, SpendingReport};
+use crate::{Mark, Shortage, SpendingReport};
 use quorate_domain::{Amount, SessionId, Window};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -84,6 +84,23 @@ pub(crate) struct Crowd<'a> {
     pub(crate) asking: SessionId,
     /// Whether a session may still spend.
     pub(crate) is_live: &'a dyn Fn(SessionId) -> bool,
+}
+
+/// What is known of a dead session's spending in one window. Nothing is: it never spent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Proof {
+    /// No more than this was spent.
+    pub(crate) spent_bound: Amount,
+    /// At least this was.
+    pub(crate) settled: Amount,
+    /// At least this was billed beyond what was reserved.
+    pub(crate) overrun: Amount,
+}
+
+impl From<&Mark> for Proof {
+    fn from(mark: &Mark) -> Self {
+        Self { spent_bound: mark.spent_bound, settled: mark.settled, overrun: mark.overrun }
+    }
 }
 
 impl Account {
@@ -219,13 +236,16 @@ impl Account {
 
     /// Ends a session's holding with the proof its journal gives: above the bound nothing was spent.
     /// Held between what was reported and what was granted, so that nothing returned is counted twice (I4).
-    pub(crate) fn close(&mut self, session: SessionId, spent_bound: Amount, settled: Amount) {
+    pub(crate) fn close(&mut self, session: SessionId, proof: &Proof) {
         let known = self.holding(session);
         let within = |spent: Amount| spent.min(known.kept()).max(known.used);
-        let used = within(spent_bound);
-        let charged_without_proof = used.saturating_sub(within(settled));
+        let used = within(proof.spent_bound);
+        let charged_without_proof = used.saturating_sub(within(proof.settled));
         self.crash_charged = self.crash_charged.saturating_add(charged_without_proof);
-        self.replace(session, known, Holding { used, returned: known.granted.saturating_sub(used), ..known });
+        let overrun = known.overrun.max(proof.overrun);
+        self.overrun = self.overrun.saturating_add(overrun.saturating_sub(known.overrun));
+        let returned = known.granted.saturating_sub(used);
+        self.replace(session, known, Holding { granted: known.granted, used, returned, overrun });
         self.fold(session);
     }
 

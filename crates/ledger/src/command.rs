@@ -100,7 +100,7 @@ pub enum Evidence {
     Lost,
 }
 
-/// One line of the watermark journal: session, budget and window have spent no more than `spent_bound`.
+/// One line of the watermark journal: session, budget and window have spent no more than `spent_bound` and `overrun`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// The session that spent.
@@ -113,6 +113,8 @@ pub struct Mark {
     pub spent_bound: Amount,
     /// At least this was settled.
     pub settled: Amount,
+    /// Billed beyond what was reserved, as far as the session knew.
+    pub overrun: Amount,
 }
 
 /// Spending of one session, cumulative since the session began, and its wishes. Duplicates and old copies are harmless.

@@ -1,6 +1,6 @@
 //! The ledger itself: applies one committed command after the other.
 
-use crate::account::Crowd;
+use crate::account::{Crowd, Proof};
 use crate::budget::{Key, next_id};
 use crate::{
     Account, Answer, Ask, Budget, BudgetSpec, Command, Evidence, Expected, Mark, Mode, NodeRecord,
@@ -226,11 +226,10 @@ impl Ledger {
             return;
         }
         for (budget, window) in life.holds.clone() {
-            let mark = marks.get(&(session, budget, window));
-            let (bound, settled) =
-                mark.map_or((Amount::ZERO, Amount::ZERO), |mark| (mark.spent_bound, mark.settled));
+            let proof =
+                marks.get(&(session, budget, window)).map_or_else(Proof::default, |mark| (*mark).into());
             if let Some(account) = self.budgets.get_mut(&budget).and_then(|b| b.account_mut(window)) {
-                account.close(session, bound, settled);
+                account.close(session, &proof);
             }
         }
         self.sessions.remove(&session);
@@ -340,7 +339,8 @@ impl Ledger {
         if let Some(account) =
             self.budgets.get_mut(&resolve.budget).and_then(|b| b.account_mut(resolve.window))
         {
-            account.close(session, resolve.spent, resolve.spent);
+            let proof = Proof { spent_bound: resolve.spent, settled: resolve.spent, overrun: Amount::ZERO };
+            account.close(session, &proof);
         }
         self.release(session, resolve.budget, resolve.window);
         self.forget_if_empty(session);

@@ -18,6 +18,8 @@ enum Step {
     Ask { node: usize, size: u64, greed: u64 },
     /// A node spends from what it was granted, after raising its watermark by `headroom` beyond.
     Spend { node: usize, size: u64, headroom: u64 },
+    /// A provider bills more than was reserved; the journal holds it before anybody hears of the end.
+    Overrun { node: usize, size: u64 },
     /// A node reports; `delayed` keeps a copy to be delivered later.
     Report { node: usize, delayed: bool },
     /// An old report arrives again.
@@ -39,6 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (node.clone(), 1..40_u64, 0..80_u64).prop_map(|(node, size, greed)| Step::Ask { node, size, greed }),
         8 => (node.clone(), 1..40_u64, 0..9_u64).prop_map(|(node, size, headroom)| Step::Spend { node, size, headroom }),
+        1 => (node.clone(), 1..30_u64).prop_map(|(node, size)| Step::Overrun { node, size }),
         5 => (node.clone(), any::<bool>()).prop_map(|(node, delayed)| Step::Report { node, delayed }),
         3 => (0..64_usize).prop_map(|which| Step::Redeliver { which }),
         2 => node.clone().prop_map(|node| Step::Return { node }),
@@ -56,6 +59,7 @@ struct Own {
     used: u64,
     returned: u64,
     watermark: u64,
+    overrun: u64,
 }
 
 struct Node {
@@ -74,6 +78,10 @@ struct World {
     copies: Vec<Sync>,
     /// What providers billed, window by window: the truth.
     billed: BTreeMap<WindowId, u64>,
+    /// The part of it beyond what was reserved.
+    overran: BTreeMap<WindowId, u64>,
+    /// Whether a disk was lost, and with it perhaps the only word of an overrun.
+    lost_a_disk: bool,
 }
 
 impl World {
@@ -81,8 +89,17 @@ impl World {
         let nodes = (0..NODES)
             .map(|_| Node { session: SessionId::new(0), boot: 0, window: None, accounts: BTreeMap::new() })
             .collect();
-        let (copies, billed) = (vec![], BTreeMap::new());
-        let mut world = Self { ledger: Ledger::default(), at: 1, kind, limit, nodes, copies, billed };
+        let mut world = Self {
+            ledger: Ledger::default(),
+            at: 1,
+            kind,
+            limit,
+            nodes,
+            copies: vec![],
+            billed: BTreeMap::new(),
+            overran: BTreeMap::new(),
+            lost_a_disk: false,
+        };
         world.raise(0);
         (0..NODES).for_each(|node| world.open(node, Evidence::Intact { generation: 1, marks: vec![] }));
         world
@@ -160,13 +177,22 @@ impl World {
         *self.billed.entry(window).or_default() += spent;
     }
 
+    fn overrun(&mut self, node: usize, size: u64) {
+        let life = &mut self.nodes[node];
+        let Some(own) = life.window.and_then(|window| life.accounts.get_mut(&window)) else { return };
+        own.overrun += size;
+        let window = life.window.unwrap();
+        *self.billed.entry(window).or_default() += size;
+        *self.overran.entry(window).or_default() += size;
+    }
+
     fn reports(&self, node: usize) -> Vec<SpendingReport> {
         let report = |(window, own): (&WindowId, &Own)| SpendingReport {
             budget: BUDGET,
             window: *window,
             used: Amount::new(own.used),
             returned: Amount::new(own.returned),
-            overrun: Amount::ZERO,
+            overrun: Amount::new(own.overrun),
         };
         self.nodes[node].accounts.iter().map(report).collect()
     }
@@ -194,6 +220,7 @@ impl World {
             window: *window,
             spent_bound: Amount::new(own.watermark),
             settled: Amount::new(own.used),
+            overrun: Amount::new(own.overrun),
         };
         let marks = self.nodes[node].accounts.iter().map(mark).collect();
         let generation = self.nodes[node].boot + 1;
@@ -204,6 +231,7 @@ impl World {
         match *step {
             Step::Ask { node, size, greed } => self.ask(node, size, greed),
             Step::Spend { node, size, headroom } => self.spend(node, size, headroom),
+            Step::Overrun { node, size } => self.overrun(node, size),
             Step::Report { node, delayed } => self.report(node, delayed),
             Step::Redeliver { which } => {
                 if let Some(sync) = self.copies.get(which % self.copies.len().max(1)).cloned() {
@@ -212,19 +240,24 @@ impl World {
             }
             Step::Return { node } => self.give_back(node),
             Step::Restart { node } => self.restart(node),
-            Step::LoseDisk { node } => self.open(node, Evidence::Lost),
+            Step::LoseDisk { node } => {
+                self.lost_a_disk = true;
+                self.open(node, Evidence::Lost);
+            }
             Step::Pass { millis } => self.at += millis,
             Step::Raise { by } => self.raise(by),
         }
     }
 
-    /// I3: what was billed in a window never exceeds the limit, and never what the ledger counts as gone.
+    /// I3: what was billed in a window never exceeds the limit but by overrun, and what was billed within
+    /// reservations never exceeds what the ledger counts as gone.
     fn check_bill(&self) {
         for (window, billed) in &self.billed {
-            assert!(*billed <= self.limit, "I3: {billed} billed of {}", self.limit);
+            let billed = billed - self.overran.get(window).copied().unwrap_or(0);
+            assert!(billed <= self.limit, "I3: {billed} billed of {}", self.limit);
             if let Some(account) = self.ledger.budget(BUDGET).unwrap().account(*window) {
                 let gone = account.used().saturating_add(account.outstanding()).get();
-                assert!(*billed <= gone, "I3: {billed} billed, {gone} accounted for");
+                assert!(billed <= gone, "I3: {billed} billed, {gone} accounted for");
             }
         }
     }
@@ -236,14 +269,19 @@ impl World {
             self.report(node, false);
         }
         let report = self.ledger.report(BUDGET).unwrap();
-        let billed = self.billed.get(&report.window.id).copied().unwrap_or(0);
+        let overran = self.overran.get(&report.window.id).copied().unwrap_or(0);
+        let billed = self.billed.get(&report.window.id).copied().unwrap_or(0) - overran;
         assert_eq!(report.outstanding, report.in_doubt, "I5: only the dead hold anything");
         let charged = report.used.get() + report.in_doubt.get();
         assert!(charged >= billed, "I5");
         if report.in_doubt.is_zero() {
+            assert!(
+                self.lost_a_disk || report.overrun.get() == overran,
+                "G1: overrun is counted, whoever died"
+            );
             assert_eq!(report.used.get() - billed, report.crash_charged.get(), "I6");
         }
-        assert_eq!(report.free.get() + charged, self.limit, "I1");
+        assert_eq!(report.free.get(), self.limit.saturating_sub(charged + report.overrun.get()), "I1");
     }
 }
 

@@ -160,6 +160,7 @@ fn a_restart_is_charged_up_to_its_watermark_and_the_rest_returns_to_the_pool() {
         window: WindowId::LIFETIME,
         spent_bound: Amount::new(25),
         settled: Amount::new(15),
+        overrun: Amount::ZERO,
     };
     let b = script.open(1, 2, Evidence::Intact { generation: 2, marks: vec![mark] });
     assert!(b > a);
@@ -176,10 +177,43 @@ fn a_watermark_above_what_is_left_of_the_grant_is_held_to_it() {
     script.ask(a, 60, 60);
     script.report(a, 10, 40);
     let bound = Amount::new(50);
-    let mark =
-        Mark { session: a, budget: BUDGET, window: WindowId::LIFETIME, spent_bound: bound, settled: bound };
+    let mark = Mark {
+        session: a,
+        budget: BUDGET,
+        window: WindowId::LIFETIME,
+        spent_bound: bound,
+        settled: bound,
+        overrun: Amount::ZERO,
+    };
     script.open(1, 2, Evidence::Intact { generation: 2, marks: vec![mark] });
     assert_eq!(script.shape(), (20, 0, 80));
+}
+
+#[test]
+fn overrun_that_only_the_journal_of_a_dead_node_knows_is_counted_once() {
+    let mut script = Script::with_budget(100, Kind::Lifetime);
+    let a = script.open(1, 1, fresh());
+    script.ask(a, 60, 60);
+    let report = SpendingReport {
+        budget: BUDGET,
+        window: WindowId::LIFETIME,
+        used: Amount::new(20),
+        returned: Amount::ZERO,
+        overrun: Amount::new(5),
+    };
+    script.apply(Command::Sync(Sync { session: a, reports: vec![report], asks: vec![] }));
+    let bound = Amount::new(20);
+    let mark = Mark {
+        session: a,
+        budget: BUDGET,
+        window: WindowId::LIFETIME,
+        spent_bound: bound,
+        settled: bound,
+        overrun: Amount::new(12),
+    };
+    script.open(1, 2, Evidence::Intact { generation: 2, marks: vec![mark] });
+    assert_eq!(script.shape(), (20, 0, 68));
+    assert_eq!(script.ledger.report(BUDGET).unwrap().overrun.get(), 12);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::pace::Pace;
 use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
 use quorate_domain::{Amount, BudgetId, MonoTime, Span, Window};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ struct Book {
     watermark: Amount,
     /// What the journal holds. Above the watermark after a return: a crash is then charged more, never less.
     durable: Amount,
+    /// The overrun that the journal holds.
+    durable_overrun: Amount,
     reported: Standing,
     watermark_pace: Pace,
     grant_pace: Pace,
@@ -74,6 +77,26 @@ pub struct Standing {
     pub returned: Amount,
     /// Billed beyond what was reserved.
     pub overrun: Amount,
+}
+
+/// A line of the journal about one account: to be written, or written.
+#[derive(Clone, Debug)]
+pub struct Marked {
+    /// The account.
+    pub account: Arc<Account>,
+    /// No more than this will be spent before the next line.
+    pub spent_bound: Amount,
+    /// Settled by now.
+    pub settled: Amount,
+    /// Billed beyond what was reserved by now.
+    pub overrun: Amount,
+}
+
+impl Marked {
+    pub(crate) fn new(account: Arc<Account>, spent_bound: Amount) -> Self {
+        let Standing { used, overrun, .. } = account.standing();
+        Self { account, spent_bound, settled: used, overrun }
+    }
 }
 
 impl Account {
@@ -98,6 +121,7 @@ impl Account {
                 returned: Amount::ZERO,
                 watermark: Amount::ZERO,
                 durable: Amount::ZERO,
+                durable_overrun: Amount::ZERO,
                 reported: Standing::default(),
                 watermark_pace: Pace::new(WATERMARK_SHORT, WATERMARK_LONG),
                 grant_pace: Pace::new(GRANT_SHORT, GRANT_LONG),
@@ -134,8 +158,7 @@ impl Account {
     #[must_use]
     pub fn standing(&self) -> Standing {
         let returned = self.book.lock().returned;
-        let load = |counter: &AtomicU64| Amount::new(counter.load(Ordering::Acquire));
-        Standing { used: load(&self.used), returned, overrun: load(&self.overrun) }
+        Standing { used: Amount::new(self.used.load(Ordering::Acquire)), returned, overrun: self.overrun() }
     }
 
     /// The larger of: what the journal holds as a bound of its spending, and what memory would allow to be spent.
@@ -165,13 +188,24 @@ impl Account {
         taken
     }
 
-    /// Ends a reservation: `spent` of it stays spent, the rest is headroom again. What goes beyond it is overrun.
-    pub(crate) fn settle(&self, reserved: Amount, spent: Amount) {
-        let within = spent.min(reserved);
+    /// Ends a reservation: `spent` of it stays spent, the rest is headroom again. What goes beyond it is overrun;
+    /// `true` if there is any.
+    pub(crate) fn settle(&self, reserved: Amount, spent: Amount) -> bool {
+        let (within, beyond) = (spent.min(reserved), spent.saturating_sub(reserved));
+        if !beyond.is_zero() {
+            self.overran(beyond);
+        }
         self.used.fetch_add(within.get(), Ordering::AcqRel);
-        self.overrun.fetch_add(spent.saturating_sub(reserved).get(), Ordering::AcqRel);
         self.in_flight.fetch_sub(reserved.get(), Ordering::AcqRel);
         self.headroom.fetch_add(reserved.saturating_sub(within).get(), Ordering::AcqRel);
+        !beyond.is_zero()
+    }
+
+    /// Never wraps: an overrun beyond all bounds stays one.
+    fn overran(&self, by: Amount) {
+        let sum = |known: u64| Some(known.saturating_add(by.get()));
+        // The update is never refused.
+        let _known = self.overrun.fetch_update(Ordering::AcqRel, Ordering::Acquire, sum);
     }
 
     /// Whether the flusher should be called: the headroom is low, and nobody has called it yet.
@@ -247,23 +281,34 @@ impl Account {
         (target > book.watermark).then_some(target)
     }
 
-    /// Whether the journal holds a bound that a return has made much too high.
-    pub(crate) fn wants_lower_mark(&self) -> bool {
+    /// Whether the journal should be written although no more can be spent: it holds a bound that a return has made
+    /// much too high, or less overrun than there is.
+    pub(crate) fn wants_mark(&self) -> bool {
         let book = self.book.lock();
-        book.durable > book.watermark
+        book.durable > book.watermark || book.durable_overrun < self.overrun()
     }
 
-    /// The watermark as it is, to be written when the journal holds a higher one.
+    /// Whether the journal holds all overrun there is, so that no crash can lose any.
+    pub(crate) fn is_overrun_durable(&self) -> bool {
+        self.book.lock().durable_overrun >= self.overrun()
+    }
+
+    fn overrun(&self) -> Amount {
+        Amount::new(self.overrun.load(Ordering::Acquire))
+    }
+
+    /// The watermark as it is, to be written when there is none to raise it to.
     pub(crate) fn watermark(&self) -> Amount {
         self.book.lock().watermark
     }
 
     /// The journal holds `written` now: the headroom grows up to it, as far as the grant still reaches.
-    pub(crate) fn journalled(&self, written: Amount, now: MonoTime) {
+    pub(crate) fn journalled(&self, written: &Marked, now: MonoTime) {
         let mut book = self.book.lock();
-        book.durable = written;
+        book.durable = written.spent_bound;
+        book.durable_overrun = written.overrun;
         let kept = book.granted.saturating_sub(book.returned);
-        let watermark = written.min(kept);
+        let watermark = written.spent_bound.min(kept);
         let raised = watermark.saturating_sub(book.watermark);
         if !raised.is_zero() {
             book.watermark = watermark;

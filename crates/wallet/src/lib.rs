@@ -13,7 +13,7 @@ mod pace;
 mod reservation;
 mod wallet;
 
-pub use account::{Account, Standing};
+pub use account::{Account, Marked, Standing};
 pub use cost::Cost;
-pub use reservation::Reservation;
+pub use reservation::{Overrun, Reservation};
 pub use wallet::{Charge, Grant, Wallet, Want, Withheld};

@@ -12,6 +12,21 @@ pub(crate) struct Part {
     pub(crate) amount: Amount,
 }
 
+/// What a request cost beyond its reservation: nothing, unless a provider broke its own limit.
+///
+/// No watermark covers it. Nobody may hear of the request's end before [`Overrun::is_durable`] (G1).
+#[derive(Debug)]
+#[must_use = "overrun that is not made durable is lost with the node"]
+pub struct Overrun(pub(crate) Vec<Arc<Account>>);
+
+impl Overrun {
+    /// Whether the journal holds all of it.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.0.iter().all(|account| account.is_overrun_durable())
+    }
+}
+
 /// What a request took from the budgets of its path. All of them or none.
 ///
 /// Dropped without being settled, it is charged in full: a request whose end nobody saw may have cost that much.
@@ -27,15 +42,17 @@ impl Reservation {
     }
 
     /// Charges what was really spent and gives back the rest. More than was reserved is booked as overrun.
-    pub fn settle(mut self, spent: &Cost) {
-        for part in self.parts.drain(..) {
-            part.account.settle(part.amount, spent.to_charge(part.unit));
-        }
+    pub fn settle(mut self, spent: &Cost) -> Overrun {
+        let overran = |part: Part| {
+            let overran = part.account.settle(part.amount, spent.to_charge(part.unit));
+            overran.then_some(part.account)
+        };
+        Overrun(self.parts.drain(..).filter_map(overran).collect())
     }
 
     /// Gives everything back: the attempt cost nothing.
     pub fn cancel(self) {
-        self.settle(&Cost::NOTHING);
+        let _none = self.settle(&Cost::NOTHING);
     }
 
     /// Whether what will be left of it is wanted elsewhere: it should be reported as soon as it is settled.

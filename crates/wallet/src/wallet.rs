@@ -2,7 +2,7 @@
 
 use crate::account::{Account, GRANT_REQUESTS_MIN};
 use crate::reservation::Part;
-use crate::{Cost, Reservation, Standing};
+use crate::{Cost, Marked, Overrun, Reservation, Standing};
 use crossbeam::queue::SegQueue;
 use parking_lot::{Mutex, RwLock};
 use quorate_domain::{Amount, BudgetId, MonoTime, SessionId, Span, Unit, Window, WindowId};
@@ -276,34 +276,40 @@ impl Wallet {
 
     // The flusher's part: watermarks.
 
-    /// The watermarks to write to the journal now, raised or lowered. [`Wallet::journalled`] makes them count.
+    /// What to write to the journal now: watermarks, raised or lowered, and overrun. [`Wallet::journalled`] makes it
+    /// count.
     #[must_use]
-    pub fn marks(&self, now: MonoTime) -> Vec<(Arc<Account>, Amount)> {
+    pub fn marks(&self, now: MonoTime) -> Vec<Marked> {
         let mut called = BTreeMap::new();
+        let mut call =
+            |account: Arc<Account>| called.insert((account.budget(), account.window().id), account);
         while let Some(account) = self.low.pop() {
             account.flusher_came();
-            called.insert(account.budget(), account);
+            call(account);
         }
         let line = self.line.lock();
         for ticket in &line.tickets {
-            if let Some(account) = self.account(ticket.at) {
-                called.insert(ticket.at, account);
-            }
+            self.account(ticket.at).map(&mut call);
         }
         let mark = |account: Arc<Account>| {
             let waiting = line.sum_at(account.budget());
             let raised = account.wanted_watermark(waiting, now);
-            let mark = raised.or_else(|| account.wants_lower_mark().then(|| account.watermark()))?;
-            Some((account, mark))
+            let bound = raised.or_else(|| account.wants_mark().then(|| account.watermark()))?;
+            Some(Marked::new(account, bound))
         };
         called.into_values().filter_map(mark).collect()
     }
 
     /// The journal holds these marks now.
-    pub fn journalled(&self, marks: &[(Arc<Account>, Amount)], now: MonoTime) {
-        for (account, mark) in marks {
-            account.journalled(*mark, now);
+    pub fn journalled(&self, marks: &[Marked], now: MonoTime) {
+        for mark in marks {
+            mark.account.journalled(mark, now);
         }
+    }
+
+    /// Has the next marks hold an overrun.
+    pub fn record(&self, overrun: &Overrun) {
+        overrun.0.iter().for_each(|account| self.low.push(Arc::clone(account)));
     }
 
     /// Whether a watermark should be looked at.

@@ -51,7 +51,7 @@ fn nothing_is_spent_before_the_journal_holds_a_watermark_above_it() {
     grant(&wallet, TEAM, 100);
     assert_eq!(wallet.reserve(&[TEAM], &cost(10), at(1)).unwrap_err(), Withheld::Short(TEAM.budget));
     assert_eq!(flush(&wallet, at(1)), 1);
-    wallet.reserve(&[TEAM], &cost(10), at(2)).unwrap().settle(&cost(4));
+    let _none = wallet.reserve(&[TEAM], &cost(10), at(2)).unwrap().settle(&cost(4));
     assert_eq!(free(&wallet, TEAM), 96);
 }
 
@@ -83,9 +83,29 @@ fn more_than_was_reserved_is_booked_as_overrun() {
     grant(&wallet, TEAM, 100);
     wallet.reserve(&[TEAM], &cost(10), at(1)).unwrap_err();
     flush(&wallet, at(1));
-    wallet.reserve(&[TEAM], &cost(10), at(1)).unwrap().settle(&cost(17));
+    let _overrun = wallet.reserve(&[TEAM], &cost(10), at(1)).unwrap().settle(&cost(17));
     let standing = wallet.account(TEAM.budget).unwrap().standing();
     assert_eq!((standing.used.get(), standing.overrun.get()), (10, 7));
+}
+
+#[test]
+fn overrun_is_durable_once_the_journal_holds_it_and_the_watermark_stays() {
+    let wallet = wallet();
+    grant(&wallet, TEAM, 100);
+    wallet.reserve(&[TEAM], &cost(10), at(1)).unwrap_err();
+    flush(&wallet, at(1));
+    let within = wallet.reserve(&[TEAM], &cost(10), at(1)).unwrap().settle(&cost(10));
+    assert!(within.is_durable());
+    let overrun = wallet.reserve(&[TEAM], &cost(10), at(1)).unwrap().settle(&cost(17));
+    assert!(!overrun.is_durable());
+    wallet.record(&overrun);
+    let bound = wallet.account(TEAM.budget).unwrap().spent_bound();
+    let marks = wallet.marks(at(1));
+    let told: Vec<_> = marks.iter().map(|mark| (mark.settled.get(), mark.overrun.get())).collect();
+    assert_eq!(told, [(20, 7)]);
+    assert!(marks[0].spent_bound >= bound);
+    wallet.journalled(&marks, at(1));
+    assert!(overrun.is_durable());
 }
 
 #[test]
@@ -142,7 +162,7 @@ fn a_recalled_budget_returns_what_is_free_and_keeps_what_is_reserved() {
     assert_eq!(reports[0].1, Standing { returned: Amount::new(90), ..Standing::default() });
     wallet.reported(&reports, at(2));
     assert!(wallet.reports(at(2)).is_empty());
-    reservation.settle(&cost(4));
+    let _within = reservation.settle(&cost(4));
     assert_eq!(wallet.reports(at(3))[0].1.returned, Amount::new(96));
     assert_eq!(wallet.reports(at(3))[0].1.used, Amount::new(4));
 }
@@ -178,7 +198,7 @@ fn a_grant_ends_with_its_window_and_late_settlements_are_reported_to_it() {
     assert_eq!(wallet.wants(at(60_505))[0].window, None);
     let second = Window::containing(Period::Minute, LogTime::from_millis(60_000));
     wallet.learn(&Grant { window: second, granted: Amount::new(30), ..base }, at(60_510), at(60_520));
-    late.settle(&cost(7));
+    let _within = late.settle(&cost(7));
     let reports = wallet.reports(at(60_600));
     assert_eq!(reports[0].0.window(), first);
     assert_eq!(
@@ -211,7 +231,7 @@ fn a_window_that_is_over_here_but_not_for_the_ledger_is_not_spent_twice() {
     wallet.queue([TEAM].into(), cost(40), TEAM.budget);
     flush(&wallet, at(1));
     for (_, reservation) in wallet.serve(at(1)) {
-        reservation.settle(&cost(40));
+        let _within = reservation.settle(&cost(40));
     }
     // This node's clock is ahead of the log.
     let waits = wallet.queue([TEAM].into(), cost(90), TEAM.budget);

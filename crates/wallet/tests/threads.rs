@@ -24,7 +24,7 @@ fn threads_never_spend_above_the_watermark_and_lose_nothing() {
                     };
                     let real = Cost { tokens: Tokens::new(bound.tokens.get() / 2), money: NanoUsd::ZERO };
                     spent.fetch_add(real.tokens.get(), Ordering::Relaxed);
-                    reservation.settle(&real);
+                    let _within = reservation.settle(&real);
                 }
                 finished.fetch_add(1, Ordering::Release);
             });

@@ -88,7 +88,7 @@ impl Desk<'_> {
         let mut waited = 0;
         for number in 0..WARM_UP + ADMISSIONS {
             let begun = clock::now();
-            let covered = self.admit()?;
+            let covered = self.admit().await?;
             let took = (clock::now() - begun).as_nanos();
             match (covered, number < WARM_UP) {
                 (true, true) => {}
@@ -103,14 +103,14 @@ impl Desk<'_> {
     }
 
     /// What the request path does between the head of a request and the provider, but for parsing the body.
-    fn admit(&self) -> Result<bool> {
+    async fn admit(&self) -> Result<bool> {
         let now = self.replica.ledger().read().time();
         let key = self.replica.catalog().read().authenticate(self.text, now)?;
         let subjects = self.replica.catalog().read().subjects_of(&key);
         let path = self.funds.path_of(&subjects);
         ensure!(path.len() == 3, "three budgets limit the key, not {}", path.len());
         let Ok(reservation) = self.funds.try_reserve(&path, &cost(1_000)) else { return Ok(false) };
-        self.funds.settle(reservation, &cost(100));
+        self.funds.settle(reservation, &cost(100)).await;
         Ok(true)
     }
 
@@ -119,7 +119,7 @@ impl Desk<'_> {
         let key = self.replica.catalog().read().authenticate(self.text, BEGINNING)?;
         let path = self.funds.path_of(&self.replica.catalog().read().subjects_of(&key));
         let reservation = self.funds.reserve(&path, &cost(1_000), PATIENCE).await?;
-        self.funds.settle(reservation, &cost(100));
+        self.funds.settle(reservation, &cost(100)).await;
         Ok(true)
     }
 }

@@ -20,11 +20,17 @@ pub(crate) enum Kind {
     Identity = 7,
     Mark = 8,
     Generation = 9,
+    MarkV2 = 10,
     Handshake = 16,
     Frame = 17,
 }
 
 impl Kind {
+    /// Whether these bytes claim to be a record of this kind.
+    pub(crate) fn is_of(self, bytes: &[u8]) -> bool {
+        bytes.get(2) == Some(&self.code())
+    }
+
     pub(crate) const fn code(self) -> u8 {
         self as u8
     }
@@ -40,6 +46,7 @@ impl Kind {
             | Self::Identity
             | Self::Mark
             | Self::Generation
+            | Self::MarkV2
             | Self::Handshake
             | Self::Frame => RECORD_MAX,
         }

@@ -53,11 +53,25 @@ pub(crate) struct SnapshotMetaV1 {
     pub(crate) membership: MembershipV1,
 }
 
-/// A line of the watermark journal; session, budget and window are in its key.
+/// A line of the watermark journal as it was before overrun was kept; still read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MarkV1 {
     pub(crate) spent_bound: u64,
     pub(crate) settled: u64,
+}
+
+/// A line of the watermark journal; session, budget and window are in its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MarkV2 {
+    pub(crate) spent_bound: u64,
+    pub(crate) settled: u64,
+    pub(crate) overrun: u64,
+}
+
+impl From<MarkV1> for MarkV2 {
+    fn from(MarkV1 { spent_bound, settled }: MarkV1) -> Self {
+        Self { spent_bound, settled, overrun: 0 }
+    }
 }
 
 /// Why a stored membership is not one.

@@ -49,6 +49,7 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(name: &s
 fn bytes_written_by_the_first_version_are_read_and_written_for_ever() {
     check("v1_vote", Kind::Vote, &VoteV1 { term: 7, node: 3, committed: true });
     check("v1_mark", Kind::Mark, &MarkV1 { spent_bound: 5_000, settled: 4_000 });
+    check("v2_mark", Kind::MarkV2, &MarkV2 { spent_bound: 5_000, settled: 4_000, overrun: 300 });
     check("v1_generation", Kind::Generation, &7_u64);
     check("v1_log_id", Kind::LogId, &LogIdV1::from(&log_id()));
     check("v1_entry_blank", Kind::Entry, &EntryV1::from(&entry(EntryPayload::Blank)));

@@ -1,8 +1,9 @@
 //! The flusher: keeps the journal's watermarks ahead of spending. It needs no other node.
 
 use super::{JournalFailure, Shared};
+use quorate_domain::SessionId;
 use quorate_ledger::Mark;
-use quorate_wallet::Wallet;
+use quorate_wallet::{Marked, Wallet};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -27,19 +28,26 @@ pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(),
     }
 }
 
-async fn flush(shared: &Shared, wallet: &Wallet) -> Result<(), JournalFailure> {
+/// Writes what the wallet wants written, and serves whoever waited for it.
+pub(super) async fn flush(shared: &Shared, wallet: &Wallet) -> Result<(), JournalFailure> {
     let marks = wallet.marks(shared.clock.mono());
     if !marks.is_empty() {
-        let lines = marks.iter().map(|(account, bound)| Mark {
-            session: wallet.session(),
-            budget: account.budget(),
-            window: account.window().id,
-            spent_bound: *bound,
-            settled: account.standing().used,
-        });
+        let lines = marks.iter().map(|marked| line(wallet.session(), marked));
         shared.journal.write(lines.collect()).await.map_err(JournalFailure)?;
         wallet.journalled(&marks, shared.clock.mono());
+        shared.written.send_replace(());
     }
     shared.serve(wallet);
     Ok(())
+}
+
+fn line(session: SessionId, marked: &Marked) -> Mark {
+    Mark {
+        session,
+        budget: marked.account.budget(),
+        window: marked.account.window().id,
+        spent_bound: marked.spent_bound,
+        settled: marked.settled,
+        overrun: marked.overrun,
+    }
 }

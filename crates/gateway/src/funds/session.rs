@@ -1,6 +1,6 @@
 //! The session: opened with what the journal proves, closed when everything is reported and returned.
 
-use super::{JournalFailure, Refusal, Shared, syncer};
+use super::{JournalFailure, Shared, flusher, syncer};
 use crate::replica::Unavailable;
 use quorate_ledger::{Command, Evidence, Ledger, Mark, OpenSession, Outcome};
 use quorate_wallet::Wallet;
@@ -68,11 +68,15 @@ fn relevant(journalled: &[Mark], ledger: &Ledger) -> Vec<Mark> {
 
 /// Returns every grant, reports what was spent and closes the session, as far as that is possible within `grace`.
 /// What is not reported by then is settled by the journal at the next start.
-pub(super) async fn close(shared: &Shared, grace: Duration) {
-    let Some(wallet) = shared.wallet.swap(None) else { return };
-    wallet.fence();
-    shared.desk.refuse_all(&wallet, Refusal::Unavailable);
+///
+/// # Errors
+/// When the journal cannot be written.
+pub(super) async fn close(shared: &Shared, grace: Duration) -> Result<(), JournalFailure> {
+    let Some(wallet) = shared.wallet.swap(None) else { return Ok(()) };
+    shared.fence(&wallet);
     wallet.give_back_all();
+    // In case there is no time to report: what the journal holds is enough.
+    flusher::flush(shared, &wallet).await?;
     let closing = async {
         while !syncer::report_everything(shared, &wallet).await {
             tokio::time::sleep(PAUSE).await;
@@ -89,6 +93,7 @@ pub(super) async fn close(shared: &Shared, grace: Duration) {
             tracing::warn!("no time to return all grants; the journal settles them at the next start");
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -117,8 +122,14 @@ mod tests {
         };
         assert!(matches!(answers[0], Answer::Holds { .. }));
         let bound = Amount::new(10);
-        let mark =
-            Mark { session, budget, window: WindowId::LIFETIME, spent_bound: bound, settled: Amount::ZERO };
+        let mark = Mark {
+            session,
+            budget,
+            window: WindowId::LIFETIME,
+            spent_bound: bound,
+            settled: Amount::ZERO,
+            overrun: Amount::ZERO,
+        };
         let of_another_window = Mark { window: WindowId::beginning(LogTime::from_millis(60_000)), ..mark };
         let of_another_session = Mark { session: SessionId::new(9), ..mark };
         assert_eq!(relevant(&[of_another_window, mark, of_another_session], &ledger), [mark]);

@@ -43,7 +43,6 @@ pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(),
         }
         applied.borrow_and_update();
         if wallet.is_fenced() {
-            shared.desk.refuse_all(&wallet, Refusal::Unavailable);
             session::open(shared, stop).await?;
             continue;
         }
@@ -90,7 +89,7 @@ async fn say(shared: &Shared, wallet: &Wallet, speech: Speech) -> bool {
         }
         Ok(other) => {
             tracing::error!(session = wallet.session().get(), ?other, "the session is over for the ledger");
-            wallet.fence();
+            shared.fence(wallet);
             true
         }
         Err(unavailable) => {

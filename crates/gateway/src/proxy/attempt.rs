@@ -166,7 +166,7 @@ impl Proxy {
             }
             Reply::Answer => self.read_whole(target, reservation, response).await,
             Reply::CredentialsRefused => {
-                self.parts.funds.settle(reservation, &Cost::NOTHING);
+                self.parts.funds.cancel(reservation);
                 // Perhaps the credential was replaced in its file: read it again next time.
                 self.parts.upstream.forget(target.provider.name());
                 let name = target.provider.name().to_string();
@@ -195,14 +195,14 @@ impl Proxy {
         };
         let answer = read_answer(&body);
         if let Some(error) = &answer.error {
-            self.settle(reservation, answer.usage, target, Assume::Nothing);
+            self.settle(reservation, answer.usage, target, Assume::Nothing).await;
             let failure = Cause::ErrorInside(error.status()).into();
             return Tried::Failed {
                 failure,
                 response: with_headers(status_inside(error), headers, body.into()),
             };
         }
-        let charged = self.settle(reservation, answer.usage, target, Assume::AllOfIt);
+        let charged = self.settle(reservation, answer.usage, target, Assume::AllOfIt).await;
         Tried::Answered(Answered::Whole { response: with_headers(status, headers, body.into()), charged })
     }
 
@@ -217,7 +217,7 @@ impl Proxy {
         let mut stream = Stream::new(response, reservation, Arc::clone(&target.model), is_shown);
         match stream.read_to_content().await {
             Ok(()) => Tried::Answered(Answered::Stream(Box::new(stream))),
-            Err(broken) => stream.abandon(self, broken),
+            Err(broken) => stream.abandon(self, broken).await,
         }
     }
 
@@ -228,7 +228,7 @@ impl Proxy {
         if gave_up_waiting(status) {
             drop(reservation);
         } else {
-            self.parts.funds.settle(reservation, &Cost::NOTHING);
+            self.parts.funds.cancel(reservation);
         }
         let failure = AttemptFailure { cause: Cause::Status(status.as_u16()), retry_after };
         let body = body.whole(ERROR_BYTES_MAX).await.unwrap_or_else(|_| Bytes::new());
@@ -236,7 +236,7 @@ impl Proxy {
     }
 
     /// Charges what the provider reports; what it does not report is assumed.
-    pub(super) fn settle_by(
+    pub(super) async fn settle_by(
         &self,
         reservation: Reservation,
         usage: ReportedUsage,
@@ -246,11 +246,11 @@ impl Proxy {
         match (usage.found(), otherwise) {
             (Some(usage), _) => {
                 let charged = cost(&usage, &model.spec);
-                self.parts.funds.settle(reservation, &charged);
+                self.parts.funds.settle(reservation, &charged).await;
                 charged
             }
             (None, Assume::Nothing) => {
-                self.parts.funds.settle(reservation, &Cost::NOTHING);
+                self.parts.funds.cancel(reservation);
                 Cost::NOTHING
             }
             (None, Assume::AllOfIt) => {
@@ -261,21 +261,21 @@ impl Proxy {
         }
     }
 
-    fn settle(
+    async fn settle(
         &self,
         reservation: Reservation,
         usage: ReportedUsage,
         target: &Target,
         otherwise: Assume,
     ) -> Cost {
-        self.settle_by(reservation, usage, &target.model, otherwise)
+        self.settle_by(reservation, usage, &target.model, otherwise).await
     }
 
     pub(super) fn not_answered(&self, reservation: Reservation, error: &AttemptError) -> Tried {
         if error.may_have_been_charged() {
             drop(reservation);
         } else {
-            self.parts.funds.settle(reservation, &Cost::NOTHING);
+            self.parts.funds.cancel(reservation);
         }
         tracing::warn!(%error, "attempt failed");
         let (cause, told) = told(error);

@@ -106,7 +106,7 @@ impl Stream {
     }
 
     /// Gives up a stream without content: the client knows nothing of it yet.
-    pub(super) fn abandon(self, proxy: &Proxy, broken: Broken) -> Tried {
+    pub(super) async fn abandon(self, proxy: &Proxy, broken: Broken) -> Tried {
         let provider = self.model.spec.provider.to_string();
         match broken {
             Broken::Attempt(error) => proxy.not_answered(self.reservation, &error),
@@ -118,7 +118,7 @@ impl Stream {
             Broken::ErrorInside => {
                 let seen = self.reader.seen();
                 let status = seen.error.as_ref().and_then(quorate_dialect::openai::ProviderError::status);
-                proxy.settle_by(self.reservation, seen.usage, &self.model, Assume::Nothing);
+                proxy.settle_by(self.reservation, seen.usage, &self.model, Assume::Nothing).await;
                 let failure = AttemptFailure::from(Cause::ErrorInside(status));
                 let body = if self.last.is_empty() { self.held.freeze() } else { self.last };
                 Tried::Failed { failure, response: with_headers(self.status, self.headers, body.into()) }
@@ -167,7 +167,7 @@ impl Stream {
 
     async fn end(self, proxy: &Proxy, mut client: Listener, last: Bytes) -> Cost {
         let Self { reader, reservation, model, .. } = self;
-        let charged = proxy.settle_by(reservation, reader.seen().usage, &model, Assume::AllOfIt);
+        let charged = proxy.settle_by(reservation, reader.seen().usage, &model, Assume::AllOfIt).await;
         match reader.end() {
             StreamEnd::Done | StreamEnd::Failed => client.hear(last).await,
             StreamEnd::Finished => {
