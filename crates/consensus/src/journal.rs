@@ -65,6 +65,22 @@ impl Journal {
         self.writer.write(marks.iter().map(put).collect()).await
     }
 
+    /// Forgets the marks of these windows: the ledger knows all there is to know of them.
+    ///
+    /// # Errors
+    /// When this or an earlier write failed.
+    pub async fn forget(
+        &self,
+        session: SessionId,
+        windows: &[(BudgetId, WindowId)],
+    ) -> Result<(), StoreError> {
+        let delete = |(budget, window): &(BudgetId, WindowId)| Write::Delete {
+            table: MARKS,
+            key: mark_key(session, *budget, *window),
+        };
+        self.writer.write(windows.iter().map(delete).collect()).await
+    }
+
     /// Forgets the marks of all sessions before this one: the ledger has closed them.
     ///
     /// # Errors
@@ -96,10 +112,15 @@ fn session_key(session: SessionId) -> Vec<u8> {
     [&GroupId::default().get().to_be_bytes()[..], &session.get().to_be_bytes()].concat()
 }
 
+fn mark_key(session: SessionId, budget: BudgetId, window: WindowId) -> Vec<u8> {
+    let mut key = session_key(session);
+    key.extend(budget.get().to_be_bytes());
+    key.extend(window.start().millis().to_be_bytes());
+    key
+}
+
 fn put(mark: &Mark) -> Write {
-    let mut key = session_key(mark.session);
-    key.extend(mark.budget.get().to_be_bytes());
-    key.extend(mark.window.start().millis().to_be_bytes());
+    let key = mark_key(mark.session, mark.budget, mark.window);
     let stored = MarkV2 {
         spent_bound: mark.spent_bound.get(),
         settled: mark.settled.get(),
@@ -180,6 +201,9 @@ mod tests {
         let journal = open(&dir);
         assert_eq!(journal.generation(), 2);
         assert_eq!(journal.load().unwrap(), [mark(1, 1, 15), mark(1, 2, 20), mark(2, 1, 30)]);
+        let settled = (mark(1, 2, 20).budget, mark(1, 2, 20).window);
+        journal.forget(SessionId::new(1), &[settled]).await.unwrap();
+        assert_eq!(journal.load().unwrap(), [mark(1, 1, 15), mark(2, 1, 30)]);
         journal.forget_before(SessionId::new(2)).await.unwrap();
         assert_eq!(journal.load().unwrap(), [mark(2, 1, 30)]);
         journal.close();

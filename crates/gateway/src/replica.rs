@@ -3,7 +3,7 @@
 
 use parking_lot::RwLock;
 use quorate_catalog::Catalog;
-use quorate_domain::{BootId, NodeId, SessionId};
+use quorate_domain::{BootId, BudgetId, NodeId, SessionId, WindowId};
 use quorate_ledger::{Ledger, Mark};
 use std::future::Future;
 use std::pin::Pin;
@@ -120,6 +120,13 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Returns once the marks are durable. An error means that the disk cannot be trusted: the node must stop.
     fn write(&self, marks: Vec<Mark>) -> Eventually<'_, Result<(), String>>;
+
+    /// Forgets the marks of these windows of a session: the ledger knows all of them.
+    fn forget(
+        &self,
+        session: SessionId,
+        windows: Vec<(BudgetId, WindowId)>,
+    ) -> Eventually<'_, Result<(), String>>;
 
     /// Forgets the marks of sessions before this one, which the ledger has settled.
     fn forget_before(&self, session: SessionId) -> Eventually<'_, Result<(), String>>;

@@ -7,6 +7,7 @@ use parking_lot::RwLock;
 use quorate_catalog::Catalog;
 use quorate_domain::{
     Amount, BootId, BudgetId, Clock, LogTime, MonoTime, NanoUsd, NodeId, SessionId, Subject, Tokens, Unit,
+    WindowId,
 };
 use quorate_gateway::replica::{ClusterStatus, Eventually, Journal, Replica, Unavailable};
 use quorate_gateway::{Cause, Funds, Refusal};
@@ -148,6 +149,14 @@ impl Journal for Memory {
             self.marks.lock().extend(marks);
             Ok(())
         })
+    }
+
+    fn forget(
+        &self,
+        _session: SessionId,
+        _windows: Vec<(BudgetId, WindowId)>,
+    ) -> Eventually<'_, Result<(), String>> {
+        Box::pin(async { Ok(()) })
     }
 
     fn forget_before(&self, _session: SessionId) -> Eventually<'_, Result<(), String>> {

@@ -1,7 +1,7 @@
 //! What the gateway calls, answered by consensus. Only names change on the way.
 
 use quorate_consensus::{ChangeError, Command, Journal, Outcome, ProposeError, Replica};
-use quorate_domain::{BootId, NodeId, SessionId};
+use quorate_domain::{BootId, BudgetId, NodeId, SessionId, WindowId};
 use quorate_gateway::replica::{self, ClusterStatus, Eventually, MemberStatus, Unavailable};
 use quorate_ledger::{Ledger, Mark};
 use std::time::Duration;
@@ -119,6 +119,14 @@ impl replica::Journal for BridgedJournal {
 
     fn write(&self, marks: Vec<Mark>) -> Eventually<'_, Result<(), String>> {
         Box::pin(async move { self.0.write(marks).await.map_err(|error| error.to_string()) })
+    }
+
+    fn forget(
+        &self,
+        session: SessionId,
+        windows: Vec<(BudgetId, WindowId)>,
+    ) -> Eventually<'_, Result<(), String>> {
+        Box::pin(async move { self.0.forget(session, &windows).await.map_err(|error| error.to_string()) })
     }
 
     fn forget_before(&self, session: SessionId) -> Eventually<'_, Result<(), String>> {

@@ -58,6 +58,8 @@ pub struct Wallet {
     line: Mutex<Line>,
     /// Accounts of windows that are over, until everything about them is settled and reported.
     retired: Mutex<Vec<Arc<Account>>>,
+    /// Retired accounts of which the ledger knows all: the journal need not hold them any longer.
+    over: SegQueue<(BudgetId, WindowId)>,
     /// Accounts the syncer looks at; `waking` brings new ones.
     active: Mutex<BTreeMap<BudgetId, Arc<Account>>>,
     waking: SegQueue<Arc<Account>>,
@@ -123,6 +125,7 @@ impl Wallet {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             line: Mutex::default(),
             retired: Mutex::default(),
+            over: SegQueue::new(),
             active: Mutex::default(),
             waking: SegQueue::new(),
             low: SegQueue::new(),
@@ -312,6 +315,13 @@ impl Wallet {
         overrun.0.iter().for_each(|account| self.low.push(Arc::clone(account)));
     }
 
+    /// Windows that are over and of which the ledger knows all: what the journal holds of them proves nothing more.
+    /// Each is told once.
+    #[must_use]
+    pub fn settled_windows(&self) -> Vec<(BudgetId, WindowId)> {
+        std::iter::from_fn(|| self.over.pop()).collect()
+    }
+
     /// Whether a watermark should be looked at.
     #[must_use]
     pub fn needs_flush(&self) -> bool {
@@ -363,7 +373,13 @@ impl Wallet {
         for (account, standing) in reports {
             account.reported(*standing);
         }
-        self.retired.lock().retain(|account| !(account.is_settled() && account.is_reported()));
+        self.retired.lock().retain(|account| {
+            let is_over = account.is_settled() && account.is_reported();
+            if is_over {
+                self.over.push((account.budget(), account.window().id));
+            }
+            !is_over
+        });
         self.active.lock().retain(|_, account| {
             let is_quiet = account.in_flight().is_zero() && account.is_reported() && account.free().is_zero();
             let rests = is_quiet && now.since(account.touched()) >= IDLE;

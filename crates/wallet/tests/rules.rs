@@ -205,8 +205,11 @@ fn a_grant_ends_with_its_window_and_late_settlements_are_reported_to_it() {
         reports[0].1,
         Standing { used: Amount::new(7), returned: Amount::new(93), overrun: Amount::ZERO }
     );
+    assert!(wallet.settled_windows().is_empty());
     wallet.reported(&reports, at(60_700));
     assert_eq!(wallet.accounts().len(), 1);
+    assert_eq!(wallet.settled_windows(), [(TEAM.budget, first.id)]);
+    assert!(wallet.settled_windows().is_empty());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use parking_lot::RwLock;
 use quorate_catalog::Catalog;
-use quorate_domain::{BootId, LogTime, NodeId, SessionId};
+use quorate_domain::{BootId, BudgetId, LogTime, NodeId, SessionId, WindowId};
 use quorate_gateway::replica::{ClusterStatus, Eventually, Journal, Replica, Unavailable};
 use quorate_ledger::{Ledger, Mark};
 use std::future::ready;
@@ -111,6 +111,14 @@ impl Journal for Memory {
 
     fn write(&self, _marks: Vec<Mark>) -> Eventually<'_, Result<(), String>> {
         Box::pin(ready(Ok(())))
+    }
+
+    fn forget(
+        &self,
+        _session: SessionId,
+        _windows: Vec<(BudgetId, WindowId)>,
+    ) -> Eventually<'_, Result<(), String>> {
+        Box::pin(async { Ok(()) })
     }
 
     fn forget_before(&self, _session: SessionId) -> Eventually<'_, Result<(), String>> {

@@ -37,6 +37,10 @@ pub(super) async fn flush(shared: &Shared, wallet: &Wallet) -> Result<(), Journa
         wallet.journalled(&marks, shared.clock.mono());
         shared.written.send_replace(());
     }
+    let over = wallet.settled_windows();
+    if !over.is_empty() {
+        shared.journal.forget(wallet.session(), over).await.map_err(JournalFailure)?;
+    }
     shared.serve(wallet);
     Ok(())
 }
