@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use quorate_catalog::AuthenticationFailure;
+use quorate_dialect::openai::ReportedUsage;
 use quorate_routing::Cause as AttemptCause;
 use quorate_wallet::Cost;
 use std::time::Duration;
@@ -99,6 +100,18 @@ struct AttemptFaultLabel {
     reason: AttemptFault,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum UsageFault {
+    Absent,
+    Unreadable,
+    Impossible,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UsageFaultLabel {
+    reason: UsageFault,
+}
+
 /// The metrics of the request path.
 #[derive(Debug)]
 pub struct Metrics {
@@ -111,7 +124,7 @@ pub struct Metrics {
     attempt_failures: Family<AttemptFaultLabel, Counter>,
     streams_open: Gauge,
     streams_cut: Counter,
-    usage_missing: Counter,
+    usage_missing: Family<UsageFaultLabel, Counter>,
     charged_tokens: Counter,
     charged_nano_usd: Counter,
 }
@@ -130,7 +143,7 @@ impl Metrics {
             attempt_failures: Family::default(),
             streams_open: Gauge::default(),
             streams_cut: Counter::default(),
-            usage_missing: Counter::default(),
+            usage_missing: Family::default(),
             charged_tokens: Counter::default(),
             charged_nano_usd: Counter::default(),
         };
@@ -149,7 +162,7 @@ impl Metrics {
         registry.register("attempt_failures", "Attempts that brought no answer, by why", self.attempt_failures.clone());
         registry.register("streams_open", "Streams on their way to a client", self.streams_open.clone());
         registry.register("streams_cut", "Streams that broke after their first content", self.streams_cut.clone());
-        registry.register("usage_missing", "Answers without usage, charged in full", self.usage_missing.clone());
+        registry.register("usage_missing", "Answers without usage that could be believed, charged in full, by why", self.usage_missing.clone());
         registry.register("charged_tokens", "Tokens charged by reported usage", self.charged_tokens.clone());
         registry.register("charged_nano_usd", "Billionths of a US dollar charged by reported usage", self.charged_nano_usd.clone());
     }
@@ -214,8 +227,15 @@ impl Metrics {
         self.streams_cut.inc();
     }
 
-    pub(crate) fn usage_missing(&self) {
-        self.usage_missing.inc();
+    /// Counts an answer without usage. One that has usage is not counted.
+    pub(crate) fn usage_missing(&self, usage: ReportedUsage) {
+        let reason = match usage {
+            ReportedUsage::Found(_) => return,
+            ReportedUsage::Absent => UsageFault::Absent,
+            ReportedUsage::Unreadable => UsageFault::Unreadable,
+            ReportedUsage::Impossible => UsageFault::Impossible,
+        };
+        self.usage_missing.get_or_create(&UsageFaultLabel { reason }).inc();
     }
 
     pub(crate) fn charged(&self, cost: &Cost) {

@@ -6,6 +6,7 @@
 
 mod admit;
 mod attempt;
+mod charge;
 mod inference;
 mod models;
 mod rate_headers;

@@ -3,6 +3,10 @@
 use quorate_domain::Tokens;
 use serde::Deserialize;
 
+/// More tokens of one class than any answer has. The longest contexts are some ten million tokens, and the most choices
+/// a request can ask for are 128: together a third of this. Whoever says more counts something else, or lies.
+const TOKENS_MAX: u64 = 1 << 32;
+
 /// The tokens of one answer, made consistent: no part is larger than what it is part of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -32,6 +36,11 @@ impl Usage {
     pub const fn uncached(&self) -> Tokens {
         self.prompt.saturating_sub(self.cached)
     }
+
+    /// Whether a model could have produced it. Its parts are no larger than the whole they belong to.
+    fn is_possible(&self) -> bool {
+        self.prompt.max(self.completion) <= Tokens::new(TOKENS_MAX)
+    }
 }
 
 /// What an answer says about its usage.
@@ -42,6 +51,8 @@ pub enum ReportedUsage {
     Absent,
     /// Something that is no usage: negative, broken, or of the wrong type.
     Unreadable,
+    /// More tokens than any model can produce.
+    Impossible,
     /// This.
     Found(Usage),
 }
@@ -70,17 +81,21 @@ impl ReportedUsage {
     pub(super) fn read(value: &str) -> Self {
         match serde_json::from_str::<Option<Written>>(value) {
             Ok(None) => Self::Absent,
-            Ok(Some(written)) => written.consistent().map_or(Self::Unreadable, Self::Found),
+            Ok(Some(written)) => match written.consistent() {
+                Some(usage) if usage.is_possible() => Self::Found(usage),
+                Some(_) => Self::Impossible,
+                None => Self::Unreadable,
+            },
             Err(_) => Self::Unreadable,
         }
     }
 
-    /// The usage, if it was said and could be read.
+    /// The usage, if it was said, could be read and can be believed.
     #[must_use]
     pub const fn found(self) -> Option<Usage> {
         match self {
             Self::Found(usage) => Some(usage),
-            Self::Absent | Self::Unreadable => None,
+            Self::Absent | Self::Unreadable | Self::Impossible => None,
         }
     }
 }
@@ -153,5 +168,33 @@ mod tests {
         {
             assert_eq!(ReportedUsage::read(value), ReportedUsage::Unreadable, "{value}");
         }
+    }
+
+    #[test]
+    fn more_tokens_than_any_model_has_are_not_believed() {
+        let most = TOKENS_MAX;
+        let read = |prompt: u64, completion: u64, total: u64| {
+            ReportedUsage::read(&format!(
+                r#"{{"prompt_tokens":{prompt},"completion_tokens":{completion},"total_tokens":{total}}}"#
+            ))
+        };
+        assert_eq!(read(most, most, 2 * most).found().unwrap().total(), Tokens::new(2 * most));
+        for (prompt, completion, total) in [
+            (most + 1, 1, most + 2),
+            (1, most + 1, most + 2),
+            (1, 1, u64::MAX),
+            (u64::MAX, u64::MAX, 1),
+            (u64::MAX, 0, u64::MAX),
+        ] {
+            assert_eq!(read(prompt, completion, total), ReportedUsage::Impossible);
+        }
+        let beyond_64_bits = r#"{"prompt_tokens":99999999999999999999}"#;
+        assert_eq!(ReportedUsage::read(beyond_64_bits), ReportedUsage::Unreadable);
+    }
+
+    #[test]
+    fn a_total_below_its_parts_does_not_lower_them() {
+        let read = usage(r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":3}"#);
+        assert_eq!(read.total(), Tokens::new(15));
     }
 }

@@ -5,7 +5,7 @@
 
 use super::Proxy;
 use super::admit::Admitted;
-use super::inference::cost;
+use super::charge::cost;
 use super::reply::with_headers;
 use super::request::{Ticket, X_REQUEST_ID};
 use super::stream::Stream;
@@ -254,7 +254,7 @@ impl Proxy {
                 Cost::NOTHING
             }
             (None, Assume::AllOfIt) => {
-                self.parts.metrics.usage_missing();
+                self.usage_missing(usage, &model.spec);
                 drop(reservation);
                 Cost::NOTHING
             }

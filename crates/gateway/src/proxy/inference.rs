@@ -2,11 +2,9 @@
 
 use crate::error::RequestError;
 use bytes::Bytes;
-use quorate_catalog::{ModelSpec, TokenClass};
+use quorate_catalog::ModelSpec;
 use quorate_dialect::Operation;
-use quorate_dialect::openai::{
-    ChatRequest, EmbeddingsRequest, MediaBounds, ModelBounds, Overhead, Rewrite, Usage,
-};
+use quorate_dialect::openai::{ChatRequest, EmbeddingsRequest, MediaBounds, ModelBounds, Overhead, Rewrite};
 use quorate_domain::{PicoUsdPerToken, Tokens};
 use quorate_wallet::Cost;
 
@@ -91,17 +89,4 @@ fn bounds(model: &ModelSpec) -> ModelBounds {
         ..Overhead::default()
     };
     ModelBounds { overhead, media: MediaBounds::default() }
-}
-
-/// What an answer cost at a model's prices.
-pub(super) fn cost(usage: &Usage, model: &ModelSpec) -> Cost {
-    let price = model.price;
-    let shown = usage.completion.saturating_sub(usage.reasoning);
-    let money = PicoUsdPerToken::cost_of(&[
-        (usage.uncached(), price.of(TokenClass::Input)),
-        (usage.cached, price.of(TokenClass::CachedInput)),
-        (shown, price.of(TokenClass::Output)),
-        (usage.reasoning, price.of(TokenClass::Reasoning)),
-    ]);
-    Cost { tokens: usage.total(), money }
 }

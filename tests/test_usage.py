@@ -1,0 +1,71 @@
+"""What providers say about tokens, and what becomes of it when it cannot be believed."""
+
+import json
+import re
+
+import httpx
+import pytest
+
+from support.wait import eventually
+
+MESSAGES = [{"role": "user", "content": "hello"}]
+LIMIT = 10_000
+# More than any model produces; more than 64 bits hold once they are added.
+LIES = {"many": (2**40, 1), "overflowing": (2**64 - 1, 2**64 - 1)}
+
+
+def complete(node, key, model, stream=False):
+    answer = node.sdk(key).chat.completions.create(model=model, messages=MESSAGES, max_tokens=50, stream=stream)
+    return list(answer) if stream else answer
+
+
+def explained(cluster, key):
+    """The key's only budget, once something was spent of it."""
+
+    def spent():
+        budget = cluster.admin.explain(cluster.admin.budget_of(key))
+        return budget if budget["used"] else None
+
+    return eventually(spent, what="a budget that was spent from")
+
+
+def metric(node, series):
+    """The value of one series of a node; 0 while there is none."""
+    found = re.search(rf"^{re.escape(series)} (\S+)$", httpx.get(f"{node.admin_url}/metrics").text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def warnings(cluster, model):
+    """The lines of all nodes that warn about a model."""
+    text = "".join(log.read_text() for log in cluster.folder.glob("data/node-*/log.jsonl"))
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return [line for line in lines if line["level"] == "WARN" and line.get("model") == model]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("lie", LIES)
+def test_usage_that_no_model_can_produce_is_charged_as_if_there_were_none(cluster, lie, stream):
+    name = f"lie-{lie}-{stream}"
+    model = cluster.serve(name)
+    key = cluster.admin.key(budgets=[{"unit": "tokens", "limit": LIMIT}])
+    prompt, completion = LIES[lie]
+    cluster.provider.behave(usage={"lie": {"prompt_tokens": prompt, "completion_tokens": completion}})
+    node = cluster.nodes[0]
+    counted = metric(node, 'quorate_usage_missing_total{reason="Impossible"}')
+    complete(node, key, name, stream)
+    budget = explained(cluster, key)
+    assert budget["overrun"] == 0
+    assert cluster.provider.billed_tokens(model) < budget["used"] < LIMIT
+    assert metric(node, 'quorate_usage_missing_total{reason="Impossible"}') == counted + 1
+    assert len(eventually(lambda: warnings(cluster, model), what="the warning")) == 1
+
+
+def test_an_answer_without_usage_is_charged_in_full_and_counted(cluster):
+    model = cluster.serve("silent")
+    key = cluster.admin.key(budgets=[{"unit": "tokens", "limit": LIMIT}])
+    cluster.provider.behave(usage="missing")
+    counted = metric(cluster.nodes[0], 'quorate_usage_missing_total{reason="Absent"}')
+    complete(cluster.nodes[0], key, "silent")
+    budget = explained(cluster, key)
+    assert cluster.provider.billed_tokens(model) < budget["used"] < LIMIT
+    assert metric(cluster.nodes[0], 'quorate_usage_missing_total{reason="Absent"}') == counted + 1
