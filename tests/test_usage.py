@@ -69,3 +69,19 @@ def test_an_answer_without_usage_is_charged_in_full_and_counted(cluster):
     budget = explained(cluster, key)
     assert cluster.provider.billed_tokens(model) < budget["used"] < LIMIT
     assert metric(cluster.nodes[0], 'quorate_usage_missing_total{reason="Absent"}') == counted + 1
+
+
+def test_a_provider_that_drips_for_ever_is_left_a_while_after_the_client_is_gone(cluster):
+    model = cluster.serve("dripping")
+    key = cluster.admin.key(budgets=[{"unit": "tokens", "limit": LIMIT}])
+    # A piece comes more often than any wait for one ends, and the last after some six hours.
+    cluster.provider.behave(chunk_delay_ms=200, chunks=100_000)
+    stream = cluster.nodes[0].sdk(key).chat.completions.create(
+        model="dripping", messages=MESSAGES, max_tokens=50, stream=True
+    )
+    next(iter(stream))
+    stream.close()
+    eventually(lambda: cluster.provider.entries(model)[0]["outcome"] == "disconnected", 30, "a provider left alone")
+    budget = explained(cluster, key)
+    assert cluster.provider.billed_tokens(model) < budget["used"] < LIMIT
+    assert (budget["overrun"], metric(cluster.nodes[0], "quorate_streams_open")) == (0, 0)

@@ -14,16 +14,16 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use quorate_catalog::Model;
 use quorate_dialect::openai::{ChunkHead, DONE, Passed, StreamEnd, StreamReader, UsageChunk, error_event};
+use quorate_domain::{Clock, MonoTime, Span};
 use quorate_routing::{AttemptFailure, Cause};
 use quorate_upstream::{AttemptError, UpstreamBody, UpstreamResponse};
 use quorate_wallet::{Cost, Reservation};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// One event may be this long; a longer one is no event.
 const EVENT_BYTES_MAX: usize = 4 << 20;
-/// How long the rest of a stream is read for its usage when its client has hung up.
-const USAGE_WAIT: Duration = Duration::from_secs(10);
+/// How long the rest of a stream is read for its usage once its client has hung up, however many pieces come.
+const USAGE_WAIT: Span = Span::from_millis(10_000);
 
 /// A streaming answer that has begun.
 pub(super) struct Stream {
@@ -37,6 +37,8 @@ pub(super) struct Stream {
     held: BytesMut,
     /// The end, if it came with the first content.
     last: Bytes,
+    /// Until when it is read without a client; `None` while there is one.
+    unheard_until: Option<MonoTime>,
 }
 
 /// A stream that brought no content.
@@ -73,6 +75,7 @@ impl Stream {
             model,
             held: BytesMut::new(),
             last: Bytes::new(),
+            unheard_until: None,
         }
     }
 
@@ -133,7 +136,7 @@ impl Stream {
         client.hear(self.held.split().freeze()).await;
         let mut last = std::mem::take(&mut self.last);
         while last.is_empty() && !self.reader.seen().done {
-            match self.next(&client).await {
+            match self.next(&client, &*proxy.parts.clock).await {
                 Next::Piece(piece) => match self.reader.feed(&piece) {
                     Ok(Passed { forward, last: end }) => {
                         client.hear(forward).await;
@@ -154,15 +157,25 @@ impl Stream {
     }
 
     /// The next piece. Without a client to pass it on to, only for as long as its usage is worth the wait.
-    async fn next(&mut self, client: &Listener) -> Next {
+    async fn next(&mut self, client: &Listener, clock: &dyn Clock) -> Next {
         if !client.is_there() {
-            return next_of(tokio::time::timeout(USAGE_WAIT, self.body.piece()).await);
+            return self.next_unheard(clock.mono()).await;
         }
         tokio::select! {
             piece = self.body.piece() => next_of(Ok(piece)),
             // Come back without a client.
             () = client.gone() => Next::Piece(Bytes::new()),
         }
+    }
+
+    async fn next_unheard(&mut self, now: MonoTime) -> Next {
+        let until = *self.unheard_until.get_or_insert(now.plus(USAGE_WAIT));
+        let left = until.since(now);
+        if left.is_zero() {
+            // A timeout of nothing would still take whatever is there at once, for ever.
+            return Next::Broken;
+        }
+        next_of(tokio::time::timeout(left, self.body.piece()).await)
     }
 
     async fn end(self, proxy: &Proxy, mut client: Listener, last: Bytes) -> Cost {
