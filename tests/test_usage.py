@@ -85,3 +85,27 @@ def test_a_provider_that_drips_for_ever_is_left_a_while_after_the_client_is_gone
     budget = explained(cluster, key)
     assert cluster.provider.billed_tokens(model) < budget["used"] < LIMIT
     assert (budget["overrun"], metric(cluster.nodes[0], "quorate_streams_open")) == (0, 0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("tier", "times"), [("default", 1), ("flex", 1), ("priority", 3)])
+def test_an_answer_served_at_a_dearer_tier_is_charged_more_money_and_no_more_tokens(cluster, tier, times, stream):
+    name = f"{tier}-{stream}"
+    model = cluster.serve(name)
+    key = cluster.admin.key(budgets=[{"unit": "usd", "limit": "1"}])
+    cluster.provider.behave(service_tier=tier)
+    node = cluster.nodes[0]
+    counted = (metric(node, "quorate_other_tier_total"), metric(node, "quorate_charged_tokens_total"))
+    answer = node.sdk(key).chat.completions.create(
+        model=name, messages=MESSAGES, max_tokens=50, stream=stream, service_tier="auto"
+    )
+    assert list(answer)[-1].service_tier == tier if stream else answer.service_tier == tier
+    assert json.loads(cluster.provider.last_request())["service_tier"] == "auto"
+    (entry,) = cluster.provider.entries(model)
+    at_prices = entry["prompt_tokens"] * 1 + entry["completion_tokens"] * 2
+    budget = eventually(lambda: (b := cluster.admin.budget_of(key))["used"] != "0" and b, what="a budget spent from")
+    assert round(float(budget["used"]) * 1_000_000) == at_prices * times
+    assert metric(node, "quorate_other_tier_total") == counted[0] + (times > 1)
+    tokens = counted[1] + cluster.provider.billed_tokens(model)
+    eventually(lambda: metric(node, "quorate_charged_tokens_total") == tokens, what="the tokens of the bill, charged")
+    assert len(warnings(cluster, model)) == (times > 1)

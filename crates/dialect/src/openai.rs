@@ -21,4 +21,4 @@ pub use ending::{ChunkHead, DONE, error_event, length_event};
 pub use invalid::InvalidRequest;
 pub use rewrite::{OutputLimitField, Rewrite};
 pub use stream::{Passed, Seen, StreamEnd, StreamError, StreamReader, UsageChunk};
-pub use usage::{ReportedUsage, Usage};
+pub use usage::{ReportedUsage, ServedTier, Usage};

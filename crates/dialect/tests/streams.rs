@@ -19,6 +19,7 @@ const STREAMS: &[(&str, &[u8])] = &[
     ("no_last_newline", include_bytes!("golden/openai/no_last_newline.sse")),
     ("multi_line_data", include_bytes!("golden/openai/multi_line_data.sse")),
     ("absent_choices_filter", include_bytes!("golden/openai/absent_choices_filter.sse")),
+    ("dearer_tier", include_bytes!("golden/openai/dearer_tier.sse")),
     ("usage_nonsense", include_bytes!("golden/openai/usage_nonsense.sse")),
 ];
 

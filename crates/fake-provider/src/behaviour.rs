@@ -39,6 +39,8 @@ pub struct Behaviour {
     pub cut_after_chunks: Option<u64>,
     /// What the answer says about tokens. The bill always says the truth.
     pub usage: UsageReport,
+    /// The tier that answers say served them; with none set, they say nothing of it.
+    pub service_tier: Option<String>,
     /// What becomes of a stream whose client has left.
     pub on_disconnect: OnDisconnect,
 }
@@ -62,6 +64,7 @@ impl Default for Behaviour {
             stall_after_chunks: None,
             cut_after_chunks: None,
             usage: UsageReport::Right,
+            service_tier: None,
             on_disconnect: OnDisconnect::Stop,
         }
     }

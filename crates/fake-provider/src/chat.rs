@@ -103,6 +103,13 @@ impl Generation {
         let total = prompt.saturating_add(completion);
         Some(json!({"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total}))
     }
+
+    /// Writes into an answer or a chunk which tier served it.
+    pub(crate) fn tell_tier(&self, answer: &mut Value) {
+        if let Some(tier) = &self.behaviour.service_tier {
+            answer["service_tier"] = json!(tier);
+        }
+    }
 }
 
 /// Writes the answer, whole or as a stream.
@@ -152,6 +159,7 @@ fn completion(generation: &Generation, id: &str) -> Value {
     if let Some(usage) = generation.usage() {
         answer["usage"] = usage;
     }
+    generation.tell_tier(&mut answer);
     answer
 }
 

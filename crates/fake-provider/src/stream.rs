@@ -151,6 +151,7 @@ impl Stream {
         if self.generation.include_usage {
             chunk["usage"] = usage.clone();
         }
+        self.generation.tell_tier(&mut chunk);
         Bytes::from(format!("data: {chunk}\n\n"))
     }
 }

@@ -125,6 +125,7 @@ pub struct Metrics {
     streams_open: Gauge,
     streams_cut: Counter,
     usage_missing: Family<UsageFaultLabel, Counter>,
+    other_tier: Counter,
     charged_tokens: Counter,
     charged_nano_usd: Counter,
 }
@@ -144,6 +145,7 @@ impl Metrics {
             streams_open: Gauge::default(),
             streams_cut: Counter::default(),
             usage_missing: Family::default(),
+            other_tier: Counter::default(),
             charged_tokens: Counter::default(),
             charged_nano_usd: Counter::default(),
         };
@@ -163,6 +165,7 @@ impl Metrics {
         registry.register("streams_open", "Streams on their way to a client", self.streams_open.clone());
         registry.register("streams_cut", "Streams that broke after their first content", self.streams_cut.clone());
         registry.register("usage_missing", "Answers without usage that could be believed, charged in full, by why", self.usage_missing.clone());
+        registry.register("other_tier", "Answers served at a tier whose prices are not configured", self.other_tier.clone());
         registry.register("charged_tokens", "Tokens charged by reported usage", self.charged_tokens.clone());
         registry.register("charged_nano_usd", "Billionths of a US dollar charged by reported usage", self.charged_nano_usd.clone());
     }
@@ -236,6 +239,10 @@ impl Metrics {
             ReportedUsage::Impossible => UsageFault::Impossible,
         };
         self.usage_missing.get_or_create(&UsageFaultLabel { reason }).inc();
+    }
+
+    pub(crate) fn served_at_other_tier(&self) {
+        self.other_tier.inc();
     }
 
     pub(crate) fn charged(&self, cost: &Cost) {

@@ -1,6 +1,6 @@
 //! An answer that comes in one piece: what it cost, or the error it really is.
 
-use super::usage::ReportedUsage;
+use super::usage::{ReportedUsage, ServedTier};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -33,6 +33,8 @@ pub(super) struct Envelope<'a> {
     error: Option<&'a RawValue>,
     #[serde(borrow, default)]
     choices: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    service_tier: Option<&'a RawValue>,
 }
 
 /// Reads a whole answer. One that is not JSON says nothing.
@@ -48,7 +50,13 @@ impl<'a> Envelope<'a> {
     }
 
     pub(super) fn usage(&self) -> ReportedUsage {
-        self.usage.map_or(ReportedUsage::Absent, |value| ReportedUsage::read(value.get()))
+        let usage = self.usage.map_or(ReportedUsage::Absent, |value| ReportedUsage::read(value.get()));
+        usage.at(self.tier().unwrap_or_default())
+    }
+
+    /// How the answer was served, if it says so.
+    pub(super) fn tier(&self) -> Option<ServedTier> {
+        self.service_tier.map(|value| ServedTier::read(value.get()))
     }
 
     pub(super) fn error(&self) -> Option<ProviderError> {
@@ -113,6 +121,22 @@ mod tests {
         assert_eq!(read_answer(body).usage.found().unwrap().total(), Tokens::new(7));
         assert_eq!(read_answer(br#"{"choices":[]}"#), Answer::default());
         assert_eq!(read_answer(b"<html>"), Answer::default());
+    }
+
+    #[test]
+    fn the_tier_that_served_an_answer_is_read() {
+        let tier = |field: &str| {
+            let body = format!(r#"{{"usage":{{"prompt_tokens":3}}{field}}}"#);
+            read_answer(body.as_bytes()).usage.found().unwrap().tier
+        };
+        for field in
+            ["", r#","service_tier":null"#, r#","service_tier":"default""#, r#","service_tier":"flex""#]
+        {
+            assert_eq!(tier(field), ServedTier::Ordinary, "{field}");
+        }
+        for field in [r#","service_tier":"priority""#, r#","service_tier":"new""#, r#","service_tier":2"#] {
+            assert_eq!(tier(field), ServedTier::Other, "{field}");
+        }
     }
 
     #[test]

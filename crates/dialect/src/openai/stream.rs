@@ -7,7 +7,7 @@
 use super::answer::{Envelope, ProviderError};
 use super::ending::ChunkHead;
 use super::sse::{Event, Splitter};
-use super::usage::ReportedUsage;
+use super::usage::{ReportedUsage, ServedTier};
 use bytes::{Bytes, BytesMut};
 use memchr::memmem::Finder;
 use std::ops::Range;
@@ -169,6 +169,10 @@ impl StreamReader {
         serde_json::from_slice(&Event::read(&self.first_event).data?).ok()
     }
 
+    fn first_tier(&self) -> Option<ServedTier> {
+        Envelope::read(&Event::read(&self.first_event).data?)?.tier()
+    }
+
     /// Reads the events of a buffer whose first one ends at `end`; what follows the last one is held back.
     fn read_events(&mut self, buffer: &Bytes, mut end: usize) -> Passed {
         let mut forward = Forward::new(buffer);
@@ -220,7 +224,9 @@ impl StreamReader {
         let envelope = Envelope::read(data).unwrap_or_default();
         let usage = envelope.usage();
         if usage != ReportedUsage::Absent {
-            self.seen.usage = usage;
+            // Where the chunk with the usage does not say at which tier it was served, the first one may.
+            let tier = envelope.tier().or_else(|| self.first_tier());
+            self.seen.usage = usage.at(tier.unwrap_or_default());
         }
         self.seen.error = envelope.error().or_else(|| is_error.then(|| ProviderError::of_event(data)));
         let usage_alone = usage != ReportedUsage::Absent && envelope.has_no_choices();

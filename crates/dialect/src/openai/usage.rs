@@ -22,6 +22,18 @@ pub struct Usage {
     pub reasoning: Tokens,
     /// Output tokens that were audio.
     pub audio_completion: Tokens,
+    /// At which prices they are billed.
+    pub tier: ServedTier,
+}
+
+/// How a provider served an answer, as far as its prices go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServedTier {
+    /// At its published prices, or below them.
+    #[default]
+    Ordinary,
+    /// At a tier with prices of its own, or of a name nobody told us.
+    Other,
 }
 
 impl Usage {
@@ -76,6 +88,25 @@ struct Details {
     reasoning_tokens: Option<u64>,
 }
 
+impl ServedTier {
+    /// The tiers that cost no more than the published price, as they stand in JSON: what OpenAI, Google and Groq call
+    /// the ordinary one, what is cheaper, and what is paid in advance.
+    const ORDINARY: [&'static str; 7] = [
+        r#""default""#,
+        r#""standard""#,
+        r#""on_demand""#,
+        r#""auto""#,
+        r#""flex""#,
+        r#""batch""#,
+        r#""scale""#,
+    ];
+
+    /// Reads the text of a `service_tier` value.
+    pub(super) fn read(value: &str) -> Self {
+        if value == "null" || Self::ORDINARY.contains(&value) { Self::Ordinary } else { Self::Other }
+    }
+}
+
 impl ReportedUsage {
     /// Reads the text of a `usage` value.
     pub(super) fn read(value: &str) -> Self {
@@ -87,6 +118,14 @@ impl ReportedUsage {
                 None => Self::Unreadable,
             },
             Err(_) => Self::Unreadable,
+        }
+    }
+
+    /// The same, served at this tier.
+    pub(super) fn at(self, tier: ServedTier) -> Self {
+        match self {
+            Self::Found(usage) => Self::Found(Usage { tier, ..usage }),
+            Self::Absent | Self::Unreadable | Self::Impossible => self,
         }
     }
 
@@ -119,6 +158,7 @@ impl Written {
             completion: Tokens::new(completion),
             reasoning: part(of_completion.reasoning_tokens, completion),
             audio_completion: part(of_completion.audio_tokens, completion),
+            tier: ServedTier::default(),
         })
     }
 }

@@ -246,6 +246,7 @@ impl Proxy {
         match (usage.found(), otherwise) {
             (Some(usage), _) => {
                 let charged = cost(&usage, &model.spec);
+                self.watch_tier(&usage, &model.spec);
                 self.parts.funds.settle(reservation, &charged).await;
                 charged
             }
