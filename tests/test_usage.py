@@ -1,4 +1,4 @@
-"""What providers say about tokens, and what becomes of it when it cannot be believed."""
+"""What is said of a request when it is over: its usage by the provider, believed or not, and the gateway's own time."""
 
 import json
 import re
@@ -10,6 +10,7 @@ from support.wait import eventually
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 LIMIT = 10_000
+PHASES = ["Authenticate", "ReadBody", "Parse", "Reserve", "Prepare", "Settle"]
 # More than any model produces; more than 64 bits hold once they are added.
 LIES = {"many": (2**40, 1), "overflowing": (2**64 - 1, 2**64 - 1)}
 
@@ -109,3 +110,28 @@ def test_an_answer_served_at_a_dearer_tier_is_charged_more_money_and_no_more_tok
     tokens = counted[1] + cluster.provider.billed_tokens(model)
     eventually(lambda: metric(node, "quorate_charged_tokens_total") == tokens, what="the tokens of the bill, charged")
     assert len(warnings(cluster, model)) == (times > 1)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_one_request_is_in_every_phase_and_once_in_the_total(cluster, stream):
+    cluster.serve(f"phases-{stream}")
+    node = cluster.nodes[0]
+    series = [f'quorate_overhead_seconds_count{{phase="{phase}"}}' for phase in PHASES]
+    series.append("quorate_request_overhead_seconds_count")
+    before = [metric(node, name) for name in series]
+    complete(node, cluster.admin.key(), f"phases-{stream}", stream)
+
+    def grown():
+        return [metric(node, name) - count for name, count in zip(series, before, strict=True)]
+
+    eventually(lambda: grown() == [1] * len(series), what="one observation more in each series")
+
+
+def test_the_total_leaves_out_what_the_provider_takes(cluster):
+    cluster.serve("slow")
+    node = cluster.nodes[0]
+    cluster.provider.behave(latency_ms=400)
+    before = metric(node, "quorate_request_overhead_seconds_sum")
+    complete(node, cluster.admin.key(), "slow")
+    eventually(lambda: metric(node, "quorate_request_overhead_seconds_sum") > before, what="the request's overhead")
+    assert metric(node, "quorate_request_overhead_seconds_sum") - before < 0.4

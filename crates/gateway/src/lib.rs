@@ -11,6 +11,7 @@ mod operations;
 mod proxy;
 pub mod replica;
 pub mod server;
+mod stopwatch;
 
 /// The router of a listener, so that its owner need not know the library.
 pub use axum::Router;

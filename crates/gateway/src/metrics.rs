@@ -1,7 +1,11 @@
 //! Every metric of the request path: its name, unit, help and labels, on one screen. Labels are enums, so that their
 //! number is bounded by their type. Names carry the prefix `quorate_`, which the registry adds.
 
+mod each;
+
 use crate::funds::{Cause as BudgetCause, Refusal};
+use crate::stopwatch::Stopwatch;
+use each::Each;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -17,6 +21,9 @@ use std::time::Duration;
 /// From 10 µs, which a covered admission should not reach, to the 100 ms of a bad election.
 const OVERHEAD_BUCKETS_S: [f64; 12] =
     [0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1];
+/// From the microsecond in which the node's clock counts, as most phases take no more than a few.
+const PHASE_BUCKETS_S: [f64; 12] =
+    [0.000001, 0.000002, 0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.0005, 0.001, 0.01, 0.1, 1.0];
 /// From 5 ms to the ten minutes that the slowest models take.
 const DURATION_BUCKETS_S: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0, 120.0, 600.0];
@@ -37,6 +44,9 @@ pub(crate) enum Result {
 }
 
 impl Result {
+    const ALL: [Self; 5] =
+        [Self::Answered, Self::CallerError, Self::TooMany, Self::ServerError, Self::ClientGone];
+
     /// The class of a status.
     pub(crate) const fn of(status: u16) -> Self {
         match status {
@@ -52,6 +62,33 @@ impl Result {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabel {
     result: Result,
+}
+
+/// What the gateway itself does over a request, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Phase {
+    /// From the head of the request to the key that it carries.
+    Authenticate,
+    /// Until the body is there: the client's time, mostly.
+    ReadBody,
+    /// The body is looked at, route and budgets are found, targets put in order.
+    Parse,
+    /// The bound is taken from the budgets, waiting for grants included.
+    Reserve,
+    /// Headers and body are made ready for the provider.
+    Prepare,
+    /// From the provider's last byte until the answer is settled.
+    Settle,
+}
+
+impl Phase {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Authenticate, Self::ReadBody, Self::Parse, Self::Reserve, Self::Prepare, Self::Settle];
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabel {
+    phase: Phase,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -115,9 +152,10 @@ struct UsageFaultLabel {
 /// The metrics of the request path.
 #[derive(Debug)]
 pub struct Metrics {
-    requests: Family<ResultLabel, Counter>,
+    requests: Each<ResultLabel, Counter>,
     request_duration: Histogram,
-    overhead: Histogram,
+    request_overhead: Histogram,
+    overhead: Each<PhaseLabel, Histogram>,
     budget_wait: Histogram,
     budget_refusals: Family<RefusalLabel, Counter>,
     authentication_failures: Family<KeyFaultLabel, Counter>,
@@ -135,9 +173,12 @@ impl Metrics {
     #[must_use]
     pub fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
-            requests: Family::default(),
+            requests: Each::new(Result::ALL.map(|result| ResultLabel { result }), Counter::default),
             request_duration: Histogram::new(DURATION_BUCKETS_S),
-            overhead: Histogram::new(OVERHEAD_BUCKETS_S),
+            request_overhead: Histogram::new(OVERHEAD_BUCKETS_S),
+            overhead: Each::new(Phase::ALL.map(|phase| PhaseLabel { phase }), || {
+                Histogram::new(PHASE_BUCKETS_S)
+            }),
             budget_wait: Histogram::new(OVERHEAD_BUCKETS_S),
             budget_refusals: Family::default(),
             authentication_failures: Family::default(),
@@ -155,9 +196,10 @@ impl Metrics {
 
     #[rustfmt::skip]
     fn register(&self, registry: &mut Registry) {
-        registry.register("requests", "Requests that ended, by how", self.requests.clone());
+        registry.register("requests", "Requests that ended, by how", self.requests.family());
         registry.register_with_unit("request_duration", "From the first byte in to the last byte out", Unit::Seconds, self.request_duration.clone());
-        registry.register_with_unit("overhead", "The gateway's own share before a request goes to a provider", Unit::Seconds, self.overhead.clone());
+        registry.register_with_unit("request_overhead", "The gateway's own share of a request: all phases but ReadBody", Unit::Seconds, self.request_overhead.clone());
+        registry.register_with_unit("overhead", "The gateway's own time over a request, by phase", Unit::Seconds, self.overhead.family());
         registry.register_with_unit("budget_wait", "Waiting for grants, by requests that no grant covered", Unit::Seconds, self.budget_wait.clone());
         registry.register("budget_refusals", "Requests that got no budget, by why", self.budget_refusals.clone());
         registry.register("authentication_failures", "Keys that opened nothing, by why", self.authentication_failures.clone());
@@ -171,12 +213,15 @@ impl Metrics {
     }
 
     pub(crate) fn request_ended(&self, result: Result, took: Duration) {
-        self.requests.get_or_create(&ResultLabel { result }).inc();
+        self.requests.of(result as usize).inc();
         self.request_duration.observe(took.as_secs_f64());
     }
 
-    pub(crate) fn overhead(&self, took: Duration) {
-        self.overhead.observe(took.as_secs_f64());
+    pub(crate) fn overhead(&self, watch: &Stopwatch) {
+        for (phase, took) in watch.phases() {
+            self.overhead.of(phase as usize).observe(took.as_secs_f64());
+        }
+        self.request_overhead.observe(watch.own().as_secs_f64());
     }
 
     pub(crate) fn budget_wait(&self, took: Duration) {

@@ -4,6 +4,7 @@ use super::Proxy;
 use super::inference::Inference;
 use super::request::Ticket;
 use crate::error::RequestError;
+use crate::metrics::Phase;
 use axum::extract::Request;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH};
@@ -42,7 +43,9 @@ impl Proxy {
         let (head, body) = request.into_parts();
         let key = self.authenticate(&head.headers)?;
         ticket.key = Some(key.id);
+        ticket.phase_ended(self, Phase::Authenticate);
         let body = read(&head.headers, body, self.parts.limits.body_bytes_max).await?;
+        ticket.phase_ended(self, Phase::ReadBody);
         // A body may take its time, and the key may have been revoked meanwhile.
         let key = self.authenticate(&head.headers)?;
         let inference = Inference::parse(operation, &body)?;

@@ -11,6 +11,7 @@ use super::request::{Ticket, X_REQUEST_ID};
 use super::stream::Stream;
 use crate::error::{Denial, RequestError};
 use crate::funds::Refusal;
+use crate::metrics::Phase;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::StatusCode;
@@ -43,7 +44,7 @@ pub(super) enum Tried {
 /// An answer for the client.
 pub(super) enum Answered {
     /// All of it, settled.
-    Whole { response: Response, charged: Cost },
+    Whole { response: Response, charged: Cost, read_at: MonoTime },
     /// Its beginning; the rest is passed on and settled as it comes.
     Stream(Box<Stream>),
 }
@@ -66,7 +67,7 @@ struct Target {
 
 impl Proxy {
     /// Tries the target at this place of the route.
-    pub(super) async fn attempt(&self, admitted: &Admitted, place: usize, ticket: &Ticket) -> Tried {
+    pub(super) async fn attempt(&self, admitted: &Admitted, place: usize, ticket: &mut Ticket) -> Tried {
         let Some(target) = self.target(admitted, place, ticket) else {
             return failed(Cause::Unusable.into(), RequestError::NoUsableProvider);
         };
@@ -74,13 +75,14 @@ impl Proxy {
             Ok(reservation) => reservation,
             Err(error) => return Tried::Refused(error),
         };
+        ticket.phase_ended(self, Phase::Reserve);
         let attempt = Attempt {
             operation: admitted.inference.operation(),
             headers: self.upstream_headers(admitted, ticket),
             body: admitted.inference.body_for(&target.model.spec),
             deadline: MonoTime::NEVER,
         };
-        self.parts.metrics.overhead(self.parts.clock.mono().since(ticket.begun));
+        ticket.phase_ended(self, Phase::Prepare);
         let tried = match target.provider.send(attempt).await {
             Ok(response) => self.read(admitted, &target, reservation, response).await,
             Err(error) => self.not_answered(reservation, &error),
@@ -193,6 +195,7 @@ impl Proxy {
             Ok(body) => body,
             Err(error) => return self.not_answered(reservation, &error),
         };
+        let read_at = self.parts.clock.mono();
         let answer = read_answer(&body);
         if let Some(error) = &answer.error {
             self.settle(reservation, answer.usage, target, Assume::Nothing).await;
@@ -203,7 +206,8 @@ impl Proxy {
             };
         }
         let charged = self.settle(reservation, answer.usage, target, Assume::AllOfIt).await;
-        Tried::Answered(Answered::Whole { response: with_headers(status, headers, body.into()), charged })
+        let response = with_headers(status, headers, body.into());
+        Tried::Answered(Answered::Whole { response, charged, read_at })
     }
 
     async fn read_stream(

@@ -5,7 +5,8 @@ use super::admit::Admitted;
 use super::attempt::{Answered, Tried};
 use super::reply::Caller;
 use crate::error::RequestError;
-use crate::metrics::Result as Counted;
+use crate::metrics::{Phase, Result as Counted};
+use crate::stopwatch::Stopwatch;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -58,12 +59,24 @@ pub(super) struct Ticket {
     pub(super) route: Option<Name>,
     pub(super) begun: MonoTime,
     pub(super) number: u64,
+    watch: Stopwatch,
 }
 
 impl Ticket {
     pub(super) fn new(proxy: &Proxy, headers: &HeaderMap, begun: MonoTime) -> Self {
         let number = proxy.n_requests.fetch_add(1, Ordering::Relaxed);
-        Self { id: RequestId::new(proxy, headers, number), key: None, route: None, begun, number }
+        let id = RequestId::new(proxy, headers, number);
+        Self { id, key: None, route: None, begun, number, watch: Stopwatch::start(begun) }
+    }
+
+    /// A phase of the gateway's own work has ended.
+    pub(super) fn phase_ended(&mut self, proxy: &Proxy, phase: Phase) {
+        self.watch.end(phase, proxy.parts.clock.mono());
+    }
+
+    /// What passed up to here since the last phase was not the gateway's own work.
+    pub(super) fn others_worked(&mut self, proxy: &Proxy) {
+        self.watch.skip(proxy.parts.clock.mono());
     }
 
     /// The request ended before any attempt.
@@ -84,6 +97,7 @@ impl Ticket {
     pub(super) fn ended(&self, proxy: &Proxy, status: u16, charged: &Cost) {
         let took = self.took(proxy);
         proxy.parts.metrics.request_ended(Counted::of(status), took);
+        proxy.parts.metrics.overhead(&self.watch);
         proxy.parts.metrics.charged(charged);
         tracing::debug!(
             request = self.id.as_str(),
@@ -104,8 +118,9 @@ impl Ticket {
 
 impl Proxy {
     /// Tries the targets of the route until one answers, and gives the client that answer or the last failure.
-    pub(super) async fn run(self: Arc<Self>, admitted: Admitted, ticket: Ticket, caller: Caller) {
+    pub(super) async fn run(self: Arc<Self>, admitted: Admitted, mut ticket: Ticket, caller: Caller) {
         let mut plan = self.plan(&admitted, &ticket);
+        ticket.phase_ended(&self, Phase::Parse);
         let mut last = RequestError::NoUsableProvider.into_response();
         loop {
             if caller.is_gone() && plan.n_attempts() > 0 {
@@ -113,22 +128,26 @@ impl Proxy {
                 return ticket.ended(&self, CLIENT_GONE, &Cost::NOTHING);
             }
             match plan.next_step() {
-                Step::Send(place) => match self.attempt(&admitted, place, &ticket).await {
+                Step::Send(place) => match self.attempt(&admitted, place, &mut ticket).await {
                     Tried::Answered(mut answered) => {
                         self.add_rate_headers(&admitted.path, answered.headers_mut());
-                        return self.give(answered, &ticket, caller).await;
+                        return self.give(answered, ticket, caller).await;
                     }
                     Tried::Failed { failure, response } => {
                         self.parts.metrics.attempt_failed(failure.cause);
                         plan.failed(failure);
                         last = response;
+                        ticket.others_worked(&self);
                     }
                     Tried::Refused(error) => {
                         ticket.refused(&self, &error);
                         return caller.give(error.into_response());
                     }
                 },
-                Step::Wait(pause) => tokio::time::sleep(pause).await,
+                Step::Wait(pause) => {
+                    tokio::time::sleep(pause).await;
+                    ticket.others_worked(&self);
+                }
                 Step::GiveUp(_) => {
                     ticket.ended(&self, last.status().as_u16(), &Cost::NOTHING);
                     return caller.give(last);
@@ -137,15 +156,17 @@ impl Proxy {
         }
     }
 
-    async fn give(&self, answered: Answered, ticket: &Ticket, caller: Caller) {
+    async fn give(&self, answered: Answered, mut ticket: Ticket, caller: Caller) {
         match answered {
-            Answered::Whole { response, charged } => {
+            Answered::Whole { response, charged, read_at } => {
+                ticket.watch.skip(read_at);
+                ticket.phase_ended(self, Phase::Settle);
                 ticket.ended(self, response.status().as_u16(), &charged);
                 caller.give(response);
             }
             Answered::Stream(stream) => {
                 let status = stream.status().as_u16();
-                let charged = stream.pass_on(self, caller).await;
+                let charged = stream.pass_on(self, caller, &mut ticket).await;
                 ticket.ended(self, status, &charged);
             }
         }

@@ -8,7 +8,9 @@
 use super::Proxy;
 use super::attempt::{Assume, Tried};
 use super::reply::{Caller, Listener, with_headers};
+use super::request::Ticket;
 use crate::error::RequestError;
+use crate::metrics::Phase;
 use axum::response::IntoResponse;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
@@ -130,7 +132,7 @@ impl Stream {
     }
 
     /// Passes the stream on to its end and settles it. Says what was charged.
-    pub(super) async fn pass_on(mut self, proxy: &Proxy, caller: Caller) -> Cost {
+    pub(super) async fn pass_on(mut self, proxy: &Proxy, caller: Caller, ticket: &mut Ticket) -> Cost {
         let _open = proxy.parts.metrics.stream_open();
         let mut client = caller.give_stream(self.status, std::mem::take(&mut self.headers));
         client.hear(self.held.split().freeze()).await;
@@ -153,7 +155,8 @@ impl Stream {
                 Next::Broken => break,
             }
         }
-        self.end(proxy, client, last).await
+        ticket.others_worked(proxy);
+        self.end(proxy, client, last, ticket).await
     }
 
     /// The next piece. Without a client to pass it on to, only for as long as its usage is worth the wait.
@@ -178,9 +181,10 @@ impl Stream {
         next_of(tokio::time::timeout(left, self.body.piece()).await)
     }
 
-    async fn end(self, proxy: &Proxy, mut client: Listener, last: Bytes) -> Cost {
+    async fn end(self, proxy: &Proxy, mut client: Listener, last: Bytes, ticket: &mut Ticket) -> Cost {
         let Self { reader, reservation, model, .. } = self;
         let charged = proxy.settle_by(reservation, reader.seen().usage, &model, Assume::AllOfIt).await;
+        ticket.phase_ended(proxy, Phase::Settle);
         match reader.end() {
             StreamEnd::Done | StreamEnd::Failed => client.hear(last).await,
             StreamEnd::Finished => {
