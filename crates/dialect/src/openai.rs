@@ -12,6 +12,7 @@ mod rewrite;
 mod sse;
 mod stream;
 mod usage;
+mod value;
 
 pub use answer::{Answer, ProviderError, read_answer};
 pub use bound::{MediaBounds, ModelBounds, Overhead, Unbounded};

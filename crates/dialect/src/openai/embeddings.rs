@@ -1,9 +1,9 @@
 //! An embeddings request: the model, and that its inputs are text or tokens.
 
-use super::chat::{self, Text};
 use super::fields;
 use super::invalid::InvalidRequest;
 use super::rewrite;
+use super::value::{Text, required_text, text_of};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
@@ -21,11 +21,11 @@ impl EmbeddingsRequest {
     /// # Errors
     /// When the body is no JSON object, or `model` or `input` is missing, doubled or ill-typed.
     pub fn parse(body: &Bytes) -> Result<Self, InvalidRequest> {
-        let text = chat::text_of(body)?;
+        let text = text_of(body)?;
         let fields = fields::read(text)?;
         let input = fields.input.ok_or(InvalidRequest::Missing { field: "input" })?;
         Ok(Self {
-            model: chat::required_text(fields.model, "model", text)?,
+            model: required_text(fields.model, "model", text)?,
             holds_objects: holds_objects(input)?,
             body: body.clone(),
         })
@@ -46,10 +46,7 @@ impl EmbeddingsRequest {
     /// The body with another model name; the same bytes where the name is the same.
     #[must_use]
     pub fn with_model(&self, model: &str) -> Bytes {
-        if model == self.model() {
-            return self.body.clone();
-        }
-        rewrite::splice(&self.body, &mut [(self.model.span.clone(), rewrite::Insert::Text(model))])
+        rewrite::edited(&self.body, self.model.edit_to(model, &self.body).into_iter().collect())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::ChatRequest;
 use super::chat::{StatedLimit, UsageOption};
+use super::value::Text;
 use bytes::Bytes;
 use quorate_domain::Tokens;
 use std::io::Write;
@@ -46,18 +47,12 @@ impl ChatRequest {
     #[must_use]
     pub fn rewrite(&self, rewrite: &Rewrite<'_>) -> Bytes {
         let mut edits = Vec::with_capacity(4);
-        self.edit_model(rewrite.model, &mut edits);
+        edits.extend(rewrite.model.and_then(|model| self.model.edit_to(model, &self.body)));
         self.edit_output_limit(rewrite.output_limit, &mut edits);
         if rewrite.include_usage && self.stream() {
             edits.extend(self.usage_edit());
         }
-        if edits.is_empty() { self.body.clone() } else { splice(&self.body, &mut edits) }
-    }
-
-    fn edit_model<'a>(&self, model: Option<&'a str>, edits: &mut Vec<Edit<'a>>) {
-        if let Some(model) = model.filter(|model| *model != self.model()) {
-            edits.push((self.model.span.clone(), Insert::Text(model)));
-        }
+        edited(&self.body, edits)
     }
 
     fn edit_output_limit(&self, limit: Option<(OutputLimitField, Tokens)>, edits: &mut Vec<Edit<'_>>) {
@@ -110,8 +105,18 @@ impl ChatRequest {
 /// The place to replace, and what with.
 pub(super) type Edit<'a> = (Range<usize>, Insert<'a>);
 
-/// Copies the body once, with each place replaced. Places do not overlap.
-pub(super) fn splice(body: &[u8], edits: &mut [Edit<'_>]) -> Bytes {
+impl Text {
+    /// What makes it say something else; nothing, if it says that already.
+    pub(super) fn edit_to<'a>(&self, new: &'a str, body: &[u8]) -> Option<Edit<'a>> {
+        (new != self.read(body)).then(|| (self.span.clone(), Insert::Text(new)))
+    }
+}
+
+/// The body with each place replaced; the very same bytes where there is none. Places do not overlap.
+pub(super) fn edited(body: &Bytes, mut edits: Vec<Edit<'_>>) -> Bytes {
+    if edits.is_empty() {
+        return body.clone();
+    }
     edits.sort_by_key(|(span, _)| span.start);
     let mut spliced = Vec::with_capacity(body.len() + INSERTS_BYTES);
     let mut at = 0;
