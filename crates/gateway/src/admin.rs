@@ -13,6 +13,7 @@ mod key;
 mod resource;
 mod setup;
 mod view;
+mod words;
 
 #[cfg(test)]
 mod tests;

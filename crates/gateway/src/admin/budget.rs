@@ -2,14 +2,14 @@
 
 use super::caller::{Administrator, Reader};
 use super::input::{Body, Numbered, Precondition};
-use super::{Admin, AdminError, view};
+use super::{Admin, AdminError, view, words};
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
 use quorate_catalog::Catalog;
-use quorate_domain::{Amount, BudgetId, NanoUsd, Period, Subject, Unit};
+use quorate_domain::{Amount, BudgetId, NanoUsd, Subject, Unit};
 use quorate_ledger::{BudgetReport, BudgetSpec, Command, Expected, Kind, Ledger, Outcome, PutBudget};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,9 +19,10 @@ use std::sync::Arc;
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewBudget {
-    unit: UnitWord,
-    #[serde(default)]
-    window: WindowWord,
+    #[serde(deserialize_with = "words::unit")]
+    unit: Unit,
+    #[serde(default = "lifetime", deserialize_with = "words::window")]
+    window: Kind,
     limit: Number,
 }
 
@@ -30,9 +31,10 @@ pub(super) struct NewBudget {
 #[serde(deny_unknown_fields)]
 struct BudgetInput {
     subject: String,
-    unit: UnitWord,
-    #[serde(default)]
-    window: WindowWord,
+    #[serde(deserialize_with = "words::unit")]
+    unit: Unit,
+    #[serde(default = "lifetime", deserialize_with = "words::window")]
+    window: Kind,
     limit: Number,
 }
 
@@ -46,27 +48,6 @@ struct LimitInput {
 /// Whose budgets are listed: `?subject=key:17`, or all.
 pub(super) struct Filter(Option<Subject>);
 
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum UnitWord {
-    Tokens,
-    Usd,
-    Requests,
-    Permits,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum WindowWord {
-    #[default]
-    Lifetime,
-    Minute,
-    Hour,
-    Day,
-    Week,
-    Month,
-}
-
 /// An amount: a number, or a text for dollars with decimals.
 #[derive(Clone, Deserialize)]
 #[serde(untagged, expecting = "limit: write a whole number, or dollars as a text such as \"12.50\"")]
@@ -75,28 +56,9 @@ enum Number {
     Text(String),
 }
 
-impl From<UnitWord> for Unit {
-    fn from(word: UnitWord) -> Self {
-        match word {
-            UnitWord::Tokens => Self::Tokens,
-            UnitWord::Usd => Self::NanoUsd,
-            UnitWord::Requests => Self::Requests,
-            UnitWord::Permits => Self::Permits,
-        }
-    }
-}
-
-impl From<WindowWord> for Kind {
-    fn from(word: WindowWord) -> Self {
-        match word {
-            WindowWord::Lifetime => Self::Lifetime,
-            WindowWord::Minute => Self::Fixed(Period::Minute),
-            WindowWord::Hour => Self::Fixed(Period::Hour),
-            WindowWord::Day => Self::Fixed(Period::Day),
-            WindowWord::Week => Self::Fixed(Period::Week),
-            WindowWord::Month => Self::Fixed(Period::Month),
-        }
-    }
+/// A budget of which nobody says otherwise never starts anew.
+const fn lifetime() -> Kind {
+    Kind::Lifetime
 }
 
 impl Number {
@@ -118,8 +80,8 @@ impl Number {
 impl NewBudget {
     /// The budget for this subject.
     pub(super) fn spec_for(&self, subject: Subject) -> Result<BudgetSpec, AdminError> {
-        let unit = self.unit.into();
-        Ok(BudgetSpec { subject, unit, kind: self.window.into(), limit: self.limit.amount(unit)? })
+        let limit = self.limit.amount(self.unit)?;
+        Ok(BudgetSpec { subject, unit: self.unit, kind: self.window, limit })
     }
 }
 
@@ -282,8 +244,8 @@ fn shown(report: &BudgetReport) -> Value {
     json!({
         "id": report.budget,
         "subject": report.spec.subject.to_string(),
-        "unit": unit_word(unit),
-        "window": window_word(report.spec.kind),
+        "unit": words::of_unit(unit),
+        "window": words::of_window(report.spec.kind),
         "limit": amount(report.spec.limit),
         "used": amount(report.used),
         "granted": amount(report.outstanding),
@@ -298,8 +260,8 @@ fn usage_of(report: &BudgetReport) -> Value {
     let unit = report.spec.unit;
     json!({
         "subject": report.spec.subject.to_string(),
-        "unit": unit_word(unit),
-        "window": window_word(report.spec.kind),
+        "unit": words::of_unit(unit),
+        "window": words::of_window(report.spec.kind),
         "window_start": window_start(report),
         "used": view::amount(unit, report.used),
         "limit": view::amount(unit, report.spec.limit),
@@ -349,8 +311,8 @@ fn sentence(report: &BudgetReport) -> String {
     format!(
         "of {} {} ({}) {} are spent, {} are granted to {} node sessions{doubt}, and {} are free",
         shown(report.spec.limit),
-        unit_word(unit),
-        window_word(report.spec.kind),
+        words::of_unit(unit),
+        words::of_window(report.spec.kind),
         shown(report.used.saturating_add(report.overrun)),
         shown(report.outstanding),
         report.holdings.len(),
@@ -362,25 +324,5 @@ fn window_start(report: &BudgetReport) -> Value {
     match report.spec.kind {
         Kind::Lifetime => Value::Null,
         Kind::Fixed(_) => view::time(report.window.id.start()),
-    }
-}
-
-const fn unit_word(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Tokens => "tokens",
-        Unit::NanoUsd => "usd",
-        Unit::Requests => "requests",
-        Unit::Permits => "permits",
-    }
-}
-
-const fn window_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Lifetime => "lifetime",
-        Kind::Fixed(Period::Minute) => "minute",
-        Kind::Fixed(Period::Hour) => "hour",
-        Kind::Fixed(Period::Day) => "day",
-        Kind::Fixed(Period::Week) => "week",
-        Kind::Fixed(Period::Month) => "month",
     }
 }

@@ -1,0 +1,75 @@
+//! The words for units and windows: said once, for reading what people write and for writing what they read.
+
+use quorate_domain::{Period, Unit};
+use quorate_ledger::Kind;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+
+const UNITS: [Unit; 4] = [Unit::Tokens, Unit::NanoUsd, Unit::Requests, Unit::Permits];
+const WINDOWS: [Kind; 6] = [
+    Kind::Lifetime,
+    Kind::Fixed(Period::Minute),
+    Kind::Fixed(Period::Hour),
+    Kind::Fixed(Period::Day),
+    Kind::Fixed(Period::Week),
+    Kind::Fixed(Period::Month),
+];
+
+pub(super) const fn of_unit(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Tokens => "tokens",
+        Unit::NanoUsd => "usd",
+        Unit::Requests => "requests",
+        Unit::Permits => "permits",
+    }
+}
+
+pub(super) const fn of_window(window: Kind) -> &'static str {
+    match window {
+        Kind::Lifetime => "lifetime",
+        Kind::Fixed(Period::Minute) => "minute",
+        Kind::Fixed(Period::Hour) => "hour",
+        Kind::Fixed(Period::Day) => "day",
+        Kind::Fixed(Period::Week) => "week",
+        Kind::Fixed(Period::Month) => "month",
+    }
+}
+
+/// Reads the word of a unit; for `#[serde(deserialize_with)]`.
+pub(super) fn unit<'de, D: Deserializer<'de>>(input: D) -> Result<Unit, D::Error> {
+    one_of(UNITS, of_unit, input)
+}
+
+/// Reads the word of a window; for `#[serde(deserialize_with)]`.
+pub(super) fn window<'de, D: Deserializer<'de>>(input: D) -> Result<Kind, D::Error> {
+    one_of(WINDOWS, of_window, input)
+}
+
+fn one_of<'de, D: Deserializer<'de>, T: Copy, const N: usize>(
+    all: [T; N],
+    word: fn(T) -> &'static str,
+    input: D,
+) -> Result<T, D::Error> {
+    let text = String::deserialize(input)?;
+    all.into_iter()
+        .find(|one| word(*one) == text)
+        .ok_or_else(|| D::Error::custom(format!("{text:?} is none of {}", all.map(word).join(", "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn what_is_written_is_read_as_the_same() {
+        assert_eq!(UNITS.map(|one| unit(Value::from(of_unit(one))).unwrap()), UNITS);
+        assert_eq!(WINDOWS.map(|one| window(Value::from(of_window(one))).unwrap()), WINDOWS);
+    }
+
+    #[test]
+    fn another_word_is_told_which_there_are() {
+        let error = unit(json!("euro")).unwrap_err().to_string();
+        assert_eq!(error, r#""euro" is none of tokens, usd, requests, permits"#);
+    }
+}
