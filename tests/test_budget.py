@@ -4,11 +4,9 @@ import asyncio
 
 import pytest
 
-from support.load import one, spread
+from support.load import HELD, SPENT, drain, one, spread
 from support.wait import eventually
 
-SPENT = "429 credit_balance_exhausted"
-HELD = "429 budget_held"
 WORTH = 50
 COUNT = 200
 # What one request of `support.load` may cost at most: its bytes, the model's overhead, and its limit.
@@ -21,15 +19,6 @@ def whole(explained):
     total = explained["used"] + explained["granted"] + explained["overrun"] + explained["free"]
     assert total == explained["limit"], explained
     return explained
-
-
-async def drain(nodes, key, model, **fields):
-    """Asks one node after the other, again and again, until each has refused for good in the same round."""
-    while True:
-        ends = [await one(node.async_sdk(key), model, **fields) for node in nodes]
-        assert set(ends) <= {"ok", SPENT, HELD}, ends
-        if set(ends) == {SPENT}:
-            return
 
 
 def run(nodes, key, model, **fields):
