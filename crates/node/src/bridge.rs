@@ -1,6 +1,6 @@
 //! What the gateway calls, answered by consensus. Only names change on the way.
 
-use quorate_consensus::{ChangeError, Command, Journal, Outcome, ProposeError, Replica};
+use quorate_consensus::{ChangeError, Command, Journal, Outcome, ProposeError, ReadError, Replica};
 use quorate_domain::{BootId, BudgetId, NodeId, SessionId, WindowId};
 use quorate_gateway::replica::{self, ClusterStatus, Eventually, MemberStatus, Unavailable};
 use quorate_ledger::{Ledger, Mark};
@@ -71,7 +71,12 @@ impl replica::Replica for BridgedReplica {
     }
 
     fn read_barrier(&self, limit: Duration) -> Eventually<'_, Result<(), Unavailable>> {
-        Box::pin(async move { self.0.read_barrier(limit).await.map_err(|_| Unavailable::NoQuorum) })
+        Box::pin(async move {
+            self.0.read_barrier(limit).await.map_err(|error| match error {
+                ReadError::Unavailable => Unavailable::NoQuorum,
+                ReadError::Stopped => Unavailable::Stopped,
+            })
+        })
     }
 
     fn applied(&self) -> watch::Receiver<u64> {

@@ -10,6 +10,7 @@ mod mint;
 mod reference;
 mod serve;
 mod settings;
+mod stop;
 mod tasks;
 mod ticker;
 mod waiting_room;

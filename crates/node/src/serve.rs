@@ -2,6 +2,7 @@
 
 use crate::bridge::{BridgedJournal, BridgedReplica};
 use crate::founding::{Foundation, Founder};
+use crate::stop::StopSignal;
 use crate::tasks::{Ended, OnEnd, Tasks};
 use crate::waiting_room::{Call, WaitingRoom};
 use crate::{FirstStart, Settings, SystemClock, environment, log, ticker};
@@ -17,7 +18,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +36,7 @@ const ADMIN_LIMIT: Duration = Duration::from_secs(1);
 /// When it cannot start, or when something without which it must not go on has failed, such as its disk.
 pub async fn serve(settings: Settings) -> Result<()> {
     let filter = log::start(&settings.log_level)?;
+    let mut stop = StopSignal::listen()?;
     make_private(&settings.data_dir)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let client_listener = server::bind(settings.client_listen).await?;
@@ -53,11 +54,15 @@ pub async fn serve(settings: Settings) -> Result<()> {
     spawn_server(&mut operators, "admin server", admin_listener, router, ADMIN_LIMIT);
 
     let entrance = Entrance { settings: &settings, clock: &clock, metrics: consensus_metrics };
-    let Some(member) = entrance.become_member(room).await? else { return Ok(()) };
+    let member = tokio::select! {
+        member = entrance.become_member(room) => member?,
+        () = stop.told() => None,
+    };
+    let Some(member) = member else { return Ok(()) };
     let journal =
         Journal::open(&settings.data_dir.join("journal"), journal_metrics).context("open the journal")?;
     let node = Node { settings, clock, metrics, admin, operations, operators };
-    node.live(member, journal, client_listener).await
+    node.live(member, journal, client_listener, stop).await
 }
 
 /// The data directory holds the pepper and stored provider values: nobody else may read it.
@@ -102,7 +107,7 @@ struct Entrance<'a> {
 }
 
 impl Entrance<'_> {
-    /// Resumes, founds, joins, or waits to be told; `None` if the node was stopped meanwhile.
+    /// Resumes, founds, joins, or waits to be told; `None` if nobody is left to tell it.
     async fn become_member(&self, room: WaitingRoom) -> Result<Option<Member>> {
         let first = match &self.settings.cluster.first_start {
             FirstStart::Found => Start::Found,
@@ -127,14 +132,8 @@ impl Entrance<'_> {
         tracing::info!(
             "this node belongs to no cluster; run `quorate cluster init` or `quorate cluster join`"
         );
-        let stop = stop_signal()?;
-        tokio::pin!(stop);
         loop {
-            let call = tokio::select! {
-                call = room.call() => call,
-                () = &mut stop => return Ok(None),
-            };
-            match call {
+            match room.call().await {
                 None => return Ok(None),
                 Some(Call::Init(caller)) => return self.init(caller).await.map(Some),
                 Some(Call::Join(seeds, caller)) => match self.start(Start::Join { seeds }).await {
@@ -165,6 +164,9 @@ impl Entrance<'_> {
     }
 
     async fn start(&self, start: Start) -> std::result::Result<(Replica, Runner), StartError> {
+        if let Start::Join { seeds } = &start {
+            tracing::info!(?seeds, "asking the seeds for a place in their cluster");
+        }
         let cluster = &self.settings.cluster;
         let settings = quorate_consensus::Settings {
             dir: self.settings.data_dir.clone(),
@@ -193,10 +195,16 @@ struct Node {
 }
 
 impl Node {
-    async fn live(mut self, member: Member, journal: Journal, client_listener: TcpListener) -> Result<()> {
+    async fn live(
+        mut self,
+        member: Member,
+        journal: Journal,
+        client_listener: TcpListener,
+        mut stop: StopSignal,
+    ) -> Result<()> {
         let mut raft = Tasks::new(CancellationToken::new());
-        let (stop, runner) = (raft.stop(), member.runner);
-        raft.spawn("raft", OnEnd::StopNode, async move { Ok(runner.run(stop).await?) });
+        let (end, runner) = (raft.stop(), member.runner);
+        raft.spawn("raft", OnEnd::StopNode, async move { Ok(runner.run(end).await?) });
         let cluster = member.replica.cluster();
         log::name(member.replica.node());
         let replica: Arc<dyn quorate_gateway::replica::Replica> = Arc::new(BridgedReplica(member.replica));
@@ -212,19 +220,20 @@ impl Node {
             };
             if member.is_new {
                 // Whoever sees this node ready must find in it what its file says.
-                foundation.lay(founder).await?;
+                tokio::select! {
+                    laid = foundation.lay(founder) => laid?,
+                    // The next start lays the rest.
+                    ended = raft.first_fatal() => return Err(failure(ended)),
+                    () = stop.told() => return Ok(()),
+                }
             } else {
                 money.spawn("foundation", OnEnd::Ignore, foundation.keep_laid(founder));
             }
         }
         let journal = Arc::new(BridgedJournal(journal));
         let (funds, treasurer) = Funds::new(Arc::clone(&replica), journal, Arc::clone(&self.clock));
-        let stop = money.stop();
-        money.spawn(
-            "treasurer",
-            OnEnd::StopNode,
-            async move { Ok(treasurer.run(stop, RETURN_LIMIT).await?) },
-        );
+        let end = money.stop();
+        money.spawn("treasurer", OnEnd::StopNode, async move { Ok(treasurer.run(end, RETURN_LIMIT).await?) });
         let beat = ticker::run(Arc::clone(&replica), Arc::clone(&self.clock), money.stop());
         money.spawn("ticker", OnEnd::Ignore, async {
             beat.await;
@@ -238,7 +247,7 @@ impl Node {
         tracing::info!(client = %self.settings.client_listen, admin = %self.settings.admin_listen, "serving");
 
         let ended = tokio::select! {
-            () = stop_signal()? => None,
+            () = stop.told() => None,
             ended = edge.first_fatal() => Some(ended),
             ended = money.first_fatal() => Some(ended),
             ended = raft.first_fatal() => Some(ended),
@@ -304,16 +313,4 @@ fn failure(ended: Ended) -> anyhow::Error {
         Some(error) => error.context(format!("{name} failed, and the node cannot go on without it")),
         None => anyhow!("{name} ended, and the node cannot go on without it"),
     }
-}
-
-/// Resolves when the process is told to stop.
-fn stop_signal() -> Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }
