@@ -184,6 +184,26 @@ impl Entrance<'_> {
     }
 }
 
+/// Why a node ends.
+enum Why {
+    /// It was told to.
+    Told,
+    /// It cannot go on without what has ended.
+    Failed(Ended),
+    /// The same, and nothing can be agreed on any more.
+    RaftFailed(Ended),
+}
+
+impl Why {
+    /// How long grants may take to go back. Without Raft nobody takes them; the journal settles them at the next start.
+    const fn return_limit(&self) -> Duration {
+        match self {
+            Self::Told | Self::Failed(_) => RETURN_LIMIT.saturating_mul(2),
+            Self::RaftFailed(_) => Duration::ZERO,
+        }
+    }
+}
+
 /// A node with everything but its membership.
 struct Node {
     settings: Settings,
@@ -246,14 +266,14 @@ impl Node {
         spawn_server(&mut edge, "client server", client_listener, proxy.router(), self.settings.drain);
         tracing::info!(client = %self.settings.client_listen, admin = %self.settings.admin_listen, "serving");
 
-        let ended = tokio::select! {
-            () = stop.told() => None,
-            ended = edge.first_fatal() => Some(ended),
-            ended = money.first_fatal() => Some(ended),
-            ended = raft.first_fatal() => Some(ended),
-            ended = self.operators.first_fatal() => Some(ended),
+        let why = tokio::select! {
+            () = stop.told() => Why::Told,
+            ended = edge.first_fatal() => Why::Failed(ended),
+            ended = money.first_fatal() => Why::Failed(ended),
+            ended = raft.first_fatal() => Why::RaftFailed(ended),
+            ended = self.operators.first_fatal() => Why::Failed(ended),
         };
-        self.drain(&proxy, [edge, money, raft], ended).await
+        self.drain(&proxy, [edge, money, raft], why).await
     }
 
     fn proxy(&self, replica: Arc<dyn quorate_gateway::replica::Replica>, funds: Funds) -> Arc<Proxy> {
@@ -273,11 +293,11 @@ impl Node {
 
     /// The order is the point: unready → stop accepting → finish requests → settle and return grants → hand
     /// leadership over → close. Something that failed skips what it made pointless.
-    async fn drain(self, proxy: &Proxy, parts: [Tasks; 3], ended: Option<Ended>) -> Result<()> {
+    async fn drain(self, proxy: &Proxy, parts: [Tasks; 3], why: Why) -> Result<()> {
         let [edge, money, raft] = parts;
         tracing::info!("draining");
         proxy.begin_drain();
-        if ended.is_none() {
+        if let Why::Told = why {
             tokio::time::sleep(UNREADY_BEFORE_CLOSING).await;
         }
         report(edge.drain(self.settings.drain).await);
@@ -285,15 +305,15 @@ impl Node {
         if unfinished > 0 {
             tracing::warn!(unfinished, "requests did not end in time; what they reserved stays charged");
         }
-        report(money.drain(RETURN_LIMIT * 2).await);
+        report(money.drain(why.return_limit()).await);
         report(raft.drain(CLOSE_LIMIT).await);
         report(self.operators.drain(ADMIN_LIMIT * 2).await);
-        match ended {
-            None => {
+        match why {
+            Why::Told => {
                 tracing::info!("stopped");
                 Ok(())
             }
-            Some(ended) => Err(failure(ended)),
+            Why::Failed(ended) | Why::RaftFailed(ended) => Err(failure(ended)),
         }
     }
 }
