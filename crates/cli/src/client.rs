@@ -4,12 +4,14 @@ use crate::arguments::Connection;
 use crate::error::CliError;
 use quorate_domain::Secret;
 use reqwest::{Method, RequestBuilder};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// An agreement takes up to five seconds, and a new leader may have to be found first.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// A node asks its seeds for half a minute, and the last one may take seconds more to say nothing.
+const JOIN_LIMIT: Duration = Duration::from_secs(60);
 
 /// The admin API of a cluster.
 pub(crate) struct Client {
@@ -25,7 +27,6 @@ impl Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let built = reqwest::Client::builder()
             .connect_timeout(CONNECT_LIMIT)
-            .timeout(ANSWER_LIMIT)
             .redirect(reqwest::redirect::Policy::none())
             .build();
         let http = built.map_err(|error| CliError::Usage(error.to_string()))?;
@@ -45,6 +46,7 @@ impl Client {
         let Some(server) = self.servers.first() else { return false };
         self.http
             .get(format!("{server}/readyz"))
+            .timeout(ANSWER_LIMIT)
             .send()
             .await
             .is_ok_and(|response| response.status().is_success())
@@ -58,6 +60,12 @@ impl Client {
         self.send(Method::POST, path, Some(body)).await
     }
 
+    /// Lets a node join a cluster, which takes as long as its seeds do.
+    pub(crate) async fn join(&self, seeds: &[String]) -> Result<Value, CliError> {
+        let body = json!({ "seeds": seeds });
+        self.send_within(JOIN_LIMIT, Method::POST, "/cluster/join", Some(&body)).await
+    }
+
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value, CliError> {
         self.send(Method::PUT, path, Some(body)).await
     }
@@ -66,12 +74,22 @@ impl Client {
         self.send(Method::DELETE, path, None).await
     }
 
-    /// Goes on to the next node only where the one before was never reached, so that nothing is asked twice.
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, CliError> {
+        self.send_within(ANSWER_LIMIT, method, path, body).await
+    }
+
+    /// Goes on to the next node only where the one before was never reached, so that nothing is asked twice.
+    async fn send_within(
+        &self,
+        limit: Duration,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, CliError> {
         let mut cause = "no address was given".to_owned();
         for server in &self.servers {
             let request = self.http.request(method.clone(), format!("{server}/admin/v1{path}"));
-            match self.dress(request, body).send().await {
+            match self.dress(request, body).timeout(limit).send().await {
                 Ok(response) => return answer(server, response).await,
                 Err(error) if error.is_connect() || error.is_builder() => cause = innermost(&error),
                 Err(_) => return Err(CliError::TimedOut { server: server.clone() }),

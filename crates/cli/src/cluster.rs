@@ -35,7 +35,7 @@ impl ClusterVerb {
                 );
             }
             Self::Join { seed } => {
-                output.show(&client.post("/cluster/join", &json!({ "seeds": seed })).await?);
+                output.show(&client.join(&seed).await?);
             }
             Self::Status => status(&client.get("/cluster").await?, output)?,
         }
