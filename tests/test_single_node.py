@@ -1,14 +1,13 @@
 """A single node is a full gateway: one configuration file, no cluster steps."""
 
 import json
-import socket
 import subprocess
 
 import openai
 import pytest
 
 from support.cluster import Node
-from support.processes import Process, binary
+from support.processes import Process, binary, free_ports
 from support.wait import eventually
 
 MESSAGES = [{"role": "user", "content": "hello"}]
@@ -48,15 +47,6 @@ label = "default"
 secret = "${{file:{folder}/key}}"
 organisation = "acme"
 """
-
-
-def free_ports(count):
-    """Ports that nobody has at this moment."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 class Single:

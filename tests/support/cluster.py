@@ -42,9 +42,13 @@ class Node:
         except httpx.HTTPError:
             return False
 
+    def remember(self):
+        """Notes how it was started, so that it can be started again after it ended."""
+        self._remembered = Remembered(self.pid)
+
     def kill(self):
         """`kill -9`."""
-        self._remembered = Remembered(self.pid)
+        self.remember()
         if self.own:
             self.own.kill()
         else:
@@ -52,7 +56,7 @@ class Node:
 
     def terminate(self):
         """Asks it to drain and stop, and waits until it has."""
-        self._remembered = Remembered(self.pid)
+        self.remember()
         os.kill(self.pid, signal.SIGTERM)
         eventually(lambda: not is_alive(self.pid), START_S, f"the end of node {self.id}")
 
@@ -122,9 +126,11 @@ class Cluster:
 
     def stop(self):
         """Stops everything that belongs to this cluster, by process id."""
-        self.process.stop()
+        # First those that the cluster's process does not know: the last node without a majority takes long to drain.
         for node in self.nodes:
             if node.own:
-                node.own.stop()
-            elif is_alive(node.pid):
+                node.own.kill()
+        self.process.stop()
+        for node in self.nodes:
+            if not node.own and is_alive(node.pid):
                 kill_and_wait(node.pid)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -22,6 +23,15 @@ def binary(name, variable):
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: run `make binaries`, or set {variable}")
     return str(path)
+
+
+def free_ports(count):
+    """Ports that nobody has at this moment."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
 
 
 def is_alive(pid):

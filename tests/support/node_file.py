@@ -1,0 +1,62 @@
+"""One node with a configuration file that a test writes, and `quorate serve` with it."""
+
+import json
+import subprocess
+
+import httpx
+
+from support.processes import Process, binary, free_ports
+from support.wait import eventually
+
+SECRET = "a secret that all nodes of a cluster share"
+# A node that cannot start says so at once. What it tries for longer, a test waits for by itself.
+REFUSAL_S = 20
+START_S = 60
+
+
+class NodeFile:
+    """The file of one node. What `cluster` has goes into its table of that name."""
+
+    def __init__(self, folder, secret=SECRET, **cluster):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.path = folder / "node.toml"
+        self.data = folder / "data"
+        self.client, self.admin, self.peer = (f"127.0.0.1:{port}" for port in free_ports(3))
+        self.cluster = cluster
+        folder.joinpath("secret").write_text(secret)
+        self.command = [binary("quorate", "QUORATE_BIN"), "serve", "--config", str(self.path)]
+
+    def write(self):
+        node = {"data_dir": str(self.data), "client_listen": self.client, "admin_listen": self.admin}
+        cluster = {"peer_listen": self.peer, "secret": f"${{file:{self.folder}/secret}}", **self.cluster}
+        # Texts, numbers, truths and lists are the same in JSON and TOML.
+        tables = {"node": node, "cluster": cluster}
+        lines = [
+            line
+            for name, fields in tables.items()
+            for line in (f"[{name}]", *(f"{field} = {json.dumps(value)}" for field, value in fields.items()))
+        ]
+        self.path.write_text("\n".join(lines) + "\n")
+
+    def refused(self):
+        """Runs a node that does not start: its exit code, and what it said on standard error."""
+        self.write()
+        return subprocess.run(self.command, capture_output=True, text=True, timeout=REFUSAL_S)
+
+    def start(self):
+        """Starts a node, and goes on at once."""
+        self.write()
+        return Process(self.command, self.folder / "node.log")
+
+    def wait_for(self, process, path):
+        """Waits until the node answers on a path of its admin address: `/livez`, `/readyz`."""
+
+        def answers():
+            process.check_alive()
+            try:
+                return httpx.get(f"http://{self.admin}{path}", timeout=2).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        eventually(answers, START_S, f"{path} of the node in {self.folder}")

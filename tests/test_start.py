@@ -1,0 +1,208 @@
+"""A node that does not start: each message of the table in docs/errors/README.md, its exit code, and no more than that."""
+
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from support.documented import check_told, table
+from support.node_file import NodeFile
+from support.processes import Process, binary
+from support.wait import eventually
+
+# For thirty seconds a node asks its seeds, and a question takes five at most.
+SEEDS_S = 40
+MAGIC, VERSION, PAYLOAD = 0, 1, 12
+
+
+def refused(file, message):
+    done = file.refused()
+    check_told(message, done.returncode, done.stderr)
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("start")
+
+
+@pytest.fixture(scope="module")
+def running(folder):
+    """A cluster of one."""
+    file = NodeFile(folder / "running", found=True)
+    process = file.start()
+    file.wait_for(process, "/readyz")
+    yield file
+    process.kill()
+
+
+@pytest.fixture(scope="module")
+def silent():
+    """An address at which somebody takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield "127.0.0.1:{}".format(server.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def waiting(folder):
+    """Starts nodes that wait to be told which cluster is theirs."""
+    started = []
+
+    def start(name, **fields):
+        file = NodeFile(folder / name, **fields)
+        process = file.start()
+        started.append(process)
+        file.wait_for(process, "/livez")
+        return file, process
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+def join(file, *seeds):
+    """`quorate cluster join` of a node that waits."""
+    words = [word for seed in seeds for word in ("--seed", seed)]
+    command = [binary("quorate", "QUORATE_BIN"), "cluster", "join", "--server", f"http://{file.admin}", *words]
+    return Process(command, file.folder / "join.log")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def lost(folder, silent, waiting):
+    """Two nodes that seek their cluster in vain: one by its file, one as it is told. Begun early, for it takes long."""
+    nobody = NodeFile(folder / "nobody")
+    by_file = NodeFile(folder / "by-file", seeds=[nobody.peer, silent])
+    told, _process = waiting("told")
+    processes = {"by file": by_file.start(), "told": join(told, silent, nobody.peer)}
+    yield processes, told
+    for process in processes.values():
+        process.stop()
+
+
+def test_a_bad_file_is_refused_with_every_problem(folder):
+    file = NodeFile(folder / "bad", found=True, seeds=["127.0.0.1:1"], heartbeat_ms=0)
+    said = refused(file, "FILE cannot be used:")
+    assert "either found = true or seeds" in said and "cluster.heartbeat_ms" in said
+
+
+@pytest.mark.parametrize(
+    "which, message",
+    [
+        ("client", "cannot listen on ADDRESS: Address already in use"),
+        ("admin", "cannot listen on ADDRESS: Address already in use"),
+        ("peer", "cannot listen for peers on ADDRESS: Address already in use"),
+    ],
+)
+def test_an_address_that_is_taken_is_named(running, folder, which, message):
+    file = NodeFile(folder / f"second-{which}", found=True)
+    setattr(file, which, getattr(running, which))
+    assert getattr(running, which) in refused(file, message)
+
+
+def test_a_data_directory_that_is_in_use_is_named(running, folder):
+    file = NodeFile(folder / "sharing", found=True)
+    file.data = running.data
+    assert str(running.data) in refused(file, "DIR is in use by another process")
+
+
+@pytest.fixture
+def stopped(running, folder, tmp_path):
+    """The data of a node that has run, and stopped in order."""
+    file = NodeFile(folder / "stopped", found=True)
+    if not file.data.exists():
+        process = file.start()
+        file.wait_for(process, "/readyz")
+        assert process.stop()
+    copy = NodeFile(tmp_path / "copy", found=True)
+    shutil.copytree(file.data, copy.data)
+    return copy
+
+
+def damage(path, at, byte):
+    content = bytearray(path.read_bytes())
+    content[at] = byte if content[at] != byte else byte ^ 0xFF
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "at, byte, message",
+    [
+        (MAGIC, 0, "DIR was not written by quorate"),
+        (VERSION, 200, "DIR has format N, newer than M"),
+        (PAYLOAD, 0, "DIR is damaged"),
+    ],
+)
+def test_an_identity_that_is_not_ours_too_new_or_damaged(stopped, at, byte, message):
+    damage(stopped.data / "identity", at, byte)
+    assert str(stopped.data) in refused(stopped, message)
+
+
+def test_a_directory_with_the_database_of_something_else(stopped):
+    shutil.rmtree(stopped.data / "raft")
+    shutil.copytree(stopped.data / "journal", stopped.data / "raft")
+    assert f"{stopped.data}/raft" in refused(stopped, "DIR was not written by quorate")
+
+
+def test_a_damaged_log_is_refused_rather_than_forgotten(stopped):
+    manifest = Path(stopped.data / "raft" / (stopped.data / "raft" / "CURRENT").read_text().strip())
+    damage(manifest, 20, 0)
+    assert f"{stopped.data}/raft" in refused(stopped, "DIR is damaged")
+
+
+def test_a_node_with_another_secret_is_refused_by_the_cluster(running, folder):
+    file = NodeFile(folder / "stranger", secret="a secret of quite another cluster", seeds=[running.peer])
+    assert running.peer in refused(file, "node at ADDRESS refuses: the cluster secret differs")
+
+
+def test_a_data_directory_of_another_cluster_is_refused(running, stopped):
+    stopped.cluster = {"seeds": [running.peer]}
+    refused(stopped, "node at ADDRESS refuses: it belongs to cluster A, not to B")
+
+
+def test_a_data_directory_of_another_cluster_with_another_secret_is_refused(running, stopped):
+    stopped.cluster = {"seeds": [running.peer]}
+    stopped.folder.joinpath("secret").write_text("a secret of quite another cluster")
+    refused(stopped, "node at ADDRESS refuses: the cluster secret differs")
+
+
+def test_a_node_that_is_told_to_join_with_another_secret_says_so_and_waits_on(running, waiting):
+    file, process = waiting("stranger-told", secret="a secret of quite another cluster")
+    asked = join(file, running.peer)
+    assert asked.popen.wait(10) == 7
+    assert f"node at {running.peer} refuses: the cluster secret differs" in asked.tail()
+    process.check_alive()
+
+
+def test_a_node_that_seeks_its_cluster_stops_when_it_is_told_to(silent, folder, waiting):
+    by_file = NodeFile(folder / "stopped-by-file", seeds=[silent])
+    seeking = by_file.start()
+    by_file.wait_for(seeking, "/livez")
+    told, seeking_too = waiting("stopped-told")
+    asked = join(told, silent)
+    eventually(lambda: "asking the seeds" in told.folder.joinpath("node.log").read_text(), what="a node that asks its seeds")
+    for process in (seeking, seeking_too):
+        assert process.stop(), "it had to be killed"
+        assert process.popen.returncode == 0, process.tail()
+    asked.popen.wait(10)
+
+
+def test_a_node_that_finds_no_cluster_at_its_seeds_gives_up(lost):
+    processes, _told = lost
+    process = processes["by file"]
+    code = process.popen.wait(SEEDS_S)
+    check_told("no cluster could be joined in 30s; last asked ADDRESS", code, process.tail())
+
+
+def test_a_node_that_is_told_wrong_seeds_says_so_and_joins_through_the_right_ones(lost, running):
+    processes, told = lost
+    asked = processes["told"]
+    assert asked.popen.wait(SEEDS_S) == 7, asked.tail()
+    assert "no cluster could be joined in 30s" in asked.tail() and "next: " in asked.tail()
+    again = join(told, running.peer)
+    assert again.popen.wait(SEEDS_S) == 0, again.tail()
+
+
+def test_every_message_of_the_table_is_shown_by_a_test():
+    tests = "".join(file.read_text() for file in Path(__file__).parent.glob("test_*.py"))
+    assert table() and [message for message in table() if f'"{message}"' not in tests] == []
