@@ -22,11 +22,17 @@ def check_told(message, code, said):
     assert code == table()[message], said
     pattern = WORD.sub(r"\\S+", re.escape(message))
     assert re.search(rf"^error: (.+: )?{pattern}", said, re.MULTILINE), f"{pattern} is not said: {said}"
-    assert not re.search("panicked|stack backtrace", said), said
+    check_orderly(said)
 
 
 def check_stopped(said):
     """`said` is of a node that stopped because it could not write."""
     assert STOPPED in PAGE.read_text()
     assert re.search(rf"^error: .*{STOPPED}", said, re.MULTILINE), said
+    check_orderly(said)
+
+
+def check_orderly(said):
+    """It ends with what to do next, which is more than to look for oneself."""
+    assert re.search(r"^ next: (?!look at the log).+\n\Z", said, re.MULTILINE), said
     assert not re.search("panicked|stack backtrace", said), said

@@ -27,8 +27,8 @@ pub(crate) enum CliError {
     #[error("{0}")]
     Config(String),
     /// A node ended because of a fault.
-    #[error("{0}")]
-    Node(String),
+    #[error("{message}")]
+    Node { message: String, next: &'static str },
 }
 
 impl CliError {
@@ -43,12 +43,12 @@ impl CliError {
     fn next(&self) -> &str {
         match self {
             Self::Refused { next, .. } => next,
+            Self::Node { next, .. } => next,
             Self::NoNode { .. } => "check that a node runs there, or name another one with --server",
             Self::TimedOut { .. } => "look whether the change was made before you repeat it",
             Self::NotANode { .. } => "--server takes the admin address of a node, by default port 8081",
             Self::Usage(_) => "see --help",
             Self::Config(_) => "correct the file, then run `quorate config validate FILE`",
-            Self::Node(_) => "look at the log above",
             Self::Io { .. } => "",
         }
     }
@@ -61,7 +61,7 @@ impl CliError {
             Self::TimedOut { .. } => 6,
             Self::Refused { status, code, .. } => refusal_code(*status, code),
             Self::Config(_) => 78,
-            Self::Node(_) => 70,
+            Self::Node { .. } => 70,
             Self::NotANode { .. } | Self::Io { .. } => 1,
         }
     }

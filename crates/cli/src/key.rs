@@ -176,7 +176,10 @@ async fn set(client: &Client, id: u64, given: Map<String, Value>) -> Result<Valu
 }
 
 fn mint(output: &Output) -> Result<(), CliError> {
-    let text = quorate_node::mint_key().map_err(|error| CliError::Node(error.to_string()))?;
+    let text = quorate_node::mint_key().map_err(|error| CliError::Io {
+        what: "draw a key".to_owned(),
+        cause: std::io::Error::other(error.to_string()),
+    })?;
     output.sentence(text.expose(), &json!({ "secret": text.expose() }));
     tell("keep it in a file or a variable, and name that in the configuration: secret = \"${file:/path}\"");
     Ok(())

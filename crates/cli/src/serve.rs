@@ -18,6 +18,9 @@ impl Serve {
         let settings = Settings::load(&self.config).map_err(|error| CliError::Config(error.to_string()))?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|cause| CliError::Io { what: "start a runtime".to_owned(), cause })?;
-        runtime.block_on(quorate_node::serve(settings)).map_err(|error| CliError::Node(format!("{error:#}")))
+        runtime.block_on(quorate_node::serve(settings)).map_err(|error| CliError::Node {
+            message: format!("{error:#}"),
+            next: quorate_node::next_step(&error),
+        })
     }
 }

@@ -100,8 +100,9 @@ impl Member {
 
     fn failed(&self, how: &str) -> CliError {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let last = log.lines().last().unwrap_or("nothing");
-        CliError::Node(format!("node {} {how}; its log {} ends with: {last}", self.id, self.log.display()))
+        let last = log.lines().rfind(|line| !line.starts_with(" next: ")).unwrap_or("nothing");
+        let message = format!("node {} {how}; its log {} ends with: {last}", self.id, self.log.display());
+        CliError::Node { message, next: "look at that log" }
     }
 }
 
