@@ -180,6 +180,10 @@ impl World {
     fn overrun(&mut self, node: usize, size: u64) {
         let life = &mut self.nodes[node];
         let Some(own) = life.window.and_then(|window| life.accounts.get_mut(&window)) else { return };
+        if own.granted == 0 {
+            // Nothing was reserved, so nobody was sent to a provider.
+            return;
+        }
         own.overrun += size;
         let window = life.window.unwrap();
         *self.billed.entry(window).or_default() += size;
