@@ -4,6 +4,7 @@
 mod bridge;
 mod clock;
 mod declared;
+mod entrance;
 mod founding;
 mod log;
 mod mint;

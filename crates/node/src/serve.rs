@@ -1,16 +1,17 @@
 //! A node's life: bind → become a member → build → serve → drain.
 
 use crate::bridge::{BridgedJournal, BridgedReplica};
-use crate::founding::{Foundation, Founder};
+use crate::entrance::{Entrance, Member};
+use crate::founding::Foundation;
 use crate::stop::StopSignal;
 use crate::tasks::{Ended, OnEnd, Tasks};
-use crate::waiting_room::{Call, WaitingRoom};
-use crate::{FirstStart, Settings, SystemClock, environment, log, ticker};
+use crate::waiting_room::WaitingRoom;
+use crate::{Settings, SystemClock, environment, log, ticker};
 use anyhow::{Context, Result, anyhow};
 use prometheus_client::registry::Registry;
-use quorate_consensus::{Identity, Journal, JournalMetrics, Replica, Runner, Start, StartError, Timings};
-use quorate_domain::{Clock, NodeId};
-use quorate_gateway::admin::{Admin, Initialised, SetupError};
+use quorate_consensus::{Journal, JournalMetrics};
+use quorate_domain::Clock;
+use quorate_gateway::admin::Admin;
 use quorate_gateway::{Funds, Limits, Metrics, Operations, Parts, Proxy, server};
 use quorate_upstream::{Credentials, PoolSettings, Upstream};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -18,7 +19,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 /// For load balancers to see that the node is unready before it stops accepting. One probe a second is usual.
@@ -87,101 +87,6 @@ fn spawn_server(
         }
         Ok(())
     });
-}
-
-/// A node that belongs to a cluster.
-struct Member {
-    replica: Replica,
-    runner: Runner,
-    /// Why it founds a cluster, if it does.
-    founder: Option<Founder>,
-    /// Whether this is its first start.
-    is_new: bool,
-}
-
-/// How a node becomes a member.
-struct Entrance<'a> {
-    settings: &'a Settings,
-    clock: &'a Arc<dyn Clock>,
-    metrics: quorate_consensus::Metrics,
-}
-
-impl Entrance<'_> {
-    /// Resumes, founds, joins, or waits to be told; `None` if nobody is left to tell it.
-    async fn become_member(&self, room: WaitingRoom) -> Result<Option<Member>> {
-        let first = match &self.settings.cluster.first_start {
-            FirstStart::Found => Start::Found,
-            FirstStart::Join(seeds) => Start::Join { seeds: seeds.clone() },
-            FirstStart::Wait => Start::Resume,
-        };
-        let is_founder = first == Start::Found;
-        let place = Identity::load(&self.settings.data_dir)?.and_then(|identity| identity.place);
-        let is_new = place.is_none();
-        match self.start(first).await {
-            Ok((replica, runner)) => {
-                let resumed = place.filter(|place| place.founder).map(|_| Founder::Resumed);
-                let founder = if is_founder { Some(Founder::File) } else { resumed };
-                Ok(Some(Member { replica, runner, founder, is_new }))
-            }
-            Err(StartError::NoIdentity) => self.wait_to_be_told(room).await,
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn wait_to_be_told(&self, mut room: WaitingRoom) -> Result<Option<Member>> {
-        tracing::info!(
-            "this node belongs to no cluster; run `quorate cluster init` or `quorate cluster join`"
-        );
-        loop {
-            match room.call().await {
-                None => return Ok(None),
-                Some(Call::Init(caller)) => return self.init(caller).await.map(Some),
-                Some(Call::Join(seeds, caller)) => match self.start(Start::Join { seeds }).await {
-                    Ok((replica, runner)) => {
-                        drop(caller.send(Ok::<NodeId, _>(replica.node())));
-                        return Ok(Some(Member { replica, runner, founder: None, is_new: true }));
-                    }
-                    // The operator may have mistyped a seed: wait for a better one.
-                    Err(error) => drop(caller.send(Err(SetupError::NoAnswer(error.to_string())))),
-                },
-            }
-        }
-    }
-
-    async fn init(
-        &self,
-        caller: oneshot::Sender<std::result::Result<Initialised, SetupError>>,
-    ) -> Result<Member> {
-        match self.start(Start::Found).await {
-            Ok((replica, runner)) => {
-                Ok(Member { replica, runner, founder: Some(Founder::Caller(caller)), is_new: true })
-            }
-            Err(error) => {
-                drop(caller.send(Err(SetupError::Failed(error.to_string()))));
-                Err(error.into())
-            }
-        }
-    }
-
-    async fn start(&self, start: Start) -> std::result::Result<(Replica, Runner), StartError> {
-        if let Start::Join { seeds } = &start {
-            tracing::info!(?seeds, "asking the seeds for a place in their cluster");
-        }
-        let cluster = &self.settings.cluster;
-        let settings = quorate_consensus::Settings {
-            dir: self.settings.data_dir.clone(),
-            listen: cluster.peer_listen,
-            advertise: cluster.peer_address.clone(),
-            secret: cluster.secret.clone(),
-            timings: Timings {
-                heartbeat: cluster.heartbeat,
-                election_min: cluster.election,
-                election_max: cluster.election * 2,
-            },
-            snapshots: quorate_consensus::SnapshotPolicy::default(),
-        };
-        Replica::start(settings, Arc::clone(self.clock), self.metrics.clone(), start).await
-    }
 }
 
 /// Why a node ends.
