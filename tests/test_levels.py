@@ -37,7 +37,7 @@ class Path:
     def _budget(self, subject, unit, limit):
         return self.admin.call("POST", "/budgets", {"subject": subject, "unit": unit, "limit": limit})
 
-    def set_limit(self, level, limit):
+    def raise_limit(self, level, limit):
         self.admin.call("PUT", f"/budgets/{self.requests[level]['id']}", {"limit": limit})
 
     def used(self):
@@ -60,15 +60,14 @@ def spend(nodes, key, model, spent):
 @pytest.mark.parametrize("tightest", LEVELS)
 def test_the_tightest_of_four_budgets_ends_a_key_exactly_and_raised_leaves_it_to_the_next(cluster, tightest):
     model = cluster.serve(f"by-{tightest}")
-    path = Path(cluster.admin, f"tight-{tightest}", {**dict.fromkeys(LEVELS, WIDE), tightest: TIGHTEST})
     following = LEVELS[(LEVELS.index(tightest) + 1) % len(LEVELS)]
+    path = Path(cluster.admin, f"tight-{tightest}", {**dict.fromkeys(LEVELS, WIDE), tightest: TIGHTEST, following: NEXT})
 
     for level, limit in ((tightest, TIGHTEST), (following, NEXT)):
-        path.set_limit(level, limit)
         ends = spend(cluster.nodes, path.key, f"by-{tightest}", SPENT[level])
         cluster.provider.wait_until_idle()
         assert "ok" in ends, ends
         bill = (len(cluster.provider.entries(model)), cluster.provider.billed_tokens(model))
         assert bill[0] == limit, f"{bill[0]} requests through the {limit} of the {level}"
         eventually(lambda: path.used() == dict.fromkeys(LEVELS, bill), what=f"the bill {bill} on every level")
-        path.set_limit(level, WIDE)
+        path.raise_limit(level, WIDE)

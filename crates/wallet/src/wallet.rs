@@ -101,11 +101,14 @@ impl Line {
         amounts.fold(Amount::ZERO, Amount::saturating_add)
     }
 
-    /// What the first in line at each budget needs.
+    /// What the first in line needs of each budget on its path. Also where it does not wait: two budgets that are
+    /// handed out request by request would else take turns in going back, and it would never have both.
     fn heads(&self) -> BTreeMap<BudgetId, Amount> {
         let mut heads = BTreeMap::new();
         for ticket in &self.tickets {
-            heads.entry(ticket.at).or_insert_with(|| ticket.amount_at(ticket.at));
+            for charge in &*ticket.path {
+                heads.entry(charge.budget).or_insert_with(|| ticket.bound.to_reserve(charge.unit));
+            }
         }
         heads
     }
