@@ -46,6 +46,14 @@ id_type! {
     BudgetId(u64)
 }
 id_type! {
+    /// A request that stands in a session's line. Given by the wallet; strictly increasing within a session.
+    PlaceId(u64)
+}
+id_type! {
+    /// One round of asking every holder of a budget's window for what it can give back. Strictly increasing.
+    Round(u64)
+}
+id_type! {
     /// The public part of an API key: enough to look it up, not enough to use it.
     KeyId(u64)
 }

@@ -13,7 +13,7 @@ mod time;
 mod window;
 
 pub use amount::{Amount, Unit};
-pub use id::{BootId, BudgetId, ClusterId, GroupId, KeyId, NodeId, Revision, SessionId};
+pub use id::{BootId, BudgetId, ClusterId, GroupId, KeyId, NodeId, PlaceId, Revision, Round, SessionId};
 pub use money::{NanoUsd, ParseMoneyError, PicoUsdPerToken, Tokens};
 pub use name::{Name, NameError};
 pub use secret::Secret;

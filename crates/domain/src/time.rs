@@ -63,6 +63,15 @@ impl Span {
     }
 }
 
+impl Span {
+    /// A length of time on a node's own clock, in whole milliseconds, rounded up.
+    #[must_use]
+    pub fn of(duration: Duration) -> Self {
+        let millis = duration.as_micros().div_ceil(1_000);
+        Self(u64::try_from(millis).unwrap_or(u64::MAX))
+    }
+}
+
 impl From<Span> for Duration {
     fn from(span: Span) -> Self {
         Self::from_millis(span.0)

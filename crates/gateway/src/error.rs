@@ -203,6 +203,8 @@ pub struct Denial {
     pub need: u64,
     /// The limit.
     pub limit: u64,
+    /// What nodes hold that gave no answer.
+    pub in_doubt: u64,
     /// When the budget starts anew, from now; `None` if it never does.
     pub resets_in: Option<Span>,
 }
@@ -339,13 +341,17 @@ impl Denial {
 }
 
 fn denial_text(denial: &Denial) -> String {
-    let Denial { subject, unit, need, limit, .. } = denial;
+    let Denial { subject, unit, need, limit, in_doubt, .. } = denial;
+    let doubt = match in_doubt {
+        0 => String::new(),
+        doubtful => format!("; {doubtful} are with nodes that do not answer"),
+    };
     let what = match denial.cause {
         Cause::Spent => "is spent",
         Cause::TooBig => "is smaller than this request",
         Cause::Held => "is held by requests in flight; some of it may come back when they end",
     };
-    format!("the budget of {subject} {what}: the request may cost {need} of {limit} {unit}")
+    format!("the budget of {subject} {what}: the request may cost {need} of {limit} {unit}{doubt}")
 }
 
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -414,6 +420,7 @@ mod tests {
             cause,
             need: 7,
             limit: 5,
+            in_doubt: 0,
             resets_in: resets_in.map(Span::from_millis),
         })
     }

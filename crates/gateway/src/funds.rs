@@ -6,20 +6,16 @@
 
 mod desk;
 mod flusher;
-mod refusal;
 mod session;
 mod syncer;
 
-pub use refusal::{Cause, Refusal};
+pub use quorate_wallet::{Cause, Refusal};
 
 use crate::replica::{Journal, Replica};
 use arc_swap::ArcSwapOption;
 use desk::{Desk, Request};
-use parking_lot::Mutex;
-use quorate_domain::{BudgetId, Clock, MonoTime, Subject};
-use quorate_ledger::Shortage;
+use quorate_domain::{Clock, Span, Subject};
 use quorate_wallet::{Charge, Cost, Overrun, Reservation, Wallet, Withheld};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -41,8 +37,6 @@ struct Shared {
     /// `None` until the first session is open, and after the last one is closed.
     wallet: ArcSwapOption<Wallet>,
     desk: Desk,
-    /// What the ledger said last about budgets that were short.
-    shortages: Mutex<BTreeMap<BudgetId, (MonoTime, Shortage)>>,
     flush: Notify,
     sync: Notify,
     /// Changes whenever the journal was written, or a session ended.
@@ -63,7 +57,6 @@ impl Funds {
             clock,
             wallet: ArcSwapOption::empty(),
             desk: Desk::new(LINE_MAX),
-            shortages: Mutex::default(),
             flush: Notify::new(),
             sync: Notify::new(),
             written: watch::Sender::new(()),
@@ -94,7 +87,8 @@ impl Funds {
         reservation
     }
 
-    /// Reserves, and stands in line for grants if it must, for at most `patience`.
+    /// Reserves, and stands in line for grants if it must, for `patience` and the moment it then takes to serve or refuse
+    /// it with proof.
     ///
     /// # Errors
     /// [`Refusal`] says whether budget is spent, held by others, too small for the request, or out of reach.
@@ -106,7 +100,7 @@ impl Funds {
     ) -> Result<Reservation, Refusal> {
         match self.try_reserve(path, bound) {
             Ok(reservation) => Ok(reservation),
-            Err(Withheld::Short(budget)) => self.stand_in_line(path, bound, budget, patience).await,
+            Err(Withheld::Short(_)) => self.stand_in_line(path, bound, patience).await,
             Err(Withheld::Fenced) => Err(Refusal::Unavailable),
         }
     }
@@ -115,23 +109,16 @@ impl Funds {
         &self,
         path: &[Charge],
         bound: &Cost,
-        at: BudgetId,
         patience: Duration,
     ) -> Result<Reservation, Refusal> {
         let shared = &self.shared;
         let wallet = shared.wallet.load_full().ok_or(Refusal::Unavailable)?;
-        let since = shared.clock.mono();
-        let mut place =
-            shared.desk.queue(&wallet, &Request { path, bound, at }).ok_or(Refusal::Unavailable)?;
+        let now = shared.clock.mono();
+        let request = Request { path, bound, now, deadline: now.plus(Span::of(patience)) };
+        let place = shared.desk.queue(&wallet, &request).ok_or(Refusal::Unavailable)?;
         shared.flush.notify_one();
         shared.sync.notify_one();
-        if let Ok(answer) = tokio::time::timeout(patience, place.called()).await {
-            return answer;
-        }
-        match place.leave() {
-            Ok(at) => Err(shared.why_in_vain(at, since, path, bound)),
-            Err(called_at_last) => called_at_last,
-        }
+        place.called().await
     }
 
     /// Charges what was really spent and gives back the rest. Returns once no crash can lose any of it: at once, but
@@ -230,19 +217,5 @@ impl Shared {
 
     fn serve(&self, wallet: &Wallet) {
         self.desk.serve(wallet, self.clock.mono());
-    }
-
-    /// What to say to a request that waited in vain: what the ledger said since, if it said anything.
-    fn why_in_vain(&self, budget: BudgetId, since: MonoTime, path: &[Charge], bound: &Cost) -> Refusal {
-        let heard = self.shortages.lock().get(&budget).copied().filter(|(heard, _)| *heard >= since);
-        let charge = path.iter().find(|charge| charge.budget == budget);
-        let (Some((_, shortage)), Some(charge)) = (heard, charge) else { return Refusal::Unavailable };
-        let need = bound.to_reserve(charge.unit);
-        Refusal::Denied {
-            budget,
-            need,
-            shortage,
-            cause: refusal::judge(need, &shortage).unwrap_or(Cause::Held),
-        }
     }
 }

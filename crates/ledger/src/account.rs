@@ -5,8 +5,10 @@
 //!   provider overran; each holding keeps `used + returned ≤ granted`.
 //! - I4: granted, used and returned of a holding never decrease.
 
-use crate::{Mark, Shortage, SpendingReport};
-use quorate_domain::{Amount, SessionId, Window};
+use crate::central::{Call, Central, Holder};
+use crate::line::{Line, Place};
+use crate::{Ask, Holding, Mark, SpendingReport, Tally, Urgency};
+use quorate_domain::{Amount, Round, SessionId, Window};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -18,48 +20,14 @@ const CENTRAL_BELOW_REQUESTS: u64 = 2;
 /// And goes back to grants when the fair share covers this many, so that the mode does not flap.
 const GRANT_FROM_REQUESTS: u64 = 4;
 
-/// How a budget is handed out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// How a window is handed out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
     /// In slices that nodes spend by themselves.
     #[default]
     Grant,
-    /// Request by request: holders return at once what they do not need this instant.
-    Central {
-        /// The need that was too large for the pool to be handed out in slices.
-        need: Amount,
-    },
-}
-
-/// What one session was granted in one window, and what became of it. All three only rise (I4).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holding {
-    /// Handed to the session.
-    pub granted: Amount,
-    /// Reported as spent.
-    pub used: Amount,
-    /// Given back to the pool.
-    pub returned: Amount,
-    /// Billed beyond what was reserved.
-    pub overrun: Amount,
-}
-
-impl Holding {
-    /// Granted, and neither reported as spent nor given back. Counted as spent until it is.
-    #[must_use]
-    pub fn outstanding(&self) -> Amount {
-        self.kept().saturating_sub(self.used)
-    }
-
-    /// Granted and not given back: what the holding takes out of the pool.
-    fn kept(&self) -> Amount {
-        self.granted.saturating_sub(self.returned)
-    }
-
-    fn is_consistent(&self) -> bool {
-        self.used.checked_add(self.returned).is_some_and(|gone| gone <= self.granted)
-    }
+    /// Request by request: holders return at once what was not granted to a request of theirs by name.
+    Central(Central),
 }
 
 /// The account of one window.
@@ -67,6 +35,12 @@ impl Holding {
 pub struct Account {
     window: Window,
     mode: Mode,
+    /// Requests that wait. Empty in grant mode.
+    line: Line,
+    /// The number of the latest round, of all spells of central mode.
+    last_round: Round,
+    /// How often it was changed: tells a newer view from an older one.
+    version: u64,
     holdings: BTreeMap<SessionId, Holding>,
     /// `Σ(granted − returned)` over the holdings plus `closed_used`: all that is not in the pool for good or for now.
     committed: Amount,
@@ -78,11 +52,10 @@ pub struct Account {
     overrun: Amount,
 }
 
-/// What the whole cluster looks like to a grant: who else might want a share.
-pub(crate) struct Crowd<'a> {
-    /// The asking session.
-    pub(crate) asking: SessionId,
-    /// Whether a session may still spend.
+/// What an account cannot know of itself: the limit in force, and who may still spend.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    pub(crate) limit: Amount,
     pub(crate) is_live: &'a dyn Fn(SessionId) -> bool,
 }
 
@@ -104,10 +77,13 @@ impl From<&Mark> for Proof {
 }
 
 impl Account {
-    pub(crate) const fn new(window: Window) -> Self {
+    pub(crate) fn new(window: Window) -> Self {
         Self {
             window,
             mode: Mode::Grant,
+            line: Line::default(),
+            last_round: Round::default(),
+            version: 0,
             holdings: BTreeMap::new(),
             committed: Amount::ZERO,
             closed_used: Amount::ZERO,
@@ -124,8 +100,14 @@ impl Account {
 
     /// How it is handed out now.
     #[must_use]
-    pub const fn mode(&self) -> Mode {
-        self.mode
+    pub const fn mode(&self) -> &Mode {
+        &self.mode
+    }
+
+    /// How often it was changed.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.version
     }
 
     /// What each session holds.
@@ -133,10 +115,16 @@ impl Account {
         self.holdings.iter().map(|(session, holding)| (*session, holding))
     }
 
-    /// What one session holds; nothing if it never asked.
+    /// What one session holds; `None` if it never asked.
     #[must_use]
-    pub fn holding(&self, session: SessionId) -> Holding {
-        self.holdings.get(&session).copied().unwrap_or_default()
+    pub fn holding(&self, session: SessionId) -> Option<&Holding> {
+        self.holdings.get(&session)
+    }
+
+    /// How many requests wait in line.
+    #[must_use]
+    pub fn line_length(&self) -> usize {
+        self.line.len()
     }
 
     /// All that was reported as spent or charged for the dead, overrun apart.
@@ -175,125 +163,156 @@ impl Account {
         self.committed.saturating_add(self.overrun).saturating_sub(limit)
     }
 
-    /// Hands out request by request from now on if more is granted than this limit allows, so that holders return at
-    /// once what they have not spent. `true` if that is so.
-    pub(crate) fn recall_excess(&mut self, limit: Amount) -> bool {
-        let is_over = !self.excess(limit).is_zero();
-        if is_over {
-            self.mode = Mode::Central { need: Amount::new(1) };
-        }
-        is_over
-    }
-
     /// Whether nothing is outstanding, so that nothing about it can change any more once its window is over.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.outstanding().is_zero()
     }
 
+    /// The first round that begins after now: what it shows holds for every request that waits already.
+    #[must_use]
+    pub const fn next_round(&self) -> Round {
+        Round::new(self.last_round.get() + 1)
+    }
+
+    /// What is known of an instant after the beginning of round `from`.
+    #[must_use]
+    pub fn tally_from(&self, from: Round) -> Option<Tally> {
+        match &self.mode {
+            Mode::Grant => None,
+            Mode::Central(central) => central.tally_from(from),
+        }
+    }
+
+    /// Central mode, if it is in it.
+    #[must_use]
+    pub const fn central(&self) -> Option<&Central> {
+        match &self.mode {
+            Mode::Grant => None,
+            Mode::Central(central) => Some(central),
+        }
+    }
+
+    /// The round under way or the latest, in central mode.
+    #[must_use]
+    pub const fn round(&self) -> Option<Round> {
+        match &self.mode {
+            Mode::Grant => None,
+            Mode::Central(central) => Some(central.round()),
+        }
+    }
+
+    /// Whether a round waits for answers.
+    #[must_use]
+    pub fn is_round_under_way(&self) -> bool {
+        match &self.mode {
+            Mode::Grant => false,
+            Mode::Central(central) => central.is_under_way(),
+        }
+    }
+
+    /// Whether the round under way waits for this session's answer.
+    #[must_use]
+    pub fn asks(&self, session: SessionId) -> bool {
+        match &self.mode {
+            Mode::Grant => false,
+            Mode::Central(central) => central.asks(session),
+        }
+    }
+
+    /// Whether it is handed out request by request.
+    #[must_use]
+    pub const fn is_central(&self) -> bool {
+        matches!(self.mode, Mode::Central(_))
+    }
+
+    // What happens to it. Each ends with `settle_down`.
+
+    /// The limit was changed from `old`. More granted than it allows is called back at once.
+    pub(crate) fn limit_changed(&mut self, old: Amount, terms: &Terms<'_>) {
+        if let Mode::Central(central) = &mut self.mode {
+            central.arrived(terms.limit.saturating_sub(old));
+        } else if !self.excess(terms.limit).is_zero() {
+            self.begin_central(Amount::new(1), terms);
+        }
+        self.settle_down(terms);
+    }
+
     /// Takes a report: the larger of what was known and what is said, so that old copies change nothing.
     /// `false` if it contradicts the grants; nothing is changed then.
-    pub(crate) fn record(&mut self, session: SessionId, report: &SpendingReport) -> bool {
-        let known = self.holding(session);
-        let merged = Holding {
-            granted: known.granted,
+    pub(crate) fn record(&mut self, session: SessionId, report: &SpendingReport, terms: &Terms<'_>) -> bool {
+        let known = self.holdings.get(&session).cloned().unwrap_or_default();
+        let mut merged = Holding {
             used: known.used.max(report.used),
             returned: known.returned.max(report.returned),
             overrun: known.overrun.max(report.overrun),
+            ..known.clone()
         };
         if !merged.is_consistent() {
             return false;
         }
-        self.overrun = self.overrun.saturating_add(merged.overrun.saturating_sub(known.overrun));
-        self.replace(session, known, merged);
+        if let (Some(heard), Mode::Central(central)) = (report.heard, &mut self.mode) {
+            merged.heard = merged.heard.max(heard.round);
+            central.answer(session, heard.round, heard.granted == merged.granted);
+        }
+        self.replace(session, &known, merged);
+        self.settle_down(terms);
         true
     }
 
-    /// Grants the need in full, and what is welcome beyond it as far as it is fair; or tells what is short.
-    pub(crate) fn grant(
-        &mut self,
-        need: Amount,
-        want: Amount,
-        limit: Amount,
-        crowd: &Crowd<'_>,
-    ) -> Option<Shortage> {
-        let known = self.holding(crowd.asking);
-        let missing = need.saturating_sub(known.granted);
-        let free = self.free(limit);
-        let fair = free.split(SHARE_OF_POOL * self.sharers(crowd));
-        self.mode = self.mode_for(missing, fair);
-        if missing > free {
-            return Some(self.shortage(limit, crowd));
+    /// Grants what the session's requests need, or puts them in line; and what is welcome beyond it, as far as it is
+    /// fair.
+    pub(crate) fn ask(&mut self, session: SessionId, ask: &Ask, terms: &Terms<'_>) {
+        self.forget_served(session, ask);
+        let new = self.unserved(session, ask);
+        self.choose_mode(session, &new, terms);
+        match &self.mode {
+            Mode::Grant => self.grant(session, &new, ask.want, terms),
+            // Who was served in grant mode, and waits still, waits like everybody.
+            Mode::Central(_) => self.line.update(session, &self.unserved(session, ask)),
         }
-        let welcome = match self.mode {
-            Mode::Grant => want.saturating_sub(known.granted).min(fair),
-            Mode::Central { .. } => Amount::ZERO,
-        };
-        let granted = known.granted.saturating_add(missing.max(welcome));
-        self.replace(crowd.asking, known, Holding { granted, ..known });
-        None
+        self.settle_down(terms);
+        self.call_round(ask.urgency, terms);
+        self.settle_down(terms);
+    }
+
+    /// The window is over: nothing more is granted in it, so nobody waits for it either.
+    pub(crate) fn end(&mut self) {
+        self.line = Line::default();
+        self.version += 1;
+    }
+
+    /// A session is dead. What it holds is in doubt, and its requests are gone.
+    pub(crate) fn lose(&mut self, session: SessionId, terms: &Terms<'_>) {
+        self.line.lose(session);
+        if let Mode::Central(central) = &mut self.mode {
+            central.lose(session);
+        }
+        self.settle_down(terms);
     }
 
     /// Ends a session's holding with the proof its journal gives: above the bound nothing was spent.
     /// Held between what was reported and what was granted, so that nothing returned is counted twice (I4).
-    pub(crate) fn close(&mut self, session: SessionId, proof: &Proof) {
-        let known = self.holding(session);
+    pub(crate) fn close(&mut self, session: SessionId, proof: &Proof, terms: &Terms<'_>) {
+        let known = self.holdings.get(&session).cloned().unwrap_or_default();
         let within = |spent: Amount| spent.min(known.kept()).max(known.used);
         let used = within(proof.spent_bound);
         let charged_without_proof = used.saturating_sub(within(proof.settled));
         self.crash_charged = self.crash_charged.saturating_add(charged_without_proof);
         let overrun = known.overrun.max(proof.overrun);
-        self.overrun = self.overrun.saturating_add(overrun.saturating_sub(known.overrun));
         let returned = known.granted.saturating_sub(used);
-        self.replace(session, known, Holding { granted: known.granted, used, returned, overrun });
+        let closed = Holding { used, returned, overrun, ..known.clone() };
+        self.replace(session, &known, closed);
         self.fold(session);
+        self.lose(session, terms);
     }
 
     /// Adds a session's spending to the closed sum and forgets the session. Only when it has nothing outstanding.
     pub(crate) fn fold(&mut self, session: SessionId) {
-        if self.holding(session).outstanding().is_zero()
-            && let Some(holding) = self.holdings.remove(&session)
-        {
+        let is_over = self.holdings.get(&session).is_some_and(|holding| holding.outstanding().is_zero());
+        if is_over && let Some(holding) = self.holdings.remove(&session) {
             self.closed_used = self.closed_used.saturating_add(holding.used);
         }
-    }
-
-    fn replace(&mut self, session: SessionId, old: Holding, new: Holding) {
-        self.committed = self.committed.saturating_sub(old.kept()).saturating_add(new.kept());
-        if new != Holding::default() {
-            self.holdings.insert(session, new);
-        }
-    }
-
-    fn mode_for(&self, missing: Amount, fair: Amount) -> Mode {
-        if fair < missing.saturating_mul(CENTRAL_BELOW_REQUESTS) {
-            return Mode::Central { need: missing };
-        }
-        match self.mode {
-            Mode::Central { need } if fair < need.saturating_mul(GRANT_FROM_REQUESTS) => self.mode,
-            Mode::Central { .. } | Mode::Grant => Mode::Grant,
-        }
-    }
-
-    fn sharers(&self, crowd: &Crowd<'_>) -> u64 {
-        let others =
-            self.holdings.keys().filter(|session| **session != crowd.asking && (crowd.is_live)(**session));
-        others.count() as u64 + 1
-    }
-
-    fn shortage(&self, limit: Amount, crowd: &Crowd<'_>) -> Shortage {
-        let mut shortage = Shortage {
-            limit,
-            free: self.free(limit),
-            held: Amount::ZERO,
-            own: self.holding(crowd.asking).outstanding(),
-            in_doubt: Amount::ZERO,
-        };
-        for (session, holding) in self.holdings().filter(|(session, _)| *session != crowd.asking) {
-            let sum = if (crowd.is_live)(session) { &mut shortage.held } else { &mut shortage.in_doubt };
-            *sum = sum.saturating_add(holding.outstanding());
-        }
-        shortage
     }
 
     /// The sum of what is kept, counted anew, and whether every holding is in order (I1).
@@ -302,4 +321,151 @@ impl Account {
             self.holdings.values().fold(self.closed_used, |sum, holding| sum.saturating_add(holding.kept()));
         kept == self.committed && self.holdings.values().all(Holding::is_consistent)
     }
+
+    // Grants.
+
+    fn grant(&mut self, session: SessionId, new: &[Place], want: Amount, terms: &Terms<'_>) {
+        let known = self.holdings.get(&session).cloned().unwrap_or_default();
+        let need = sum_of(new);
+        let fair = self.fair_share(session, terms);
+        // The want is a target for everything granted so far, so that a repeated ask grants nothing twice.
+        let left = self.free(terms.limit).saturating_sub(need);
+        let welcome = want.saturating_sub(known.granted).saturating_sub(need).min(fair).min(left);
+        let mut holding =
+            Holding { granted: known.granted.saturating_add(need).saturating_add(welcome), ..known.clone() };
+        holding.served.extend(new.iter().map(|place| place.id));
+        self.replace(session, &known, holding);
+    }
+
+    /// Grants to the first in line what they need, as long as the pool has it.
+    fn serve_line(&mut self, terms: &Terms<'_>) {
+        let Mode::Central(central) = &self.mode else { return };
+        let since = central.since();
+        while let Some(first) = self.line.first()
+            && first.place.need <= self.free(terms.limit)
+            && let Some(served) = self.line.pop()
+        {
+            let known = self.holdings.get(&served.session).cloned().unwrap_or_default();
+            let mut holding =
+                Holding { granted: known.granted.saturating_add(served.place.need), ..known.clone() };
+            holding.served.insert(served.place.id);
+            if known.outstanding().is_zero() {
+                // It had nothing to spend by itself; with this grant it learns of central mode.
+                holding.heard = holding.heard.max(since);
+            }
+            self.replace(served.session, &known, holding);
+        }
+    }
+
+    fn unserved(&self, session: SessionId, ask: &Ask) -> Vec<Place> {
+        let holding = self.holdings.get(&session);
+        let is_served = |place: &&Place| holding.is_some_and(|holding| holding.served.contains(&place.id));
+        ask.places.iter().filter(|place| !is_served(place)).copied().collect()
+    }
+
+    /// What a session does not mention any more it knows of, or has no use for.
+    fn forget_served(&mut self, session: SessionId, ask: &Ask) {
+        if let Some(holding) = self.holdings.get_mut(&session) {
+            holding.served.retain(|served| ask.places.iter().any(|place| place.id == *served));
+        }
+    }
+
+    fn fair_share(&self, session: SessionId, terms: &Terms<'_>) -> Amount {
+        let is_other = |other: &&SessionId| **other != session && (terms.is_live)(**other);
+        let sharers = self.holdings.keys().filter(is_other).count() as u64 + 1;
+        self.free(terms.limit).split(SHARE_OF_POOL * sharers)
+    }
+
+    // Modes and rounds.
+
+    fn choose_mode(&mut self, session: SessionId, new: &[Place], terms: &Terms<'_>) {
+        let (fair, free) = (self.fair_share(session, terms), self.free(terms.limit));
+        let largest = new.iter().map(|place| place.need).max().unwrap_or_default();
+        match &self.mode {
+            Mode::Grant if fair < largest.saturating_mul(CENTRAL_BELOW_REQUESTS) || sum_of(new) > free => {
+                self.begin_central(largest, terms);
+            }
+            Mode::Central(central)
+                if self.line.is_empty()
+                    && sum_of(new) <= free
+                    && fair >= largest.max(central.need()).saturating_mul(GRANT_FROM_REQUESTS) =>
+            {
+                self.mode = Mode::Grant;
+                self.forget_all_served();
+            }
+            Mode::Grant | Mode::Central(_) => {}
+        }
+    }
+
+    /// The mode changes. What was granted to requests by name in one mode means nothing in the other: there it is part
+    /// of a grant that anybody may have spent from.
+    fn forget_all_served(&mut self) {
+        self.holdings.values_mut().for_each(|holding| holding.served.clear());
+    }
+
+    fn begin_central(&mut self, need: Amount, terms: &Terms<'_>) {
+        self.forget_all_served();
+        self.last_round = self.next_round();
+        let (free, holders) = (self.free(terms.limit), self.holders(terms));
+        self.mode = Mode::Central(Central::begin(need, self.last_round, free, &holders));
+    }
+
+    fn call_round(&mut self, urgency: Urgency, terms: &Terms<'_>) {
+        let Mode::Central(central) = &mut self.mode else { return };
+        let call = match urgency {
+            Urgency::CanWait => return,
+            Urgency::Proof => central.call(None),
+            Urgency::Overdue(round) => central.call(Some(round)),
+        };
+        if call == Call::BeginNow {
+            self.begin_round(terms);
+        }
+    }
+
+    fn begin_round(&mut self, terms: &Terms<'_>) {
+        self.last_round = self.next_round();
+        let (round, free, holders) = (self.last_round, self.free(terms.limit), self.holders(terms));
+        if let Mode::Central(central) = &mut self.mode {
+            central.begin_round(round, free, &holders);
+        }
+    }
+
+    /// Sessions that may have something unreserved: whoever has reported and returned everything has not.
+    fn holders(&self, terms: &Terms<'_>) -> Vec<Holder> {
+        let holding = |(session, holding): (&SessionId, &Holding)| Holder {
+            session: *session,
+            heard: holding.heard,
+            outstanding: holding.outstanding(),
+        };
+        let may_have = |(session, holding): &(&SessionId, &Holding)| {
+            (terms.is_live)(**session) && !holding.outstanding().is_zero()
+        };
+        self.holdings.iter().filter(may_have).map(holding).collect()
+    }
+
+    /// Whatever happened: serves the line, and concludes rounds until one waits for answers.
+    fn settle_down(&mut self, terms: &Terms<'_>) {
+        self.version += 1;
+        self.serve_line(terms);
+        while let Mode::Central(central) = &mut self.mode
+            && central.conclude()
+        {
+            self.begin_round(terms);
+        }
+    }
+
+    fn replace(&mut self, session: SessionId, old: &Holding, new: Holding) {
+        self.committed = self.committed.saturating_sub(old.kept()).saturating_add(new.kept());
+        self.overrun = self.overrun.saturating_add(new.overrun.saturating_sub(old.overrun));
+        if let Mode::Central(central) = &mut self.mode {
+            central.arrived(new.returned.saturating_sub(old.returned));
+        }
+        if !new.is_empty() {
+            self.holdings.insert(session, new);
+        }
+    }
+}
+
+fn sum_of(places: &[Place]) -> Amount {
+    places.iter().fold(Amount::ZERO, |sum, place| sum.saturating_add(place.need))
 }

@@ -1,7 +1,10 @@
 //! Budgets: a limit for a subject, and one account for each window of it.
 
 use crate::Account;
-use quorate_domain::{Amount, BudgetId, LogTime, Period, Revision, Subject, Unit, Window, WindowId};
+use crate::account::Terms;
+use quorate_domain::{
+    Amount, BudgetId, LogTime, Period, Revision, SessionId, Subject, Unit, Window, WindowId,
+};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -89,11 +92,18 @@ impl Budget {
         Cow::Borrowed(open)
     }
 
-    /// Sets the limit. `true` if more is granted than it allows: holders must return what they have not spent.
-    pub(crate) fn set_limit(&mut self, limit: Amount, revision: Revision) -> bool {
-        self.spec.limit = limit;
+    /// Sets the limit. If more is granted than it allows, holders must return what they have not spent.
+    pub(crate) fn set_limit(
+        &mut self,
+        limit: Amount,
+        revision: Revision,
+        is_live: &dyn Fn(SessionId) -> bool,
+    ) {
+        let old = std::mem::replace(&mut self.spec.limit, limit);
         self.revision = revision;
-        self.accounts.last_entry().is_some_and(|mut current| current.get_mut().recall_excess(limit))
+        if let Some(mut current) = self.accounts.last_entry() {
+            current.get_mut().limit_changed(old, &Terms { limit, is_live });
+        }
     }
 
     pub(crate) fn account_mut(&mut self, window: WindowId) -> Option<&mut Account> {
@@ -103,17 +113,21 @@ impl Budget {
     /// Opens the window that contains `at` if the open one is over.
     pub(crate) fn roll(&mut self, at: LogTime) {
         if self.current().window().has_ended_at(at) {
+            if let Some(mut over) = self.accounts.last_entry() {
+                over.get_mut().end();
+            }
             let window = window_at(self.spec.kind, at);
             self.accounts.insert(window.id, Account::new(window));
         }
     }
 
     /// Forgets finished windows of which nothing is outstanding, but for the latest, which people want to look at.
-    pub(crate) fn forget_settled_windows(&mut self) -> Vec<Account> {
+    pub(crate) fn forget_settled_windows(&mut self) -> Vec<WindowId> {
         let finished = self.accounts.len().saturating_sub(WINDOWS_TO_LOOK_AT);
         let settled: Vec<_> =
             self.accounts.iter().take(finished).filter(|(_, a)| a.is_settled()).map(|(id, _)| *id).collect();
-        settled.iter().filter_map(|window| self.accounts.remove(window)).collect()
+        self.accounts.retain(|window, _| !settled.contains(window));
+        settled
     }
 }
 

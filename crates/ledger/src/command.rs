@@ -3,7 +3,8 @@
 //! The order of variants and fields is a stored format: add at the end, never reorder.
 
 use crate::BudgetSpec;
-use quorate_domain::{Amount, BootId, BudgetId, NodeId, Revision, SessionId, WindowId};
+use crate::line::Place;
+use quorate_domain::{Amount, BootId, BudgetId, NodeId, Revision, Round, SessionId, WindowId};
 use serde::{Deserialize, Serialize};
 
 /// A command to the ledger.
@@ -82,6 +83,9 @@ pub struct OpenSession {
     pub node: NodeId,
     /// This start of its process: a retry of the command names the same.
     pub boot: BootId,
+    /// The node's latest session, of which the evidence speaks. If there is a later one by now, the command comes from an
+    /// earlier life of the node, and its evidence says nothing about that one.
+    pub previous: SessionId,
     /// What the node's journal proves about its earlier sessions.
     pub evidence: Evidence,
 }
@@ -117,11 +121,14 @@ pub struct Mark {
     pub overrun: Amount,
 }
 
-/// Spending of one session, cumulative since the session began, and its wishes. Duplicates and old copies are harmless.
+/// Spending of one session, cumulative since the session began, and its wishes. Duplicates and old copies are harmless:
+/// of reports the larger number counts, and wishes count once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sync {
     /// The session that speaks. One that was fenced is answered [`crate::Outcome::Fenced`].
     pub session: SessionId,
+    /// Rises with each message of the session. Wishes of one that comes after a higher number are not heard.
+    pub sequence: u64,
     /// What was spent and given back.
     pub reports: Vec<SpendingReport>,
     /// What is wanted. Answered one by one, in this order.
@@ -141,19 +148,46 @@ pub struct SpendingReport {
     pub returned: Amount,
     /// Billed beyond what was reserved since the session began: a provider broke its own limit.
     pub overrun: Amount,
+    /// In central mode: the round that is answered with this report.
+    pub heard: Option<Heard>,
 }
 
-/// A wish for a grant. Amounts are *targets* for everything granted so far, so a repeated wish grants nothing twice.
+/// The answer to a round: nothing is unreserved here that is not in `returned`, and nothing will be spent that was not
+/// granted to a request by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    /// The round.
+    pub round: Round,
+    /// Everything granted to the session, as far as it knew. If there is more, the answer does not count.
+    pub granted: Amount,
+}
+
+/// A wish for grants. A request is granted what it needs once, however often it is mentioned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {
     /// The budget.
     pub budget: BudgetId,
     /// The window the node has an account for; `None` if it has none and takes the current one.
     pub window: Option<WindowId>,
-    /// Granted in full or not at all.
-    pub need: Amount,
-    /// Welcome beyond the need, as far as the ledger sees fit.
+    /// All requests of the session that wait for this budget, first come first, up to [`crate::PLACES_MAX`]. In line
+    /// are these and no others.
+    pub places: Vec<Place>,
+    /// Welcome beyond their needs, as a target for everything granted so far; as far as the ledger sees fit.
     pub want: Amount,
+    /// Whether proof is needed that nothing is left.
+    pub urgency: Urgency,
+}
+
+/// How much a session needs proof that nothing unreserved is left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Urgency {
+    /// Its requests have patience.
+    #[default]
+    CanWait,
+    /// The patience of a request is over: a round should begin.
+    Proof,
+    /// The same, and this round was waited for in vain: another one should begin without those who do not answer.
+    Overdue(Round),
 }
 
 /// An operator's or a rule's word on what a dead session spent.

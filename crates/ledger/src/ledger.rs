@@ -1,13 +1,14 @@
 //! The ledger itself: applies one committed command after the other.
 
-use crate::account::{Crowd, Proof};
+use crate::account::{Proof, Terms};
 use crate::budget::{Key, next_id};
 use crate::{
-    Account, Answer, Ask, Budget, BudgetSpec, Command, Evidence, Expected, Mark, Mode, NodeRecord,
-    OpenSession, Outcome, PutBudget, Rejection, Resolve, Session, SessionState, Shortage, SpendingReport,
-    Sync,
+    Account, Answer, Ask, Budget, BudgetSpec, Command, Evidence, Expected, Mark, NodeRecord, OpenSession,
+    Outcome, PutBudget, Rejection, Resolve, Session, SessionState, SpendingReport, Sync, View,
 };
-use quorate_domain::{Amount, BudgetId, LogTime, NodeId, Revision, SessionId, Span, Subject, WindowId};
+use quorate_domain::{
+    Amount, BootId, BudgetId, LogTime, NodeId, Revision, SessionId, Span, Subject, Unit, WindowId,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,7 +53,7 @@ impl Ledger {
             Command::RemoveBudget { budget, expected } => {
                 self.remove_budget(budget, expected).unwrap_or_else(Outcome::Rejected)
             }
-            Command::OpenSession(open) => self.open_session(&open),
+            Command::OpenSession(open) => self.open_session(&open).unwrap_or_else(Outcome::Rejected),
             Command::Sync(sync) => self.sync(&sync).unwrap_or_else(Outcome::Rejected),
             Command::CloseSession { session } => {
                 self.close_session(session).unwrap_or_else(Outcome::Rejected)
@@ -97,6 +98,12 @@ impl Ledger {
     #[must_use]
     pub fn session(&self, id: SessionId) -> Option<&Session> {
         self.sessions.get(&id)
+    }
+
+    /// The latest session of a node, perhaps long over; the lowest id if it never had one.
+    #[must_use]
+    pub fn latest_session(&self, node: NodeId) -> SessionId {
+        self.nodes.get(&node).map(|record| record.latest).unwrap_or_default()
     }
 
     /// All sessions that are open or in doubt.
@@ -144,11 +151,14 @@ impl Ledger {
 
     fn set_limit(&mut self, id: BudgetId, limit: Amount, expected: Expected) -> Result<Outcome, Rejection> {
         let revision = self.revision.next();
-        let budget = self.expect_budget(id, expected)?;
-        if budget.set_limit(limit, revision) {
-            self.central.insert(id);
-        }
+        self.expect_budget(id, expected)?;
         self.revision = revision;
+        let sessions = &self.sessions;
+        let is_live = |session| is_live(sessions, session);
+        if let Some(budget) = self.budgets.get_mut(&id) {
+            budget.set_limit(limit, revision, &is_live);
+        }
+        self.index(id);
         Ok(Outcome::BudgetStored { budget: id, revision })
     }
 
@@ -179,19 +189,28 @@ impl Ledger {
         }
     }
 
-    fn open_session(&mut self, open: &OpenSession) -> Outcome {
+    fn open_session(&mut self, open: &OpenSession) -> Result<Outcome, Rejection> {
         if let Some(session) = self.session_of_boot(open) {
-            return Outcome::SessionOpened { session };
+            return Ok(Outcome::SessionOpened { session });
+        }
+        let latest = self.latest_session(open.node);
+        if open.previous != latest {
+            return Err(Rejection::LaterSession { node: open.node, latest });
         }
         let record = self.nodes.get(&open.node).copied().unwrap_or_default();
-        let generation = self.settle_earlier_sessions(open.node, record, &open.evidence);
+        let generation = self.settle_earlier_sessions(open, record);
         let session = SessionId::new(self.last_session.get() + 1);
         self.last_session = session;
         self.nodes.insert(open.node, NodeRecord { latest: session, generation });
-        let life =
-            Session { node: open.node, boot: open.boot, state: SessionState::Live, holds: BTreeSet::new() };
+        let life = Session {
+            node: open.node,
+            boot: open.boot,
+            state: SessionState::Live,
+            sequence: 0,
+            holds: BTreeSet::new(),
+        };
         self.sessions.insert(session, life);
-        Outcome::SessionOpened { session }
+        Ok(Outcome::SessionOpened { session })
     }
 
     fn session_of_boot(&self, open: &OpenSession) -> Option<SessionId> {
@@ -202,10 +221,10 @@ impl Ledger {
 
     /// Ends the node's earlier sessions by what its journal proves, and returns the generation seen now. A journal
     /// whose generation was seen before has been rolled back with its disk, and proves nothing.
-    fn settle_earlier_sessions(&mut self, node: NodeId, record: NodeRecord, evidence: &Evidence) -> u64 {
+    fn settle_earlier_sessions(&mut self, open: &OpenSession, record: NodeRecord) -> u64 {
         let earlier: Vec<_> =
-            self.sessions.iter().filter(|(_, s)| s.node == node).map(|(id, _)| *id).collect();
-        match evidence {
+            self.sessions.iter().filter(|(_, s)| s.node == open.node).map(|(id, _)| *id).collect();
+        match &open.evidence {
             Evidence::Intact { generation, marks } if *generation > record.generation => {
                 let marks =
                     marks.iter().map(|mark| ((mark.session, mark.budget, mark.window), mark)).collect();
@@ -213,9 +232,26 @@ impl Ledger {
                 *generation
             }
             Evidence::Intact { .. } | Evidence::Lost => {
-                earlier.into_iter().for_each(|session| self.doubt(session));
+                for session in earlier {
+                    self.release_permits(session, open.boot);
+                    self.doubt(session);
+                }
                 record.generation
             }
+        }
+    }
+
+    /// An earlier process that held permits is dead, whatever its disk says. The same process, which lost its session
+    /// and opens another, may still run what it began.
+    fn release_permits(&mut self, session: SessionId, boot: BootId) {
+        let Some(life) = self.sessions.get(&session).filter(|life| life.boot != boot) else { return };
+        let is_of_permits = |(budget, _): &&(BudgetId, WindowId)| {
+            self.budgets.get(budget).is_some_and(|budget| budget.spec().unit == Unit::Permits)
+        };
+        let permits: Vec<_> = life.holds.iter().filter(is_of_permits).copied().collect();
+        for (budget, window) in permits {
+            self.close_holding(session, budget, window, &Proof::default());
+            self.release(session, budget, window);
         }
     }
 
@@ -228,78 +264,116 @@ impl Ledger {
         for (budget, window) in life.holds.clone() {
             let proof =
                 marks.get(&(session, budget, window)).map_or_else(Proof::default, |mark| (*mark).into());
-            if let Some(account) = self.budgets.get_mut(&budget).and_then(|b| b.account_mut(window)) {
-                account.close(session, &proof);
-            }
+            self.close_holding(session, budget, window, &proof);
         }
         self.sessions.remove(&session);
     }
 
     fn doubt(&mut self, session: SessionId) {
-        if let Some(life) = self.sessions.get_mut(&session)
-            && life.state == SessionState::Live
-        {
-            life.state = SessionState::InDoubt;
-        }
+        self.end_life(session, SessionState::InDoubt);
         self.forget_if_empty(session);
     }
 
+    /// A live session is alive no longer. What it holds stays counted as spent.
+    fn end_life(&mut self, session: SessionId, state: SessionState) {
+        let Some(life) = self.sessions.get_mut(&session) else { return };
+        if life.state != SessionState::Live {
+            return;
+        }
+        life.state = state;
+        for (budget, window) in life.holds.clone() {
+            self.with_account(budget, window, |account, terms| account.lose(session, terms));
+        }
+    }
+
+    fn close_holding(&mut self, session: SessionId, budget: BudgetId, window: WindowId, proof: &Proof) {
+        let unit = self.budgets.get(&budget).map(|budget| budget.spec().unit);
+        // Nothing runs any more that a dead process had begun.
+        let proof = if unit == Some(Unit::Permits) { &Proof::default() } else { proof };
+        self.with_account(budget, window, |account, terms| account.close(session, proof, terms));
+    }
+
+    /// Changes an account, if it is still kept.
+    fn with_account<T>(
+        &mut self,
+        id: BudgetId,
+        window: WindowId,
+        change: impl FnOnce(&mut Account, &Terms<'_>) -> T,
+    ) -> Option<T> {
+        let sessions = &self.sessions;
+        let is_live = |session| is_live(sessions, session);
+        let budget = self.budgets.get_mut(&id)?;
+        let limit = budget.spec().limit;
+        let changed = change(budget.account_mut(window)?, &Terms { limit, is_live: &is_live });
+        self.index(id);
+        Some(changed)
+    }
+
+    /// Keeps `central` true after a change of a budget.
+    fn index(&mut self, id: BudgetId) {
+        let is_central = self.budgets.get(&id).is_some_and(|budget| budget.current().is_central());
+        if is_central {
+            self.central.insert(id);
+        } else {
+            self.central.remove(&id);
+        }
+    }
+
     fn sync(&mut self, sync: &Sync) -> Result<Outcome, Rejection> {
-        if self.sessions.get(&sync.session).is_none_or(|session| session.state != SessionState::Live) {
+        let Some(life) = self.sessions.get_mut(&sync.session) else { return Ok(Outcome::Fenced) };
+        if life.state != SessionState::Live {
             return Ok(Outcome::Fenced);
         }
+        let is_new = sync.sequence > life.sequence;
+        life.sequence = life.sequence.max(sync.sequence);
         for report in &sync.reports {
-            self.record(sync.session, report)?;
+            // An old answer to a round is no answer: something may have been granted since.
+            let heard = report.heard.filter(|_| is_new);
+            self.record(sync.session, &SpendingReport { heard, ..*report })?;
         }
-        let answers = sync.asks.iter().map(|ask| self.answer(sync.session, ask)).collect();
+        let answers = sync.asks.iter().map(|ask| self.answer(sync.session, ask, is_new)).collect();
         Ok(Outcome::Synced { answers })
     }
 
     fn record(&mut self, session: SessionId, report: &SpendingReport) -> Result<(), Rejection> {
-        let Some(budget) = self.budgets.get_mut(&report.budget) else { return Ok(()) };
-        let Some(account) = budget.account_mut(report.window) else { return Ok(()) };
-        if !account.record(session, report) {
-            self.freeze(session);
-            return Err(Rejection::Inconsistent { session, budget: report.budget });
+        let (budget, window) = (report.budget, report.window);
+        let recorded =
+            self.with_account(budget, window, |account, terms| account.record(session, report, terms));
+        if recorded == Some(false) {
+            self.end_life(session, SessionState::Frozen);
+            return Err(Rejection::Inconsistent { session, budget });
         }
         Ok(())
     }
 
-    fn answer(&mut self, session: SessionId, ask: &Ask) -> Answer {
+    fn answer(&mut self, session: SessionId, ask: &Ask, is_new: bool) -> Answer {
         let (at, id) = (self.time, ask.budget);
         let Some(budget) = self.budgets.get_mut(&id) else { return Answer::UnknownBudget { budget: id } };
         budget.roll(at);
         for forgotten in budget.forget_settled_windows() {
-            release_all(&mut self.sessions, id, &forgotten);
+            release_all(&mut self.sessions, id, forgotten);
         }
         let current = budget.current().window();
         if ask.window.is_some_and(|window| window != current.id) {
             return Answer::WindowOver { budget: id, current };
         }
-        let short = self.grant(session, ask, current.id);
+        let proves_from = budget.current().next_round();
+        if is_new {
+            self.hear(session, ask, current.id);
+        }
         let account =
-            self.budgets.get(&id).expect("it was found above, and a grant removes no budget").current();
-        let (mode, granted) = (account.mode(), account.holding(session).granted);
+            self.budgets.get(&id).expect("it was found above, and an ask removes no budget").current();
         let valid_for = current.end.map_or(Span::FOREVER, |end| end.since(at));
-        Answer::Holds { budget: id, window: current, granted, valid_for, mode, short }
+        let view = View::of(account, session);
+        Answer::Holds { budget: id, view, valid_for, proves_from }
     }
 
-    fn grant(&mut self, session: SessionId, ask: &Ask, window: WindowId) -> Option<Shortage> {
-        let sessions = &self.sessions;
-        let is_live = |id: SessionId| sessions.get(&id).is_some_and(|life| life.state == SessionState::Live);
-        let budget = self.budgets.get_mut(&ask.budget)?;
-        let limit = budget.spec().limit;
-        let account = budget.account_mut(window)?;
-        let short = account.grant(ask.need, ask.want, limit, &Crowd { asking: session, is_live: &is_live });
-        let holds = !account.holding(session).granted.is_zero();
-        match account.mode() {
-            Mode::Grant => self.central.remove(&ask.budget),
-            Mode::Central { .. } => self.central.insert(ask.budget),
-        };
-        if holds && let Some(life) = self.sessions.get_mut(&session) {
+    fn hear(&mut self, session: SessionId, ask: &Ask, window: WindowId) {
+        // Whoever asks may be served at any time from now on.
+        if let Some(life) = self.sessions.get_mut(&session) {
             life.holds.insert((ask.budget, window));
         }
-        short
+        self.with_account(ask.budget, window, |account, terms| account.ask(session, ask, terms));
     }
 
     fn close_session(&mut self, session: SessionId) -> Result<Outcome, Rejection> {
@@ -307,15 +381,18 @@ impl Ledger {
         let holds = life.holds.clone();
         let outstanding = |(budget, window): &(BudgetId, WindowId)| {
             let account = self.budgets.get(budget).and_then(|budget| budget.account(*window));
-            account.is_some_and(|account| !account.holding(session).outstanding().is_zero())
+            account
+                .and_then(|account| account.holding(session))
+                .is_some_and(|held| !held.outstanding().is_zero())
         };
         if holds.iter().any(outstanding) {
             return Err(Rejection::StillHolding(session));
         }
         for (budget, window) in holds {
-            if let Some(account) = self.budgets.get_mut(&budget).and_then(|b| b.account_mut(window)) {
+            self.with_account(budget, window, |account, terms| {
                 account.fold(session);
-            }
+                account.lose(session, terms);
+            });
         }
         self.sessions.remove(&session);
         Ok(Outcome::Done)
@@ -336,21 +413,11 @@ impl Ledger {
         if !life.holds.contains(&(resolve.budget, resolve.window)) {
             return Err(Rejection::NothingHeld(session));
         }
-        if let Some(account) =
-            self.budgets.get_mut(&resolve.budget).and_then(|b| b.account_mut(resolve.window))
-        {
-            let proof = Proof { spent_bound: resolve.spent, settled: resolve.spent, overrun: Amount::ZERO };
-            account.close(session, &proof);
-        }
+        let proof = Proof { spent_bound: resolve.spent, settled: resolve.spent, overrun: Amount::ZERO };
+        self.close_holding(session, resolve.budget, resolve.window, &proof);
         self.release(session, resolve.budget, resolve.window);
         self.forget_if_empty(session);
         Ok(Outcome::Done)
-    }
-
-    fn freeze(&mut self, session: SessionId) {
-        if let Some(life) = self.sessions.get_mut(&session) {
-            life.state = SessionState::Frozen;
-        }
     }
 
     fn release(&mut self, session: SessionId, budget: BudgetId, window: WindowId) {
@@ -369,10 +436,12 @@ impl Ledger {
 }
 
 /// A finished window is forgotten: nobody holds anything of it any more.
-fn release_all(sessions: &mut BTreeMap<SessionId, Session>, budget: BudgetId, forgotten: &Account) {
-    for (session, _) in forgotten.holdings() {
-        if let Some(life) = sessions.get_mut(&session) {
-            life.holds.remove(&(budget, forgotten.window().id));
-        }
+fn release_all(sessions: &mut BTreeMap<SessionId, Session>, budget: BudgetId, window: WindowId) {
+    for life in sessions.values_mut() {
+        life.holds.remove(&(budget, window));
     }
+}
+
+fn is_live(sessions: &BTreeMap<SessionId, Session>, session: SessionId) -> bool {
+    sessions.get(&session).is_some_and(|life| life.state == SessionState::Live)
 }

@@ -2,22 +2,32 @@
 //!
 //! Pure: it reads no clock, draws no random number and does no I/O, so every replica computes the same balances.
 //! It never learns what a request is; it only hands slices of budgets (grants) to sessions of nodes and counts
-//! what they report. Start with [`Command`], then [`Ledger::apply`], then [`Account`].
+//! what they report. Start with [`Command`], then [`Ledger::apply`], then [`Account`]; how a denial is proven is in
+//! [`Central`].
 
 mod account;
 mod budget;
+mod central;
 mod command;
+mod holding;
 mod ledger;
+mod line;
 mod outcome;
+mod prospect;
 mod report;
 mod session;
 
-pub use account::{Account, Holding, Mode};
+pub use account::{Account, Mode};
 pub use budget::{Budget, BudgetSpec, Kind};
+pub use central::{Central, Tally};
 pub use command::{
-    Ask, Command, Evidence, Expected, Mark, OpenSession, PutBudget, Resolve, SpendingReport, Sync,
+    Ask, Command, Evidence, Expected, Heard, Mark, OpenSession, PutBudget, Resolve, SpendingReport, Sync,
+    Urgency,
 };
+pub use holding::Holding;
 pub use ledger::{Ledger, Violation};
-pub use outcome::{Answer, Outcome, Rejection, Shortage};
+pub use line::{PLACES_MAX, Place};
+pub use outcome::{Answer, Outcome, Rejection, Spell, View};
+pub use prospect::{Prospect, Shortage};
 pub use report::{BudgetReport, HoldingReport};
 pub use session::{NodeRecord, Session, SessionState};

@@ -2,8 +2,8 @@
 //!
 //! The order of variants and fields is a stored format (retries are answered from it): add at the end, never reorder.
 
-use crate::Mode;
-use quorate_domain::{Amount, BudgetId, Revision, SessionId, Span, Window};
+use crate::Account;
+use quorate_domain::{Amount, BudgetId, NodeId, PlaceId, Revision, Round, SessionId, Span, Window};
 use serde::{Deserialize, Serialize};
 
 /// What came of a command.
@@ -35,22 +35,18 @@ pub enum Outcome {
 }
 
 /// The answer to one ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// What the session holds in the current window after the ask.
     Holds {
         /// The budget.
         budget: BudgetId,
-        /// The current window.
-        window: Window,
-        /// Everything granted to the session in this window so far. May be more than the need, or less if short.
-        granted: Amount,
+        /// The current window, as the session sees it.
+        view: View,
         /// How long the grant is good for, counted from when the ask was sent; for ever in a lifetime budget.
         valid_for: Span,
-        /// How the budget is handed out from now on.
-        mode: Mode,
-        /// Why the need was not met, if it was not.
-        short: Option<Shortage>,
+        /// The first round that shows something about the requests of this ask.
+        proves_from: Round,
     },
     /// The window asked for is over; ask again for this one.
     WindowOver {
@@ -66,19 +62,49 @@ pub enum Answer {
     },
 }
 
-/// Why a need was not met.
+/// A window as one session sees it: what it holds there, and how the window is handed out. The newer version counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// The window.
+    pub window: Window,
+    /// Rises with each change of the account.
+    pub version: u64,
+    /// Everything granted to the session so far.
+    pub granted: Amount,
+    /// Requests of the session that were granted what they need, as far as it mentioned them last.
+    pub served: Vec<PlaceId>,
+    /// In central mode: which spell of it, and which round.
+    pub central: Option<Spell>,
+}
+
+/// Central mode as one session sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shortage {
-    /// The limit of the budget.
-    pub limit: Amount,
-    /// Left in the pool.
-    pub free: Amount,
-    /// Granted to other live sessions and not yet reported as spent: some of it may come back.
-    pub held: Amount,
-    /// Granted to the asking session and not yet reported as spent.
-    pub own: Amount,
-    /// Granted to dead sessions: counted as spent until it is resolved.
-    pub in_doubt: Amount,
+pub struct Spell {
+    /// The round with which it began: another number is another spell.
+    pub since: Round,
+    /// The round under way, or the latest.
+    pub round: Round,
+    /// Whether that round waits for the session's answer.
+    pub is_asked: bool,
+}
+
+impl View {
+    /// The window as this session sees it.
+    #[must_use]
+    pub fn of(account: &Account, session: SessionId) -> Self {
+        let holding = account.holding(session);
+        Self {
+            window: account.window(),
+            version: account.version(),
+            granted: holding.map(|holding| holding.granted).unwrap_or_default(),
+            served: holding.map(|holding| holding.served.iter().copied().collect()).unwrap_or_default(),
+            central: account.central().map(|central| Spell {
+                since: central.since(),
+                round: central.round(),
+                is_asked: central.asks(session),
+            }),
+        }
+    }
 }
 
 /// Why a command changed nothing.
@@ -100,6 +126,14 @@ pub enum Rejection {
         budget: BudgetId,
         /// Its revision.
         stored: Revision,
+    },
+    /// The command was made before the node's latest session began.
+    #[error("node {node} has opened session {latest} since")]
+    LaterSession {
+        /// The node.
+        node: NodeId,
+        /// Its latest session.
+        latest: SessionId,
     },
     /// No session has this id.
     #[error("there is no session {0}")]

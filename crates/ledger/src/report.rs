@@ -1,6 +1,6 @@
 //! A budget as people want to see it: where every unit of its limit is.
 
-use crate::{Account, Budget, BudgetSpec, Ledger, Mode, SessionState};
+use crate::{Account, Budget, BudgetSpec, Ledger, SessionState};
 use quorate_domain::{Amount, BudgetId, NodeId, Revision, SessionId, Window};
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +16,10 @@ pub struct BudgetReport {
     pub revision: Revision,
     /// The window reported on.
     pub window: Window,
-    /// How it is handed out.
-    pub mode: Mode,
+    /// Whether it is handed out request by request, because little is left.
+    pub is_central: bool,
+    /// How many requests wait for it in line.
+    pub waiting: usize,
     /// Spent: reported by nodes, or charged for nodes that died.
     pub used: Amount,
     /// Part of `used` that was charged for nodes that died, without proof that it was spent.
@@ -72,7 +74,8 @@ impl Ledger {
             spec: budget.spec().clone(),
             revision: budget.revision(),
             window: account.window(),
-            mode: account.mode(),
+            is_central: account.is_central(),
+            waiting: account.line_length(),
             used: account.used(),
             crash_charged: account.crash_charged(),
             overrun: account.overrun(),
@@ -86,7 +89,7 @@ impl Ledger {
 
     fn holding_report(&self, account: &Account, session: SessionId) -> Option<HoldingReport> {
         let life = self.session(session)?;
-        let holding = account.holding(session);
+        let holding = account.holding(session)?;
         Some(HoldingReport {
             node: life.node,
             session,

@@ -25,6 +25,8 @@ pub struct Session {
     pub boot: BootId,
     /// Whether it may spend.
     pub state: SessionState,
+    /// The highest number of its messages that was heard.
+    pub sequence: u64,
     /// Where it holds something, so that closing a session does not search every budget.
     pub holds: BTreeSet<(BudgetId, WindowId)>,
 }

@@ -3,11 +3,16 @@
 //! Words of the protocol: A granted, U used (settled), I in flight (reserved), R returned, W watermark. The account
 //! keeps `W ≤ A − R` and one number that the hot path competes for, the headroom `W − (U + I)`. It is never
 //! negative, so `U + I ≤ W ≤ A − R` (I2) holds at every instant, whatever the order of events.
+//!
+//! In central mode the account is *closed*: nothing is reserved from headroom, what is free goes back at once, and a
+//! refund goes back in the step that settles. Only a request that the ledger granted its need by name may reserve.
 
 use crate::pace::Pace;
 use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
-use quorate_domain::{Amount, BudgetId, MonoTime, Span, Window};
+use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, Span, Window};
+use quorate_ledger::{Heard, Spell, View};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,12 +32,16 @@ const WATERMARK_REQUESTS_MIN: u64 = 4;
 /// More is asked for when less than this part of the latest grant is left.
 const LOW_WATER_PARTS: u64 = 4;
 
+/// Set in the headroom of a closed account: part of the number that requests compete for, so that none can take from
+/// an account that is closed in the same instant.
+const CLOSED: u64 = 1 << 63;
+
 /// A node's account of one window of one budget.
 #[derive(Debug)]
 pub struct Account {
     budget: BudgetId,
     window: Window,
-    /// W − (U + I): what the hot path may take. The only number that requests compete for.
+    /// W − (U + I): what the hot path may take; or [`CLOSED`]. The only number that requests compete for.
     headroom: CachePadded<AtomicU64>,
     in_flight: CachePadded<AtomicU64>,
     used: AtomicU64,
@@ -44,7 +53,6 @@ pub struct Account {
     /// Size of the latest reservation: what "a request" means here.
     request: AtomicU64,
     touched: AtomicU64,
-    is_central: AtomicBool,
     /// Headroom below which the flusher should look at the account, and whether it was told already.
     low_mark: AtomicU64,
     is_called_for: AtomicBool,
@@ -56,6 +64,8 @@ pub struct Account {
 /// What only the slow path touches.
 #[derive(Debug)]
 struct Book {
+    /// Of the view that was taken in last.
+    version: u64,
     granted: Amount,
     returned: Amount,
     watermark: Amount,
@@ -63,20 +73,51 @@ struct Book {
     durable: Amount,
     /// The overrun that the journal holds.
     durable_overrun: Amount,
-    reported: Standing,
+    /// In central mode.
+    closed: Option<Closed>,
+    reported: Statement,
+    /// The latest answer to a round that the ledger has.
+    answered: Option<Heard>,
     watermark_pace: Pace,
     grant_pace: Pace,
 }
 
+/// What a closed account has instead of headroom.
+#[derive(Debug)]
+struct Closed {
+    spell: Spell,
+    /// W − (U + I).
+    room: Amount,
+    /// Granted to requests that wait here, by name.
+    designated: BTreeMap<PlaceId, Amount>,
+}
+
+impl Closed {
+    fn designated(&self) -> Amount {
+        self.designated.values().fold(Amount::ZERO, |sum, need| sum.saturating_add(*need))
+    }
+}
+
 /// Where an account stands: what is reported to the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct Statement {
     /// Settled.
     pub used: Amount,
     /// Given back.
     pub returned: Amount,
     /// Billed beyond what was reserved.
     pub overrun: Amount,
+    /// The answer to a round, if one waits for it.
+    pub heard: Option<Heard>,
+}
+
+/// What following a view has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Followed {
+    /// Perhaps amounts; not how the account is spent from.
+    AsBefore,
+    /// The account was closed or opened: what the ledger was told of places means nothing any more.
+    ModeChanged,
 }
 
 /// A line of the journal about one account: to be written, or written.
@@ -94,7 +135,7 @@ pub struct Marked {
 
 impl Marked {
     pub(crate) fn new(account: Arc<Account>, spent_bound: Amount) -> Self {
-        let Standing { used, overrun, .. } = account.standing();
+        let Statement { used, overrun, .. } = account.statement();
         Self { account, spent_bound, settled: used, overrun }
     }
 }
@@ -112,17 +153,19 @@ impl Account {
             good_until: AtomicU64::default(),
             request: AtomicU64::default(),
             touched: AtomicU64::default(),
-            is_central: AtomicBool::default(),
             low_mark: AtomicU64::default(),
             is_called_for: AtomicBool::default(),
             is_active: AtomicBool::default(),
             book: Mutex::new(Book {
+                version: 0,
                 granted: Amount::ZERO,
                 returned: Amount::ZERO,
                 watermark: Amount::ZERO,
                 durable: Amount::ZERO,
                 durable_overrun: Amount::ZERO,
-                reported: Standing::default(),
+                closed: None,
+                reported: Statement::default(),
+                answered: None,
                 watermark_pace: Pace::new(WATERMARK_SHORT, WATERMARK_LONG),
                 grant_pace: Pace::new(GRANT_SHORT, GRANT_LONG),
             }),
@@ -141,11 +184,16 @@ impl Account {
         self.window
     }
 
-    /// Granted, and neither spent, reserved nor given back.
+    /// Granted, and neither spent, reserved, given back, nor meant for a request that waits.
     #[must_use]
     pub fn free(&self) -> Amount {
-        let book = self.book.lock();
-        book.granted.saturating_sub(book.returned).saturating_sub(self.spent_and_reserved())
+        self.free_in(&self.book.lock())
+    }
+
+    /// Everything granted so far.
+    #[must_use]
+    pub fn granted(&self) -> Amount {
+        self.book.lock().granted
     }
 
     /// Reserved by requests that are under way.
@@ -154,11 +202,22 @@ impl Account {
         Amount::new(self.in_flight.load(Ordering::Acquire))
     }
 
+    /// Whether the budget is handed out request by request, so that what is free goes back at once.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.headroom.load(Ordering::Acquire) & CLOSED != 0
+    }
+
     /// Where it stands now.
     #[must_use]
-    pub fn standing(&self) -> Standing {
-        let returned = self.book.lock().returned;
-        Standing { used: Amount::new(self.used.load(Ordering::Acquire)), returned, overrun: self.overrun() }
+    pub fn statement(&self) -> Statement {
+        let book = self.book.lock();
+        Statement {
+            used: Amount::new(self.used.load(Ordering::Acquire)),
+            returned: book.returned,
+            overrun: self.overrun(),
+            heard: book.answer().filter(|answer| book.answered != Some(*answer)),
+        }
     }
 
     /// The larger of: what the journal holds as a bound of its spending, and what memory would allow to be spent.
@@ -170,22 +229,11 @@ impl Account {
 
     // The hot path.
 
-    /// Takes `amount` from the headroom; `false` if there is too little, if the grant has ended, or if others wait.
-    pub(crate) fn try_reserve(&self, amount: Amount, now: MonoTime, in_turn: bool) -> bool {
-        let is_held_up = !in_turn && self.waiting.load(Ordering::Acquire) > 0;
-        self.request.store(amount.get(), Ordering::Relaxed);
-        self.touched.store(now.micros(), Ordering::Relaxed);
-        if is_held_up || now.micros() >= self.good_until.load(Ordering::Acquire) {
-            return false;
-        }
-        let taken = self
-            .headroom
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |headroom| headroom.checked_sub(amount.get()))
-            .is_ok();
-        if taken {
-            self.in_flight.fetch_add(amount.get(), Ordering::AcqRel);
-        }
-        taken
+    /// Takes `amount` from the headroom; `false` if there is too little, if the grant has ended, if others wait, or
+    /// if the account is closed.
+    pub(crate) fn try_reserve(&self, amount: Amount, now: MonoTime) -> bool {
+        self.touch(amount, now);
+        self.waiting.load(Ordering::Acquire) == 0 && self.take(amount, now)
     }
 
     /// Ends a reservation: `spent` of it stays spent, the rest is headroom again. What goes beyond it is overrun;
@@ -197,8 +245,23 @@ impl Account {
         }
         self.used.fetch_add(within.get(), Ordering::AcqRel);
         self.in_flight.fetch_sub(reserved.get(), Ordering::AcqRel);
-        self.headroom.fetch_add(reserved.saturating_sub(within).get(), Ordering::AcqRel);
+        self.refund(reserved.saturating_sub(within));
         !beyond.is_zero()
+    }
+
+    fn refund(&self, refund: Amount) {
+        let open = |headroom: u64| (headroom & CLOSED == 0).then(|| headroom.saturating_add(refund.get()));
+        if refund.is_zero() || self.headroom.fetch_update(Ordering::AcqRel, Ordering::Acquire, open).is_ok() {
+            return;
+        }
+        let mut book = self.book.lock();
+        if book.closed.is_some() {
+            book.returned = book.returned.saturating_add(refund);
+            book.watermark = book.watermark.saturating_sub(refund);
+        } else {
+            // It was opened in between, and cannot be closed while the book is held.
+            self.headroom.fetch_add(refund.get(), Ordering::AcqRel);
+        }
     }
 
     /// Never wraps: an overrun beyond all bounds stays one.
@@ -206,6 +269,22 @@ impl Account {
         let sum = |known: u64| Some(known.saturating_add(by.get()));
         // The update is never refused.
         let _known = self.overrun.fetch_update(Ordering::AcqRel, Ordering::Acquire, sum);
+    }
+
+    fn touch(&self, amount: Amount, now: MonoTime) {
+        self.request.store(amount.get(), Ordering::Relaxed);
+        self.touched.store(now.micros(), Ordering::Relaxed);
+    }
+
+    fn take(&self, amount: Amount, now: MonoTime) -> bool {
+        let taken =
+            |headroom: u64| if headroom & CLOSED == 0 { headroom.checked_sub(amount.get()) } else { None };
+        let is_taken = !self.has_ended_at(now)
+            && self.headroom.fetch_update(Ordering::AcqRel, Ordering::Acquire, taken).is_ok();
+        if is_taken {
+            self.in_flight.fetch_add(amount.get(), Ordering::AcqRel);
+        }
+        is_taken
     }
 
     /// Whether the flusher should be called: the headroom is low, and nobody has called it yet.
@@ -237,26 +316,59 @@ impl Account {
 
     // The slow path: one caller at a time, the treasurer.
 
-    /// Takes note of a grant: everything granted so far, and until when on this node's clock it is good.
-    pub(crate) fn learn(&self, granted: Amount, good_until: MonoTime, is_central: bool, now: MonoTime) {
+    /// Takes note of what the ledger shows, unless something newer was seen. `waits` tells what a request needs that
+    /// waits here.
+    pub(crate) fn follow(
+        &self,
+        view: &View,
+        waits: &dyn Fn(PlaceId) -> Option<Amount>,
+        now: MonoTime,
+    ) -> Followed {
         let mut book = self.book.lock();
-        let gained = granted.saturating_sub(book.granted);
+        if view.version < book.version {
+            return Followed::AsBefore;
+        }
+        book.version = view.version;
+        let gained = view.granted.saturating_sub(book.granted);
         if !gained.is_zero() {
-            book.granted = granted;
+            book.granted = view.granted;
             book.grant_pace.took(now, gained);
         }
-        self.good_until.store(good_until.micros(), Ordering::Release);
-        self.is_central.store(is_central, Ordering::Release);
+        let before = book.closed.as_ref().map(|closed| closed.spell.since);
+        match view.central {
+            None => self.reopen(&mut book),
+            Some(spell) => {
+                let mut closed = book.closed.take().unwrap_or_else(|| self.close(spell));
+                if closed.spell.since != spell.since {
+                    // What was granted by name in another spell became part of a grant in between.
+                    closed.designated.clear();
+                }
+                closed.spell = spell;
+                let meant = view.served.iter().filter_map(|id| waits(*id).map(|need| (*id, need)));
+                closed.designated.extend(meant);
+                book.closed = Some(closed);
+                book.return_free();
+            }
+        }
+        let after = view.central.map(|spell| spell.since);
+        if before == after { Followed::AsBefore } else { Followed::ModeChanged }
     }
 
-    pub(crate) fn set_central(&self, is_central: bool) {
-        self.is_central.store(is_central, Ordering::Release);
+    /// From now on nothing is reserved from headroom. What there was of it is free.
+    fn close(&self, spell: Spell) -> Closed {
+        let room = self.headroom.swap(CLOSED, Ordering::AcqRel);
+        Closed { spell, room: Amount::new(room), designated: BTreeMap::new() }
     }
 
-    /// Whether the budget is handed out request by request, so that what is free should go back at once.
-    #[must_use]
-    pub fn is_central(&self) -> bool {
-        self.is_central.load(Ordering::Acquire)
+    fn reopen(&self, book: &mut Book) {
+        if let Some(closed) = book.closed.take() {
+            self.headroom.store(closed.room.get(), Ordering::Release);
+        }
+    }
+
+    /// Until when the grant is good on this node's own clock.
+    pub(crate) fn is_good_until(&self, until: MonoTime) {
+        self.good_until.store(until.micros(), Ordering::Release);
     }
 
     pub(crate) fn has_ended_at(&self, now: MonoTime) -> bool {
@@ -267,18 +379,64 @@ impl Account {
         MonoTime::from_micros(self.touched.load(Ordering::Relaxed))
     }
 
+    /// Reserves for a request whose turn it is: from the headroom, or what was granted to it by name.
+    pub(crate) fn take_in_turn(&self, id: PlaceId, amount: Amount, now: MonoTime) -> bool {
+        self.touch(amount, now);
+        let mut book = self.book.lock();
+        let Some(closed) = &mut book.closed else { return self.take(amount, now) };
+        if self.has_ended_at(now) || !closed.designated.contains_key(&id) {
+            return false;
+        }
+        let Some(room) = closed.room.checked_sub(amount) else { return false };
+        closed.room = room;
+        closed.designated.remove(&id);
+        self.in_flight.fetch_add(amount.get(), Ordering::AcqRel);
+        true
+    }
+
+    /// The window is over: nobody waits here any more, and what is free goes back.
+    pub(crate) fn end(&self) {
+        if let Some(closed) = &mut self.book.lock().closed {
+            closed.designated.clear();
+        }
+        self.give_back();
+    }
+
+    /// A request waits no longer. What was granted to it goes back.
+    pub(crate) fn gave_up(&self, id: PlaceId) {
+        let mut book = self.book.lock();
+        if book.closed.as_mut().and_then(|closed| closed.designated.remove(&id)).is_some() {
+            book.return_free();
+        }
+    }
+
+    /// Whether the ledger has granted a request here what it needs, so that it waits for the journal alone.
+    pub(crate) fn is_designated(&self, id: PlaceId) -> bool {
+        self.book.lock().closed.as_ref().is_some_and(|closed| closed.designated.contains_key(&id))
+    }
+
     /// The watermark to write to the journal before more can be spent, if more is wanted: for `waiting` requests' sum
     /// and a slice beyond. `None` if there is headroom enough, or nothing left to raise it by.
     pub(crate) fn wanted_watermark(&self, waiting: Amount, now: MonoTime) -> Option<Amount> {
         let book = self.book.lock();
+        if let Some(closed) = &book.closed {
+            let missing = closed.designated().saturating_sub(closed.room);
+            return (!missing.is_zero()).then(|| book.watermark.saturating_add(missing).min(book.kept()));
+        }
         let slice = book.watermark_pace.next(now, self.requests(WATERMARK_REQUESTS_MIN));
         let headroom = Amount::new(self.headroom.load(Ordering::Acquire));
         if waiting.is_zero() && headroom >= slice.split(2) {
             return None;
         }
-        let kept = book.granted.saturating_sub(book.returned);
-        let target = self.spent_and_reserved().saturating_add(waiting).saturating_add(slice).min(kept);
+        let wanted = waiting.saturating_add(slice).saturating_sub(headroom);
+        let target = book.watermark.saturating_add(wanted).min(book.kept());
         (target > book.watermark).then_some(target)
+    }
+
+    /// Whether a request waits for the journal alone.
+    pub(crate) fn is_short_of_room(&self) -> bool {
+        let book = self.book.lock();
+        book.closed.as_ref().is_some_and(|closed| closed.designated() > closed.room)
     }
 
     /// Whether the journal should be written although no more can be spent: it holds a bound that a return has made
@@ -307,11 +465,16 @@ impl Account {
         let mut book = self.book.lock();
         book.durable = written.spent_bound;
         book.durable_overrun = written.overrun;
-        let kept = book.granted.saturating_sub(book.returned);
-        let watermark = written.spent_bound.min(kept);
+        let watermark = written.spent_bound.min(book.kept());
         let raised = watermark.saturating_sub(book.watermark);
-        if !raised.is_zero() {
-            book.watermark = watermark;
+        if raised.is_zero() {
+            return;
+        }
+        book.watermark = watermark;
+        if let Some(closed) = &mut book.closed {
+            closed.room = closed.room.saturating_add(raised);
+            book.return_free();
+        } else {
             book.watermark_pace.took(now, raised);
             self.low_mark.store(raised.split(2).get(), Ordering::Relaxed);
             self.headroom.fetch_add(raised.get(), Ordering::AcqRel);
@@ -321,48 +484,47 @@ impl Account {
     /// Gives back everything that is free, and says how much. It can be spent here no more.
     pub(crate) fn give_back(&self) -> Amount {
         let mut book = self.book.lock();
-        let above = book.granted.saturating_sub(book.returned).saturating_sub(book.watermark);
+        if book.closed.is_some() {
+            return book.return_free();
+        }
+        let above = book.kept().saturating_sub(book.watermark);
         let below = Amount::new(self.headroom.swap(0, Ordering::AcqRel));
         book.watermark = book.watermark.saturating_sub(below);
         book.returned = book.returned.saturating_add(above).saturating_add(below);
         above.saturating_add(below)
     }
 
-    /// The target to ask for so that `more` could be reserved on top of all there is.
-    pub(crate) fn target_for(&self, more: Amount) -> Amount {
-        let returned = self.book.lock().returned;
-        self.spent_and_reserved().saturating_add(returned).saturating_add(more)
-    }
-
-    /// Whether this much was granted already.
-    pub(crate) fn is_granted(&self, target: Amount) -> bool {
-        target <= self.book.lock().granted
-    }
-
-    /// What would be welcome beyond a need, for the time that is to come.
-    pub(crate) fn welcome(&self, now: MonoTime) -> Amount {
-        self.book.lock().grant_pace.next(now, self.requests(GRANT_REQUESTS_MIN))
+    /// What would be welcome beyond a need, for the time that is to come, as a target for everything granted so far.
+    pub(crate) fn welcome(&self, waiting: Amount, now: MonoTime) -> Amount {
+        let book = self.book.lock();
+        let gone = book.granted.saturating_sub(self.free_in(&book));
+        let welcome = book.grant_pace.next(now, self.requests(GRANT_REQUESTS_MIN));
+        gone.saturating_add(waiting).saturating_add(welcome)
     }
 
     /// Whether so little is left of the grant that more should be asked for ahead of need.
     pub(crate) fn is_low(&self) -> bool {
-        let (free, size) = (self.free(), self.book.lock().grant_pace.size());
-        !self.is_central() && free < size.split(LOW_WATER_PARTS)
+        let book = self.book.lock();
+        book.closed.is_none() && self.free_in(&book) < book.grant_pace.size().split(LOW_WATER_PARTS)
     }
 
     /// Whether all that was granted is spent or given back, so that nothing can change any more. A reservation that
     /// was taken from the headroom and does not show in flight yet keeps it from being so.
     pub(crate) fn is_settled(&self) -> bool {
-        let Standing { used, returned, .. } = self.standing();
-        self.in_flight().is_zero() && used.saturating_add(returned) == self.book.lock().granted
+        let Statement { used, returned, .. } = self.statement();
+        self.in_flight().is_zero() && used.saturating_add(returned) == self.granted()
     }
 
     pub(crate) fn is_reported(&self) -> bool {
-        self.standing() == self.book.lock().reported
+        let now = self.statement();
+        let reported = self.book.lock().reported;
+        now.heard.is_none() && Statement { heard: None, ..reported } == now
     }
 
-    pub(crate) fn reported(&self, standing: Standing) {
-        self.book.lock().reported = standing;
+    pub(crate) fn reported(&self, statement: Statement) {
+        let mut book = self.book.lock();
+        book.reported = statement;
+        book.answered = statement.heard.or(book.answered);
     }
 
     /// Until when a grant of this span is good, if the request for it was sent at `sent`.
@@ -374,9 +536,38 @@ impl Account {
         Amount::new(self.request.load(Ordering::Relaxed)).saturating_mul(count).max(Amount::new(1))
     }
 
-    fn spent_and_reserved(&self) -> Amount {
-        // In flight before used, against the order of a settlement: one in between is counted twice, never missed.
-        let in_flight = self.in_flight();
-        in_flight.saturating_add(Amount::new(self.used.load(Ordering::Acquire)))
+    fn free_in(&self, book: &Book) -> Amount {
+        let above = book.kept().saturating_sub(book.watermark);
+        match &book.closed {
+            Some(closed) => above.saturating_add(closed.room).saturating_sub(closed.designated()),
+            None => above.saturating_add(Amount::new(self.headroom.load(Ordering::Acquire))),
+        }
+    }
+}
+
+impl Book {
+    /// Granted and not given back.
+    fn kept(&self) -> Amount {
+        self.granted.saturating_sub(self.returned)
+    }
+
+    /// The answer to the round that waits for one. True at every instant: in a closed account nothing is ever free.
+    fn answer(&self) -> Option<Heard> {
+        let spell = self.closed.as_ref().map(|closed| closed.spell).filter(|spell| spell.is_asked)?;
+        Some(Heard { round: spell.round, granted: self.granted })
+    }
+
+    /// In a closed account: gives back what is not meant for a request, and says how much. What lies below the watermark
+    /// already is kept first.
+    fn return_free(&mut self) -> Amount {
+        let above = self.kept().saturating_sub(self.watermark);
+        let Some(closed) = &mut self.closed else { return Amount::ZERO };
+        let meant = closed.designated();
+        let free = above.saturating_add(closed.room).saturating_sub(meant);
+        let below = closed.room.saturating_sub(meant).min(free);
+        closed.room = closed.room.saturating_sub(below);
+        self.watermark = self.watermark.saturating_sub(below);
+        self.returned = self.returned.saturating_add(free);
+        free
     }
 }

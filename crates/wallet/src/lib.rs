@@ -3,17 +3,24 @@
 //! The hot path is a handful of atomic operations: no lock is held, nothing is written to disk, nobody is asked.
 //! That is safe because of two rules (docs/INVARIANTS.md, I2): a node spends only what the ledger granted to its
 //! session, and only below a *watermark* that its journal holds already. The slow path (asking for grants, raising
-//! watermarks, giving back) is decided here and carried out by the treasurer in `gateway`.
+//! watermarks, giving back, turning away) is decided here and carried out by the treasurer in `gateway`.
 //!
 //! Pure but for atomics and locks: no I/O, no clock, no tasks. Start with [`Wallet::reserve`].
 
 mod account;
+mod asker;
 mod cost;
+mod line;
 mod pace;
+mod refusal;
 mod reservation;
+mod speech;
+mod verdict;
 mod wallet;
 
-pub use account::{Account, Marked, Standing};
+pub use account::{Account, Marked, Statement};
 pub use cost::Cost;
+pub use refusal::{Cause, Refusal};
 pub use reservation::{Overrun, Reservation};
-pub use wallet::{Charge, Grant, Wallet, Want, Withheld};
+pub use speech::Speech;
+pub use wallet::{Charge, Wallet, Withheld};

@@ -1,7 +1,7 @@
 //! A reservation: what a request took from every budget of its path, until it is settled.
 
 use crate::{Account, Cost};
-use quorate_domain::{Amount, Unit};
+use quorate_domain::{Amount, BudgetId, Unit, WindowId};
 use std::sync::Arc;
 
 /// Part of a reservation: what was taken from one budget.
@@ -58,19 +58,18 @@ impl Reservation {
     /// Whether what will be left of it is wanted elsewhere: it should be reported as soon as it is settled.
     #[must_use]
     pub fn is_recalled(&self) -> bool {
-        self.parts.iter().any(|part| part.account.is_central())
+        self.parts.iter().any(|part| part.account.is_closed())
+    }
+
+    /// What was taken, budget by budget.
+    pub fn taken(&self) -> impl Iterator<Item = (BudgetId, WindowId, Amount)> {
+        self.parts.iter().map(|part| (part.account.budget(), part.account.window().id, part.amount))
     }
 
     /// Whether no budget limits the request.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
-    }
-
-    pub(crate) fn roll_back(mut self) {
-        for part in self.parts.drain(..) {
-            part.account.settle(part.amount, Amount::ZERO);
-        }
     }
 
     pub(crate) fn push(&mut self, part: Part) {

@@ -1,12 +1,14 @@
 //! The wallet: the accounts of one session, and the line of requests that wait for money.
 
-use crate::account::{Account, GRANT_REQUESTS_MIN};
+use crate::account::Account;
+use crate::asker::Talk;
+use crate::line::{Line, Ticket};
 use crate::reservation::Part;
-use crate::{Cost, Marked, Overrun, Reservation, Standing};
+use crate::{Cost, Marked, Overrun, Reservation, Statement};
 use crossbeam::queue::SegQueue;
 use parking_lot::{Mutex, RwLock};
-use quorate_domain::{Amount, BudgetId, MonoTime, SessionId, Span, Unit, Window, WindowId};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, SessionId, Unit, Window, WindowId};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,8 +17,6 @@ use std::time::Duration;
 const SHARDS: usize = 16;
 /// What was not touched for this long is given back.
 const IDLE: Duration = Duration::from_secs(60);
-/// One plan asks for at most so many waiting requests of one budget, so that an entry of the log stays small.
-const ASKS_PER_BUDGET_MAX: usize = 64;
 
 /// One budget on the path of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,86 +36,25 @@ pub enum Withheld {
     Fenced,
 }
 
-/// A wish to be sent to the ledger. Amounts are targets for everything granted so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Want {
-    /// The budget.
-    pub budget: BudgetId,
-    /// The window of the account at hand; `None` if there is none.
-    pub window: Option<WindowId>,
-    /// Needed in full.
-    pub need: Amount,
-    /// Welcome.
-    pub want: Amount,
-}
-
 /// The accounts of one session of one node, and the line of requests that wait for grants or for the journal.
 #[derive(Debug)]
 pub struct Wallet {
     session: SessionId,
     is_fenced: AtomicBool,
     shards: Vec<RwLock<HashMap<BudgetId, Arc<Account>>>>,
-    line: Mutex<Line>,
+    pub(crate) line: Mutex<Line>,
+    pub(crate) talk: Mutex<Talk>,
     /// Accounts of windows that are over, until everything about them is settled and reported.
     retired: Mutex<Vec<Arc<Account>>>,
     /// Retired accounts of which the ledger knows all: the journal need not hold them any longer.
     over: SegQueue<(BudgetId, WindowId)>,
+    /// The same accounts, as long as a replica shows them: an answer that never came may have granted more.
+    pub(crate) finished: Mutex<BTreeMap<(BudgetId, WindowId), Arc<Account>>>,
     /// Accounts the syncer looks at; `waking` brings new ones.
-    active: Mutex<BTreeMap<BudgetId, Arc<Account>>>,
-    waking: SegQueue<Arc<Account>>,
+    pub(crate) active: Mutex<BTreeMap<BudgetId, Arc<Account>>>,
+    pub(crate) waking: SegQueue<Arc<Account>>,
     /// Accounts whose watermark should be raised.
-    low: SegQueue<Arc<Account>>,
-    last_report: Mutex<MonoTime>,
-}
-
-#[derive(Debug, Default)]
-struct Line {
-    last: u64,
-    tickets: VecDeque<Ticket>,
-}
-
-/// A request that waits.
-#[derive(Debug)]
-struct Ticket {
-    id: u64,
-    path: Arc<[Charge]>,
-    bound: Cost,
-    /// The budget it waits at. It holds up nobody who waits at another.
-    at: BudgetId,
-}
-
-impl Ticket {
-    fn amount_at(&self, budget: BudgetId) -> Amount {
-        let charge = self.path.iter().find(|charge| charge.budget == budget);
-        charge.map_or(Amount::ZERO, |charge| self.bound.to_reserve(charge.unit))
-    }
-}
-
-impl Line {
-    fn waiting_at(&self, budget: BudgetId) -> impl Iterator<Item = &Ticket> {
-        self.tickets.iter().filter(move |ticket| ticket.at == budget)
-    }
-
-    fn sum_at(&self, budget: BudgetId) -> Amount {
-        let amounts = self.waiting_at(budget).map(|ticket| ticket.amount_at(budget));
-        amounts.fold(Amount::ZERO, Amount::saturating_add)
-    }
-
-    /// What the first in line needs of each budget on its path. Also where it does not wait: two budgets that are
-    /// handed out request by request would else take turns in going back, and it would never have both.
-    fn heads(&self) -> BTreeMap<BudgetId, Amount> {
-        let mut heads = BTreeMap::new();
-        for ticket in &self.tickets {
-            for charge in &*ticket.path {
-                heads.entry(charge.budget).or_insert_with(|| ticket.bound.to_reserve(charge.unit));
-            }
-        }
-        heads
-    }
-
-    fn count_at(&self, budget: BudgetId) -> u32 {
-        u32::try_from(self.waiting_at(budget).count()).unwrap_or(u32::MAX)
-    }
+    pub(crate) low: SegQueue<Arc<Account>>,
 }
 
 impl Wallet {
@@ -127,12 +66,13 @@ impl Wallet {
             is_fenced: AtomicBool::new(false),
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             line: Mutex::default(),
+            talk: Mutex::default(),
             retired: Mutex::default(),
             over: SegQueue::new(),
+            finished: Mutex::default(),
             active: Mutex::default(),
             waking: SegQueue::new(),
             low: SegQueue::new(),
-            last_report: Mutex::default(),
         }
     }
 
@@ -147,27 +87,16 @@ impl Wallet {
     /// # Errors
     /// [`Withheld`] says at which budget it failed; nothing is taken then.
     pub fn reserve(&self, path: &[Charge], bound: &Cost, now: MonoTime) -> Result<Reservation, Withheld> {
-        self.take(path, bound, now, false)
-    }
-
-    fn take(
-        &self,
-        path: &[Charge],
-        bound: &Cost,
-        now: MonoTime,
-        in_turn: bool,
-    ) -> Result<Reservation, Withheld> {
         if self.is_fenced() {
             return Err(Withheld::Fenced);
         }
         let mut reservation = Reservation::new(Vec::with_capacity(path.len()));
         for charge in path {
             let amount = bound.to_reserve(charge.unit);
-            let account =
-                self.account(charge.budget).filter(|account| account.try_reserve(amount, now, in_turn));
+            let account = self.account(charge.budget).filter(|account| account.try_reserve(amount, now));
             let Some(account) = account else {
                 // A rollback can send somebody else the slow way, never to a denial.
-                reservation.roll_back();
+                reservation.cancel();
                 return Err(Withheld::Short(charge.budget));
             };
             self.call_for_attention(&account);
@@ -204,27 +133,49 @@ impl Wallet {
 
     // The line.
 
-    /// Puts a request in line at the budget that was short. Its turn comes through [`Wallet::serve`].
-    pub fn queue(&self, path: Arc<[Charge]>, bound: Cost, at: BudgetId) -> u64 {
+    /// Puts a request in line, until it is served ([`Wallet::serve`]) or turned away ([`Wallet::turn_away`]). After
+    /// `deadline` it is one or the other as soon as that can be known.
+    pub fn queue(&self, path: Arc<[Charge]>, bound: Cost, now: MonoTime, deadline: MonoTime) -> PlaceId {
         let mut line = self.line.lock();
-        line.last += 1;
-        let id = line.last;
-        line.tickets.push_back(Ticket { id, path, bound, at });
-        self.tell_waiting(&line, at);
-        if let Some(account) = self.account(at) {
-            self.low.push(account);
-        }
+        let id = line.next_id();
+        let first = path.first().map(|charge| charge.budget);
+        line.tickets.push(Ticket::new(id, path, bound, now, deadline));
+        first.inspect(|budget| self.set_waiting(&line, *budget));
         id
     }
 
-    /// Takes a request out of the line: it was turned away, or gave up. Says at which budget it waited, or `None` if
-    /// it had left already.
-    pub fn leave(&self, id: u64) -> Option<BudgetId> {
+    /// Takes a request out of the line: it was turned away, or gave up. What it had goes back. `false` if it had left
+    /// already.
+    pub fn leave(&self, id: PlaceId) -> bool {
         let mut line = self.line.lock();
-        let place = line.tickets.iter().position(|ticket| ticket.id == id)?;
-        let ticket = line.tickets.remove(place)?;
-        self.tell_waiting(&line, ticket.at);
-        Some(ticket.at)
+        let Some(ticket) = line.remove(id) else { return false };
+        if let Some(charge) = ticket.waits_at() {
+            self.account(charge.budget).inspect(|account| account.gave_up(id));
+            self.set_waiting(&line, charge.budget);
+        }
+        ticket.into_reservation().cancel();
+        true
+    }
+
+    /// The budget at which a request in line waits for the ledger; `None` if it waits for the journal alone, or left.
+    #[must_use]
+    pub fn lacks(&self, id: PlaceId) -> Option<BudgetId> {
+        let line = self.line.lock();
+        let budget = line.get(id)?.waits_at()?.budget;
+        let is_granted = self.account(budget).is_some_and(|account| account.is_designated(id));
+        (!is_granted).then_some(budget)
+    }
+
+    /// What requests in line have already, or were granted by name, while they wait for more.
+    #[must_use]
+    pub fn held_in_line(&self) -> Vec<(BudgetId, WindowId, Amount)> {
+        let line = self.line.lock();
+        let designated = |ticket: &Ticket| {
+            let account = self.account(ticket.waits_at()?.budget)?;
+            account.is_designated(ticket.id).then(|| (account.budget(), account.window().id, ticket.need()))
+        };
+        let taken = line.tickets.iter().flat_map(|ticket| ticket.taken().taken());
+        taken.chain(line.tickets.iter().filter_map(designated)).collect()
     }
 
     /// How many requests are in line.
@@ -233,48 +184,56 @@ impl Wallet {
         self.line.lock().tickets.len()
     }
 
-    /// Serves whoever can be served, first come first served at each budget.
-    pub fn serve(&self, now: MonoTime) -> Vec<(u64, Reservation)> {
-        let mut line = self.line.lock();
-        let mut held_up = BTreeSet::new();
-        let (mut served, mut left) = (Vec::new(), VecDeque::new());
-        let mut touched = BTreeSet::new();
-        for mut ticket in std::mem::take(&mut line.tickets) {
-            touched.insert(ticket.at);
-            if ticket.path.iter().any(|charge| held_up.contains(&charge.budget)) {
-                left.push_back(ticket);
-                continue;
-            }
-            match self.take(&ticket.path, &ticket.bound, now, true) {
-                Ok(reservation) => served.push((ticket.id, reservation)),
-                Err(Withheld::Short(at)) => {
-                    ticket.at = at;
-                    held_up.insert(at);
-                    touched.insert(at);
-                    left.push_back(ticket);
-                }
-                Err(Withheld::Fenced) => left.push_back(ticket),
-            }
-        }
-        line.tickets = left;
-        touched.into_iter().for_each(|budget| self.tell_waiting(&line, budget));
-        served
-    }
-
-    /// Who waits at a budget, first come first, and how much each needs.
-    #[must_use]
-    pub fn waiting_at(&self, budget: BudgetId) -> Vec<(u64, Amount)> {
-        let line = self.line.lock();
-        line.waiting_at(budget).map(|ticket| (ticket.id, ticket.amount_at(budget))).collect()
-    }
-
     /// Whether anybody waits.
     #[must_use]
     pub fn has_line(&self) -> bool {
         !self.line.lock().tickets.is_empty()
     }
 
-    fn tell_waiting(&self, line: &Line, budget: BudgetId) {
+    /// Serves whoever can be served, first come first served at each budget.
+    pub fn serve(&self, now: MonoTime) -> Vec<(PlaceId, Reservation)> {
+        if self.is_fenced() {
+            return Vec::new();
+        }
+        let mut line = self.line.lock();
+        let mut touched = line.budgets();
+        let mut held_up = BTreeSet::new();
+        for ticket in &mut line.tickets {
+            while let Some(charge) = ticket.waits_at()
+                && self.take_in_turn(ticket, charge, &mut held_up, now)
+            {}
+        }
+        let (served, left) = std::mem::take(&mut line.tickets)
+            .into_iter()
+            .partition(|ticket: &Ticket| ticket.waits_at().is_none());
+        line.tickets = left;
+        touched.append(&mut line.budgets());
+        touched.into_iter().for_each(|budget| self.set_waiting(&line, budget));
+        Vec::into_iter(served).map(|ticket| (ticket.id, ticket.into_reservation())).collect()
+    }
+
+    /// Takes one budget for a request. In a closed account only the ledger says whose turn it is.
+    fn take_in_turn(
+        &self,
+        ticket: &mut Ticket,
+        charge: Charge,
+        held_up: &mut BTreeSet<BudgetId>,
+        now: MonoTime,
+    ) -> bool {
+        let account = self.account(charge.budget);
+        let is_next = |account: &Arc<Account>| account.is_closed() || !held_up.contains(&charge.budget);
+        let amount = ticket.need();
+        let taken = account.filter(is_next).filter(|account| account.take_in_turn(ticket.id, amount, now));
+        let Some(account) = taken else {
+            held_up.insert(charge.budget);
+            return false;
+        };
+        self.call_for_attention(&account);
+        ticket.took(Part { account, unit: charge.unit, amount });
+        true
+    }
+
+    fn set_waiting(&self, line: &Line, budget: BudgetId) {
         if let Some(account) = self.account(budget) {
             account.set_waiting(line.count_at(budget));
         }
@@ -294,9 +253,9 @@ impl Wallet {
             call(account);
         }
         let line = self.line.lock();
-        for ticket in &line.tickets {
-            self.account(ticket.at).map(&mut call);
-        }
+        line.budgets().into_iter().filter_map(|budget| self.account(budget)).for_each(|account| {
+            call(account);
+        });
         let mark = |account: Arc<Account>| {
             let waiting = line.sum_at(account.budget());
             let raised = account.wanted_watermark(waiting, now);
@@ -331,31 +290,30 @@ impl Wallet {
         !self.low.is_empty()
     }
 
-    // The syncer's part: reports, returns, wishes.
+    // The syncer's part: reports and returns. What is asked for is in `speech`.
 
-    /// Gives back what should not be kept: of windows that are over, of budgets handed out request by request, of
-    /// accounts nobody touched for long. Then says what is to be reported.
-    #[must_use]
-    pub fn reports(&self, now: MonoTime) -> Vec<(Arc<Account>, Standing)> {
-        self.wake();
-        let heads = self.line.lock().heads();
+    /// Gives back what should not be kept: of windows that are over, of accounts nobody touched for long. Then says
+    /// what is to be reported.
+    pub(crate) fn reports(&self, now: MonoTime) -> Vec<(Arc<Account>, Statement)> {
+        let waited_at = self.line.lock().budgets();
         let mut due: Vec<Arc<Account>> = self.retired.lock().clone();
+        due.iter().for_each(|account| account.end());
         for account in self.active.lock().values() {
             let is_idle = account.in_flight().is_zero() && now.since(account.touched()) >= IDLE;
-            let is_over = account.has_ended_at(now);
-            // What serves the head of the line here is kept; less than that may serve somebody elsewhere.
-            let serves_here = heads.get(&account.budget()).is_some_and(|need| account.free() >= *need);
-            if (is_idle || is_over || account.is_central()) && !serves_here && !account.give_back().is_zero()
-            {
+            let is_kept = waited_at.contains(&account.budget()) || !(is_idle || account.has_ended_at(now));
+            if !is_kept && !account.give_back().is_zero() {
                 self.low.push(Arc::clone(account));
             }
             due.push(Arc::clone(account));
         }
-        for account in &*self.retired.lock() {
-            account.give_back();
-        }
         due.retain(|account| !account.is_reported());
-        due.into_iter().map(|account| (Arc::clone(&account), account.standing())).collect()
+        due.into_iter().map(|account| (Arc::clone(&account), account.statement())).collect()
+    }
+
+    /// Whether everything is settled and the ledger knows all of it.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.accounts().iter().all(|account| account.is_settled() && account.is_reported())
     }
 
     /// Whether anything was spent, or may be given back, so that the syncer should look.
@@ -364,27 +322,22 @@ impl Wallet {
         !self.waking.is_empty() || !self.active.lock().is_empty() || !self.retired.lock().is_empty()
     }
 
-    /// Whether it is time to report again: `every` after the last report.
-    #[must_use]
-    pub fn is_report_due(&self, now: MonoTime, every: Duration) -> bool {
-        now.since(*self.last_report.lock()) >= every
-    }
-
     /// The ledger has these reports now. Accounts that are over, or have been quiet for long, rest.
-    pub fn reported(&self, reports: &[(Arc<Account>, Standing)], now: MonoTime) {
-        *self.last_report.lock() = now;
-        for (account, standing) in reports {
-            account.reported(*standing);
+    pub(crate) fn reported(&self, reports: &[(Arc<Account>, Statement)], now: MonoTime) {
+        for (account, statement) in reports {
+            account.reported(*statement);
         }
         self.retired.lock().retain(|account| {
             let is_over = account.is_settled() && account.is_reported();
             if is_over {
-                self.over.push((account.budget(), account.window().id));
+                let spot = (account.budget(), account.window().id);
+                self.over.push(spot);
+                self.finished.lock().insert(spot, Arc::clone(account));
             }
             !is_over
         });
         self.active.lock().retain(|_, account| {
-            let is_quiet = account.in_flight().is_zero() && account.is_reported() && account.free().is_zero();
+            let is_quiet = account.is_settled() && account.is_reported();
             let rests = is_quiet && now.since(account.touched()) >= IDLE;
             if rests {
                 account.rests();
@@ -393,95 +346,26 @@ impl Wallet {
         });
     }
 
-    /// What to ask the ledger for: for those who wait, and ahead of need where a grant runs low.
-    #[must_use]
-    pub fn wants(&self, now: MonoTime) -> Vec<Want> {
-        self.wake();
-        let line = self.line.lock();
-        let waited_at: BTreeSet<_> = line.tickets.iter().map(|ticket| ticket.at).collect();
-        let mut wants: Vec<_> =
-            waited_at.iter().flat_map(|budget| self.wants_of_line(&line, *budget, now)).collect();
-        for account in self.active.lock().values() {
-            let runs_low = account.is_low() && !account.has_ended_at(now);
-            if runs_low && !waited_at.contains(&account.budget()) && self.is_current(account) {
-                let want = account.target_for(account.welcome(now));
-                wants.push(Want {
-                    budget: account.budget(),
-                    window: Some(account.window().id),
-                    need: Amount::ZERO,
-                    want,
-                });
-            }
-        }
-        wants
-    }
-
-    fn wants_of_line(&self, line: &Line, budget: BudgetId, now: MonoTime) -> Vec<Want> {
-        let account = self.account(budget);
-        let window = account.as_ref().map(|account| account.window().id);
-        let mut sum = Amount::ZERO;
-        let mut wants = Vec::new();
-        for ticket in line.waiting_at(budget).take(ASKS_PER_BUDGET_MAX) {
-            sum = sum.saturating_add(ticket.amount_at(budget));
-            let need = account.as_ref().map_or(sum, |account| account.target_for(sum));
-            // Only the ledger says that a window is over. Until it does, an account whose time is up here is asked
-            // for anew: a second one for the same window would spend what the first has spent.
-            if account.as_ref().is_some_and(|account| account.is_granted(need) && !account.has_ended_at(now))
-            {
-                // It waits for the journal, not for the ledger.
-                continue;
-            }
-            wants.push(Want { budget, window, need, want: need });
-        }
-        if let Some(last) = wants.last_mut() {
-            let welcome =
-                account.map_or(sum.saturating_mul(GRANT_REQUESTS_MIN), |account| account.welcome(now));
-            last.want = last.need.saturating_add(welcome);
-        }
-        wants
-    }
-
-    /// Takes note of a grant. `sent` is when the wish was sent; the grant is good for `valid_for` from then on.
-    pub fn learn(&self, grant: &Grant, sent: MonoTime, now: MonoTime) {
-        let account = self.account(grant.budget).filter(|account| account.window() == grant.window);
-        let account = account.unwrap_or_else(|| self.open(grant.budget, grant.window));
-        account.learn(grant.granted, Account::end_of(grant.valid_for, sent), grant.is_central, now);
-        if account.wakes() {
-            self.waking.push(Arc::clone(&account));
-        }
-        self.low.push(account);
-    }
-
-    /// The budget is gone: nothing more can be reserved of it.
-    pub fn forget(&self, budget: BudgetId) {
+    /// The budget is gone: nothing more can be reserved of it, and nobody waits for it.
+    pub(crate) fn forget(&self, budget: BudgetId) {
         self.shard(budget).write().remove(&budget);
         self.active.lock().remove(&budget);
         self.retired.lock().retain(|account| account.budget() != budget);
+        for ticket in self.line.lock().tickets.iter_mut().filter(|ticket| ticket.is_at(budget)) {
+            ticket.pass();
+        }
     }
 
     /// The open window of a budget is another one: the account at hand is over.
-    pub fn window_over(&self, budget: BudgetId) {
+    pub(crate) fn window_over(&self, budget: BudgetId) {
         self.retire(budget);
-    }
-
-    /// The budgets that are handed out request by request, as the replica says: what is free of them goes back.
-    pub fn recall(&self, is_central: impl Fn(BudgetId) -> bool) -> bool {
-        let mut anything = false;
-        for account in self.active.lock().values() {
-            let central = is_central(account.budget());
-            account.set_central(central);
-            anything |= central && (!account.free().is_zero() || !account.is_reported());
-        }
-        anything
     }
 
     /// Gives back everything that is free, everywhere: the node is about to leave.
     pub fn give_back_all(&self) {
         self.wake();
-        let accounts: Vec<_> =
-            self.shards.iter().flat_map(|shard| shard.read().values().cloned().collect::<Vec<_>>()).collect();
-        for account in accounts {
-            account.give_back();
+        for account in self.open_accounts() {
+            account.end();
             if account.wakes() {
                 self.waking.push(account);
             }
@@ -491,26 +375,51 @@ impl Wallet {
     /// Every account at hand, of open windows and of windows that are over but not settled.
     #[must_use]
     pub fn accounts(&self) -> Vec<Arc<Account>> {
-        let open = self.shards.iter().flat_map(|shard| shard.read().values().cloned().collect::<Vec<_>>());
-        open.chain(self.retired.lock().iter().cloned()).collect()
+        let mut accounts = self.open_accounts();
+        accounts.extend(self.retired.lock().iter().cloned());
+        accounts
     }
 
-    fn open(&self, budget: BudgetId, window: Window) -> Arc<Account> {
+    fn open_accounts(&self) -> Vec<Arc<Account>> {
+        self.shards.iter().flat_map(|shard| shard.read().values().cloned().collect::<Vec<_>>()).collect()
+    }
+
+    /// A new account for the open window of a budget, in place of one that is over.
+    pub(crate) fn open(&self, budget: BudgetId, window: Window) -> Arc<Account> {
         self.retire(budget);
         let account = Arc::new(Account::new(budget, window));
-        self.shard(budget).write().insert(budget, Arc::clone(&account));
         account.set_waiting(self.line.lock().count_at(budget));
+        self.shard(budget).write().insert(budget, Arc::clone(&account));
         account
+    }
+
+    /// The account of one window of a budget, open or over. There is never a second one: it would spend what the first
+    /// has spent.
+    pub(crate) fn account_of(&self, budget: BudgetId, window: WindowId) -> Option<Arc<Account>> {
+        let is_it = |account: &Arc<Account>| account.budget() == budget && account.window().id == window;
+        let open = self.account(budget).filter(is_it);
+        open.or_else(|| self.retired.lock().iter().find(|account| is_it(account)).cloned())
+    }
+
+    /// The account of a window that is over.
+    pub(crate) fn retired_account(&self, budget: BudgetId, window: Window) -> Arc<Account> {
+        self.account_of(budget, window.id).unwrap_or_else(|| {
+            let finished = self.finished.lock().remove(&(budget, window.id));
+            let account = finished.unwrap_or_else(|| Arc::new(Account::new(budget, window)));
+            self.retired.lock().push(Arc::clone(&account));
+            account
+        })
     }
 
     fn retire(&self, budget: BudgetId) {
         if let Some(account) = self.shard(budget).write().remove(&budget) {
+            account.end();
             self.retired.lock().push(account);
         }
         self.active.lock().remove(&budget);
     }
 
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         while let Some(account) = self.waking.pop() {
             if self.is_current(&account) {
                 self.active.lock().insert(account.budget(), account);
@@ -518,7 +427,7 @@ impl Wallet {
         }
     }
 
-    fn is_current(&self, account: &Arc<Account>) -> bool {
+    pub(crate) fn is_current(&self, account: &Arc<Account>) -> bool {
         self.account(account.budget()).is_some_and(|current| Arc::ptr_eq(&current, account))
     }
 
@@ -526,19 +435,4 @@ impl Wallet {
         let place = usize::try_from(budget.get() % SHARDS as u64).unwrap_or_default();
         &self.shards[place]
     }
-}
-
-/// What the ledger said a session holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// The budget.
-    pub budget: BudgetId,
-    /// The open window.
-    pub window: Window,
-    /// Everything granted in it so far.
-    pub granted: Amount,
-    /// For how long, counted from when the wish was sent.
-    pub valid_for: Span,
-    /// Whether the budget is handed out request by request.
-    pub is_central: bool,
 }

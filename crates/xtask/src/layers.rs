@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("ledger", &["domain"]),
-    ("wallet", &["domain"]),
+    ("wallet", &["domain", "ledger"]),
     ("catalog", &["domain"]),
     ("consensus", &["domain", "ledger", "catalog"]),
     ("routing", &["domain", "catalog"]),
@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("cli", &["domain", "node", "fake-provider"]),
     ("fake-provider", &["domain"]),
+    ("simulator", &["domain", "ledger", "wallet", "catalog"]),
     ("bench", &["domain", "ledger", "wallet", "catalog", "consensus", "gateway", "fake-provider"]),
     ("xtask", &[]),
 ];

@@ -286,7 +286,8 @@ fn explained(report: &BudgetReport) -> Value {
     });
     let mut object = shown(report);
     if let Value::Object(fields) = &mut object {
-        fields.insert("mode".to_owned(), view::plain(&report.mode));
+        fields.insert("mode".to_owned(), json!(if report.is_central { "central" } else { "grant" }));
+        fields.insert("waiting".to_owned(), json!(report.waiting));
         fields.insert("in_doubt".to_owned(), amount(report.in_doubt));
         fields.insert("crash_charged".to_owned(), amount(report.crash_charged));
         fields.insert("overrun".to_owned(), amount(report.overrun));

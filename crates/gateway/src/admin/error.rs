@@ -189,6 +189,7 @@ fn told_of_ledger(rejection: &quorate_ledger::Rejection) -> Told {
         ),
         quorate_ledger::Rejection::StillHolding(_)
         | quorate_ledger::Rejection::SessionAlive(_)
+        | quorate_ledger::Rejection::LaterSession { .. }
         | quorate_ledger::Rejection::Inconsistent { .. } => {
             (StatusCode::CONFLICT, "refused", "look at `quorate budget explain`")
         }

@@ -2,7 +2,7 @@
 
 use super::Refusal;
 use parking_lot::Mutex;
-use quorate_domain::{BudgetId, MonoTime, SessionId};
+use quorate_domain::{MonoTime, PlaceId, SessionId};
 use quorate_wallet::{Charge, Cost, Reservation, Wallet};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub(super) struct Desk {
     places_max: usize,
 }
 
-type Address = (SessionId, u64);
+type Address = (SessionId, PlaceId);
 type Answer = Result<Parcel, Refusal>;
 
 /// A reservation on its way to the request. If the request is gone when it arrives, it costs nothing.
@@ -32,7 +32,7 @@ impl Drop for Parcel {
 pub(super) struct Place<'a> {
     desk: &'a Desk,
     wallet: Arc<Wallet>,
-    id: u64,
+    id: PlaceId,
     answer: oneshot::Receiver<Answer>,
 }
 
@@ -50,7 +50,7 @@ impl Desk {
         }
         let (sender, answer) = oneshot::channel();
         // Under the lock, so that nobody can be called before the address is known.
-        let id = wallet.queue(ask.path.into(), *ask.bound, ask.at);
+        let id = wallet.queue(ask.path.into(), *ask.bound, ask.now, ask.deadline);
         called.insert((wallet.session(), id), sender);
         Some(Place { desk: self, wallet: Arc::clone(wallet), id, answer })
     }
@@ -63,7 +63,7 @@ impl Desk {
     }
 
     /// Turns a request away.
-    pub(super) fn refuse(&self, wallet: &Wallet, id: u64, refusal: Refusal) {
+    pub(super) fn refuse(&self, wallet: &Wallet, id: PlaceId, refusal: Refusal) {
         wallet.leave(id);
         self.call((wallet.session(), id), Err(refusal));
     }
@@ -90,26 +90,18 @@ impl Desk {
 pub(super) struct Request<'a> {
     pub(super) path: &'a [Charge],
     pub(super) bound: &'a Cost,
-    pub(super) at: BudgetId,
+    /// When it came.
+    pub(super) now: MonoTime,
+    /// Until when it may wait.
+    pub(super) deadline: MonoTime,
 }
 
 impl Place<'_> {
     /// Resolves when the request is served or turned away.
-    pub(super) async fn called(&mut self) -> Result<Reservation, Refusal> {
+    pub(super) async fn called(mut self) -> Result<Reservation, Refusal> {
         match (&mut self.answer).await {
             Ok(answer) => answer.and_then(Parcel::open),
             Err(_closed) => Err(Refusal::Unavailable),
-        }
-    }
-
-    /// Gives the place up and says at which budget it was; or hands over the answer that came in the same instant.
-    pub(super) fn leave(mut self) -> Result<BudgetId, Result<Reservation, Refusal>> {
-        match self.wallet.leave(self.id) {
-            Some(at) => Ok(at),
-            None => Err(self
-                .answer
-                .try_recv()
-                .map_or(Err(Refusal::Unavailable), |answer| answer.and_then(Parcel::open))),
         }
     }
 }

@@ -48,6 +48,7 @@ async fn attempt(shared: &Shared, journalled: &[Mark]) -> Result<Outcome, Unavai
     let open = OpenSession {
         node: shared.replica.node(),
         boot: shared.replica.boot(),
+        previous: shared.replica.ledger().read().latest_session(shared.replica.node()),
         evidence: Evidence::Intact {
             generation: shared.journal.generation(),
             marks: relevant(journalled, &shared.replica.ledger().read()),
@@ -100,7 +101,7 @@ pub(super) async fn close(shared: &Shared, grace: Duration) -> Result<(), Journa
 mod tests {
     use super::*;
     use quorate_domain::{Amount, BootId, LogTime, NodeId, SessionId, Unit, WindowId};
-    use quorate_ledger::{Answer, Ask, BudgetSpec, Expected, Kind, PutBudget, Sync};
+    use quorate_ledger::{Answer, Ask, BudgetSpec, Expected, Kind, PutBudget, Sync, Urgency};
 
     #[test]
     fn only_marks_of_what_is_still_held_are_told() {
@@ -112,11 +113,17 @@ mod tests {
             Command::PutBudget(PutBudget { spec, expected: Expected::Absent }),
         );
         let evidence = Evidence::Intact { generation: 1, marks: vec![] };
-        let open = OpenSession { node: NodeId::new(1), boot: BootId::new(1), evidence };
+        let open = OpenSession {
+            node: NodeId::new(1),
+            boot: BootId::new(1),
+            previous: SessionId::default(),
+            evidence,
+        };
         ledger.apply(LogTime::from_millis(1), Command::OpenSession(open));
         let (session, budget) = (SessionId::new(1), quorate_domain::BudgetId::new(1));
-        let ask = Ask { budget, window: None, need: Amount::new(10), want: Amount::ZERO };
-        let sync = Sync { session, reports: vec![], asks: vec![ask] };
+        let ask =
+            Ask { budget, window: None, places: vec![], want: Amount::new(10), urgency: Urgency::CanWait };
+        let sync = Sync { session, sequence: 1, reports: vec![], asks: vec![ask] };
         let Outcome::Synced { answers } = ledger.apply(LogTime::from_millis(1), Command::Sync(sync)) else {
             panic!("a live session is answered");
         };

@@ -139,7 +139,7 @@ impl Proxy {
     fn explain(&self, refusal: &Refusal) -> RequestError {
         match refusal {
             Refusal::Unavailable => RequestError::QuotaUnavailable,
-            Refusal::Denied { budget, need, shortage, cause } => {
+            Refusal::Denied { budget, need, shortage, cause, doubtful } => {
                 let ledger = self.parts.replica.ledger().read();
                 // A budget that was removed meanwhile denies nothing any more: the next try will succeed.
                 let Some(found) = ledger.budget(*budget) else { return RequestError::QuotaUnavailable };
@@ -149,6 +149,7 @@ impl Proxy {
                     cause: *cause,
                     need: need.get(),
                     limit: shortage.limit.get(),
+                    in_doubt: doubtful.get(),
                     resets_in: resets_in(&ledger, *budget),
                 })
             }

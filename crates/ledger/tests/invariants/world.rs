@@ -1,0 +1,374 @@
+//! A ledger, its nodes, the messages on their way, and the truth that nobody in the cluster knows.
+
+use crate::node::{BUDGET, NODES, Node, Own, Request};
+use quorate_domain::{Amount, BootId, LogTime, NodeId, SessionId, Subject, Unit, WindowId};
+use quorate_ledger::*;
+use std::collections::BTreeMap;
+
+const LINE_MAX: usize = 6;
+
+/// What becomes of a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fate {
+    Answered,
+    /// It is heard, and its answer is lost. A copy may come later.
+    AnswerLost,
+    /// It is not heard now, and perhaps later.
+    Late,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// A request comes that has to wait.
+    Come { node: usize, need: u64 },
+    /// A node asks for all that wait, and for this much beyond.
+    Ask { node: usize, greed: u64, fate: Fate },
+    /// A node waits no longer for silent holders, or does again.
+    Hurry { node: usize },
+    /// The patience of a node's first request that had any is over.
+    LastCall { node: usize },
+    /// A node's first request gives up.
+    Leave { node: usize },
+    /// A node looks at its replica.
+    Look { node: usize },
+    /// A node serves one that waits.
+    Serve { node: usize },
+    /// A node reserves from its grant, after raising its watermark by `headroom` beyond.
+    Reserve { node: usize, size: u64, headroom: u64 },
+    /// A request of a node ends, and its provider bills this much of what was reserved.
+    Settle { node: usize, spent: u64 },
+    /// A provider bills more than was reserved; the journal holds it before anybody hears of the end.
+    Overrun { node: usize, size: u64 },
+    /// A node reports, and answers a round.
+    Report { node: usize, fate: Fate },
+    /// An old message arrives again.
+    Redeliver { which: usize },
+    /// The opening of a session arrives again, perhaps of an earlier life.
+    Reopen { which: usize },
+    /// A node gives back what is idle.
+    Return { node: usize },
+    /// A node dies and comes back with its journal. Providers bill all that was under way.
+    Restart { node: usize },
+    /// A node dies and its journal is gone.
+    LoseDisk { node: usize },
+    /// Log time passes.
+    Pass { millis: u64 },
+    /// The limit is raised.
+    Raise { by: u64 },
+}
+
+pub(crate) struct World {
+    ledger: Ledger,
+    at: u64,
+    kind: Kind,
+    limit: u64,
+    nodes: Vec<Node>,
+    copies: Vec<Sync>,
+    openings: Vec<OpenSession>,
+    /// What providers billed, window by window: the truth.
+    billed: BTreeMap<WindowId, u64>,
+    /// The part of it beyond what was reserved.
+    overran: BTreeMap<WindowId, u64>,
+    /// The part of it for requests whose end no journal knows of.
+    cut_off: BTreeMap<WindowId, u64>,
+    /// Whether a disk was lost, and with it perhaps the only word of an overrun.
+    lost_a_disk: bool,
+}
+
+impl World {
+    pub(crate) fn new(kind: Kind, limit: u64) -> Self {
+        let mut world = Self {
+            ledger: Ledger::default(),
+            at: 1,
+            kind,
+            limit,
+            nodes: (0..NODES).map(|_| Node::default()).collect(),
+            copies: vec![],
+            openings: vec![],
+            billed: BTreeMap::new(),
+            overran: BTreeMap::new(),
+            cut_off: BTreeMap::new(),
+            lost_a_disk: false,
+        };
+        world.raise(0);
+        (0..NODES).for_each(|node| world.open(node, Evidence::Intact { generation: 1, marks: vec![] }));
+        world
+    }
+
+    pub(crate) fn take(&mut self, step: &Step) {
+        match *step {
+            Step::Come { node, need } => self.come(node, need),
+            Step::Ask { node, greed, fate } => self.ask(node, greed, fate),
+            Step::Hurry { node } => self.nodes[node].hurries ^= true,
+            Step::LastCall { node } => {
+                let mut waiting = self.nodes[node].line.iter_mut();
+                waiting
+                    .find(|request| !request.is_last_call)
+                    .into_iter()
+                    .for_each(|it| it.is_last_call = true);
+            }
+            Step::Leave { node } => self.nodes[node].leave(),
+            Step::Look { node } => self.nodes[node].look(&self.ledger),
+            Step::Serve { node } => self.nodes[node].serve(),
+            Step::Reserve { node, size, headroom } => self.nodes[node].reserve(size, headroom),
+            Step::Settle { node, spent } => self.settle(node, spent),
+            Step::Overrun { node, size } => self.overrun(node, size),
+            Step::Report { node, fate } => self.report(node, fate),
+            Step::Redeliver { which } => self.redeliver(which),
+            Step::Reopen { which } => self.reopen(which),
+            Step::Return { node } => self.nodes[node].accounts.values_mut().for_each(|own| own.give_back()),
+            Step::Restart { node } => self.restart(node),
+            Step::LoseDisk { node } => self.lose_disk(node),
+            Step::Pass { millis } => self.at += millis,
+            Step::Raise { by } => self.raise(by),
+        }
+    }
+
+    fn apply(&mut self, command: Command) -> Outcome {
+        let before = self.ledger.clone();
+        let outcome = self.ledger.apply(LogTime::from_millis(self.at), command);
+        self.ledger.validate().expect("I1");
+        check_that_nothing_decreases(&before, &self.ledger);
+        outcome
+    }
+
+    fn raise(&mut self, by: u64) {
+        self.limit += by;
+        let subject = Subject::User("ann".parse().unwrap());
+        let spec =
+            BudgetSpec { subject, unit: Unit::Tokens, kind: self.kind, limit: Amount::new(self.limit) };
+        self.apply(Command::PutBudget(PutBudget { spec, expected: Expected::Any }));
+    }
+
+    fn open(&mut self, node: usize, evidence: Evidence) {
+        self.nodes[node].boot += 1;
+        let boot = BootId::new(self.nodes[node].boot);
+        let id = NodeId::new(node as u64);
+        let open = OpenSession { node: id, boot, previous: self.ledger.latest_session(id), evidence };
+        self.openings.push(open.clone());
+        let Outcome::SessionOpened { session } = self.apply(Command::OpenSession(open)) else { panic!() };
+        self.nodes[node] = self.nodes[node].reborn(session);
+    }
+
+    fn come(&mut self, node: usize, need: u64) {
+        let unreserved = self.unreserved();
+        if self.nodes[node].line.len() < LINE_MAX {
+            self.nodes[node].come(need, unreserved);
+        }
+    }
+
+    fn ask(&mut self, node: usize, greed: u64, fate: Fate) {
+        let ask = self.nodes[node].ask(greed);
+        let sync = self.nodes[node].sync(vec![ask.clone()]);
+        let Some(answers) = self.send(sync, fate) else { return };
+        self.nodes[node].heard(&ask, &answers[0]);
+    }
+
+    fn report(&mut self, node: usize, fate: Fate) {
+        let sync = self.nodes[node].sync(vec![]);
+        self.send(sync, fate);
+    }
+
+    fn send(&mut self, sync: Sync, fate: Fate) -> Option<Vec<Answer>> {
+        self.copies.push(sync.clone());
+        if matches!(fate, Fate::Late) {
+            return None;
+        }
+        let Outcome::Synced { answers } = self.apply(Command::Sync(sync)) else {
+            panic!("honest nodes are never fenced")
+        };
+        matches!(fate, Fate::Answered).then_some(answers)
+    }
+
+    fn redeliver(&mut self, which: usize) {
+        if let Some(sync) = self.copies.get(which % self.copies.len().max(1)).cloned() {
+            self.apply(Command::Sync(sync));
+        }
+    }
+
+    /// Whatever it says, it ends no life that has begun since it was made.
+    fn reopen(&mut self, which: usize) {
+        let open = self.openings[which % self.openings.len()].clone();
+        let latest = self.ledger.latest_session(open.node);
+        let is_retry = self.ledger.session(latest).is_some_and(|life| life.boot == open.boot);
+        let expected = if is_retry {
+            Outcome::SessionOpened { session: latest }
+        } else {
+            Outcome::Rejected(Rejection::LaterSession { node: open.node, latest })
+        };
+        let mut unchanged = self.ledger.clone();
+        assert_eq!(self.apply(Command::OpenSession(open)), expected);
+        unchanged.apply(LogTime::from_millis(self.at), Command::Tick);
+        assert!(unchanged == self.ledger, "G1: what comes from an earlier life says nothing about this one");
+    }
+
+    fn settle(&mut self, node: usize, spent: u64) {
+        if let Some((window, billed)) = self.nodes[node].settle(spent) {
+            *self.billed.entry(window).or_default() += billed;
+        }
+    }
+
+    fn overrun(&mut self, node: usize, size: u64) {
+        let life = &mut self.nodes[node];
+        let (Some(window), Some(own)) = (life.window, life.own()) else { return };
+        if own.granted == 0 {
+            // Nothing was reserved, so nobody was sent to a provider.
+            return;
+        }
+        own.overrun += size;
+        *self.billed.entry(window).or_default() += size;
+        *self.overran.entry(window).or_default() += size;
+    }
+
+    fn restart(&mut self, node: usize) {
+        self.die(node);
+        let marks = self.nodes[node].marks();
+        let generation = self.nodes[node].boot + 1;
+        self.open(node, Evidence::Intact { generation, marks });
+    }
+
+    fn lose_disk(&mut self, node: usize) {
+        self.die(node);
+        self.lost_a_disk = true;
+        self.open(node, Evidence::Lost);
+    }
+
+    fn die(&mut self, node: usize) {
+        for (window, own) in &self.nodes[node].accounts {
+            *self.billed.entry(*window).or_default() += own.in_flight();
+            *self.cut_off.entry(*window).or_default() += own.in_flight();
+        }
+    }
+
+    // The truth.
+
+    /// What is in the pool, or with a live session and neither spent, nor reserved, nor granted to a request by name.
+    fn unreserved(&self) -> u64 {
+        let report = self.ledger.report(BUDGET).unwrap();
+        let account = self.ledger.budget(BUDGET).unwrap().account(report.window.id);
+        let at = |node| account.map_or(0, |account| self.unreserved_at(node, account));
+        report.free.get() + self.nodes.iter().map(at).sum::<u64>()
+    }
+
+    fn unreserved_at(&self, node: &Node, account: &Account) -> u64 {
+        let Some(holding) = account.holding(node.session) else { return 0 };
+        let gone = node.accounts.get(&account.window().id).map_or(0, Own::gone);
+        let named =
+            node.line.iter().filter(|request| self.is_named(node, request)).map(|request| request.need);
+        holding.granted.get() - holding.returned.get() - gone - named.sum::<u64>()
+    }
+
+    /// Whether a request was granted what it needs by name, whether its node knows it already or not.
+    fn is_named(&self, node: &Node, request: &Request) -> bool {
+        let account = self.ledger.budget(BUDGET).unwrap().current();
+        let holding = account.holding(node.session).filter(|_| account.is_central());
+        let is_current = node.window == Some(account.window().id);
+        holding.is_some_and(|holding| holding.served.contains(&request.id))
+            || is_current && node.is_designated(request.id)
+    }
+
+    pub(crate) fn check(&mut self) {
+        self.check_bill();
+        let unreserved = self.unreserved();
+        for request in self.nodes.iter_mut().flat_map(|node| &mut node.line) {
+            request.least = request.least.min(unreserved);
+        }
+        self.check_denials();
+    }
+
+    /// I3: what was billed in a window never exceeds the limit but by overrun, and what was billed within reservations
+    /// never exceeds what the ledger counts as gone. I1: nor is more granted than there is.
+    fn check_bill(&self) {
+        let budget = self.ledger.budget(BUDGET).unwrap();
+        for account in budget.accounts() {
+            assert!(
+                account.excess(Amount::new(self.limit)) <= account.overrun(),
+                "I1: more granted than there is"
+            );
+        }
+        for (window, billed) in &self.billed {
+            let billed = billed - self.overran.get(window).copied().unwrap_or(0);
+            assert!(billed <= self.limit, "I3: {billed} billed of {}", self.limit);
+            if let Some(account) = budget.account(*window) {
+                let gone = account.used().saturating_add(account.outstanding()).get();
+                assert!(billed <= gone, "I3: {billed} billed, {gone} accounted for");
+            }
+        }
+    }
+
+    /// G2: whoever is denied without a doubt needed more than was unreserved at an instant while it waited.
+    fn check_denials(&self) {
+        let waiting =
+            |node: &Node| node.line.iter().filter(|it| !self.is_named(node, it)).cloned().collect::<Vec<_>>();
+        for request in self.nodes.iter().flat_map(waiting) {
+            let need = Amount::new(request.need);
+            let (prospect, _) = self.ledger.prospect(BUDGET, need, request.proves_from).unwrap();
+            let is_denied = match prospect {
+                Prospect::TooBig | Prospect::Spent => true,
+                Prospect::Held { doubtful } => doubtful.is_zero(),
+                Prospect::Open => false,
+            };
+            let least = request.least;
+            assert!(!is_denied || least < request.need, "G2: {prospect:?} of {need}, but always {least}");
+        }
+    }
+
+    /// I5: when everyone has reported and returned, what is not free is what was billed, or charged for the dead.
+    pub(crate) fn check_quiescence(&mut self) {
+        for node in 0..NODES {
+            while !self.nodes[node].line.is_empty() {
+                self.nodes[node].leave();
+            }
+            while let Some((window, billed)) = self.nodes[node].settle(0) {
+                *self.billed.entry(window).or_default() += billed;
+            }
+        }
+        // The first word empties the line, the second returns what the first was answered with.
+        for node in (0..NODES).chain(0..NODES) {
+            self.ask(node, 0, Fate::Answered);
+            self.nodes[node].accounts.values_mut().for_each(|own| own.give_back());
+            self.report(node, Fate::Answered);
+        }
+        self.check_that_all_is_accounted_for();
+    }
+
+    fn check_that_all_is_accounted_for(&self) {
+        let report = self.ledger.report(BUDGET).unwrap();
+        let of = |sums: &BTreeMap<WindowId, u64>| sums.get(&report.window.id).copied().unwrap_or(0);
+        let (overran, cut_off) = (of(&self.overran), of(&self.cut_off));
+        let billed = of(&self.billed) - overran;
+        assert_eq!(report.outstanding, report.in_doubt, "I5: only the dead hold anything");
+        let charged = report.used.get() + report.in_doubt.get();
+        assert!(charged >= billed, "I5");
+        if report.in_doubt.is_zero() {
+            assert!(
+                self.lost_a_disk || report.overrun.get() == overran,
+                "G1: overrun is counted, whoever died"
+            );
+            assert_eq!(report.used.get() + cut_off, billed + report.crash_charged.get(), "I6");
+        }
+        assert_eq!(report.free.get(), self.limit.saturating_sub(charged + report.overrun.get()), "I1");
+    }
+}
+
+/// I4.
+fn check_that_nothing_decreases(before: &Ledger, after: &Ledger) {
+    let is_less = |old: &Holding, new: &Holding| {
+        new.granted < old.granted
+            || new.used < old.used
+            || new.returned < old.returned
+            || new.heard < old.heard
+    };
+    for account in before.budgets().flat_map(|(_, budget)| budget.accounts()) {
+        let now = after.budget(BUDGET).and_then(|budget| budget.account(account.window().id));
+        for (session, old) in account.holdings() {
+            let new = now.and_then(|now| now.holding(session));
+            assert!(!new.is_some_and(|new| is_less(old, new)), "I4: {session}");
+        }
+    }
+    let latest =
+        |ledger: &Ledger| ledger.sessions().map(|(session, _)| session).max().unwrap_or(SessionId::new(0));
+    let is_new = |session: &SessionId| before.session(*session).is_none();
+    let mut opened = after.sessions().map(|(session, _)| session).filter(is_new);
+    assert!(opened.all(|session| session > latest(before)), "I4: session ids rise");
+}

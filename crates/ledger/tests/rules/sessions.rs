@@ -1,0 +1,91 @@
+//! Lives of nodes: how one begins, and what becomes of the one before.
+
+use crate::script::*;
+use quorate_domain::{Amount, NodeId, SessionId, Unit, WindowId};
+use quorate_ledger::*;
+
+fn mark(session: SessionId, spent_bound: u64) -> Mark {
+    let (budget, window, spent_bound) = (BUDGET, WindowId::LIFETIME, Amount::new(spent_bound));
+    Mark { session, budget, window, spent_bound, settled: Amount::ZERO, overrun: Amount::ZERO }
+}
+
+fn journal(generation: u64, marks: Vec<Mark>) -> Evidence {
+    Evidence::Intact { generation, marks }
+}
+
+/// A session that holds thirty of a hundred permits.
+fn holder_of_permits() -> (Script, SessionId) {
+    let mut script = Script::with_unit(100, Unit::Permits, Kind::Lifetime);
+    let a = script.open(1, 1, fresh());
+    script.ask(a, 30, 30);
+    assert_eq!(script.shape(), (0, 30, 70));
+    (script, a)
+}
+
+/// An opening whose sender gave up on it, and which the log got all the same: after the node's next life had begun.
+#[test]
+fn an_opening_made_before_the_nodes_latest_session_is_refused_and_changes_nothing() {
+    let (mut script, [a]) = Script::with_sessions(100);
+    script.ask(a, 60, 60);
+    let stale = [
+        script.opening(1, 2, journal(2, vec![mark(a, 10)])),
+        // Of a generation that was not seen yet, so that nothing but `previous` tells that it is old.
+        script.opening(1, 2, journal(9, vec![mark(a, 10)])),
+        script.opening(1, 2, Evidence::Lost),
+    ];
+    let latest = script.open(1, 3, journal(3, vec![mark(a, 10)]));
+    assert_eq!(granted(&script.ask(latest, 40, 40)), 40);
+    for open in stale {
+        let before = script.ledger.clone();
+        let refused = Rejection::LaterSession { node: NodeId::new(1), latest };
+        assert_eq!(script.apply(Command::OpenSession(open)), Outcome::Rejected(refused));
+        assert_eq!(script.ledger, before);
+    }
+    // (G1): the evidence of the earlier life does not mention the forty, which would have been spent twice.
+    assert_eq!(script.shape(), (10, 40, 50));
+    assert!(matches!(script.report(latest, 40, 0), Outcome::Synced { .. }), "it is alive");
+}
+
+#[test]
+fn an_opening_of_an_earlier_life_is_refused_after_the_latest_session_is_closed_too() {
+    let (mut script, [a]) = Script::with_sessions(100);
+    let stale = script.opening(1, 2, journal(2, vec![]));
+    let latest = script.open(1, 3, journal(3, vec![]));
+    assert_eq!(script.apply(Command::CloseSession { session: latest }), Outcome::Done);
+    assert_eq!(script.ledger.sessions().count(), 0);
+    let refused = Rejection::LaterSession { node: NodeId::new(1), latest };
+    assert_eq!(script.apply(Command::OpenSession(stale)), Outcome::Rejected(refused));
+    assert!(script.open(1, 4, journal(4, vec![])) > latest && latest > a);
+}
+
+#[test]
+fn the_latest_session_of_a_node_is_its_own_and_not_another_nodes() {
+    let (mut script, [a, b]) = Script::with_sessions(100);
+    let open = script.opening(1, 2, journal(2, vec![]));
+    assert_eq!((open.previous, script.ledger.latest_session(NodeId::new(2))), (a, b));
+    let again = script.open(2, 2, journal(2, vec![]));
+    assert!(
+        matches!(script.apply(Command::OpenSession(open)), Outcome::SessionOpened { session } if session > again)
+    );
+    assert_eq!(script.ledger.latest_session(NodeId::new(3)), SessionId::default());
+}
+
+#[test]
+fn permits_of_a_dead_session_all_come_back_whatever_its_journal_says() {
+    let (mut script, a) = holder_of_permits();
+    script.open(1, 2, journal(2, vec![mark(a, 25)]));
+    assert_eq!(script.shape(), (0, 0, 100));
+    assert_eq!(script.ledger.report(BUDGET).unwrap().crash_charged, Amount::ZERO);
+}
+
+#[test]
+fn permits_in_doubt_all_come_back_when_the_doubt_is_resolved() {
+    let (mut script, a) = holder_of_permits();
+    script.apply(Command::ExpireSession { session: a });
+    assert_eq!(script.shape(), (0, 30, 70), "whether it runs still is not known");
+    let (actor, reason) = ("ann".to_owned(), "the machine is gone".to_owned());
+    let (budget, window, spent) = (BUDGET, WindowId::LIFETIME, Amount::new(30));
+    let resolve = Resolve { session: a, budget, window, spent, actor, reason };
+    assert_eq!(script.apply(Command::Resolve(resolve)), Outcome::Done);
+    assert_eq!(script.shape(), (0, 0, 100));
+}

@@ -1,0 +1,161 @@
+//! What a session asks the ledger for: room for those who wait, ahead of need where a grant runs low, and proof for
+//! those whose patience is over.
+
+use crate::Wallet;
+use crate::account::{Account, GRANT_REQUESTS_MIN};
+use crate::line::{Line, Ticket};
+use quorate_domain::{Amount, BudgetId, MonoTime, Round};
+use quorate_ledger::{Ask, Budget, Ledger, PLACES_MAX, Place, Prospect, Urgency};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a round is waited for before another one begins without those who do not answer.
+const RECALL_LIMIT: Duration = Duration::from_millis(100);
+
+/// What was said last, and what is known of rounds under way.
+#[derive(Debug, Default)]
+pub(crate) struct Talk {
+    pub(crate) sequence: u64,
+    pub(crate) last_report: MonoTime,
+    /// When grants were searched for that no answer told of.
+    pub(crate) last_search: MonoTime,
+    /// The places that the ledger knows, where it knows any; `None` where nobody knows what it has heard.
+    pub(crate) told: BTreeMap<BudgetId, Option<Vec<Place>>>,
+    /// Rounds that a last call waits for, and since when.
+    rounds: BTreeMap<BudgetId, (Round, MonoTime)>,
+}
+
+impl Talk {
+    /// Nobody knows what the ledger has heard of who waits for a budget, or it means nothing any more: say it again.
+    pub(crate) fn is_unsure_of(&mut self, budget: BudgetId) {
+        self.told.insert(budget, None);
+    }
+}
+
+/// All that is looked at to decide what to ask for.
+pub(crate) struct Asker<'a> {
+    pub(crate) wallet: &'a Wallet,
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) line: &'a Line,
+    pub(crate) now: MonoTime,
+}
+
+impl Asker<'_> {
+    pub(crate) fn asks(&self, talk: &mut Talk) -> Vec<Ask> {
+        let waited_at = self.line.budgets();
+        talk.rounds.retain(|budget, _| waited_at.contains(budget));
+        let told: BTreeSet<BudgetId> = talk.told.keys().copied().collect();
+        let for_line = waited_at.union(&told).filter_map(|budget| self.ask_for_line(talk, *budget));
+        let mut asks: Vec<Ask> = for_line.collect();
+        asks.extend(self.asks_ahead(&waited_at));
+        asks
+    }
+
+    fn ask_for_line(&self, talk: &mut Talk, budget: BudgetId) -> Option<Ask> {
+        let account = self.wallet.account(budget);
+        let places = self.places(account.as_deref(), budget);
+        let urgency = self.urgency(talk, budget, &places);
+        let is_told = match talk.told.get(&budget) {
+            Some(told) => told.as_ref() == Some(&places),
+            None => places.is_empty(),
+        };
+        // Nobody in line is told by the ledger that its window is over.
+        let has_ended = account.as_ref().is_some_and(|account| account.has_ended_at(self.now));
+        let is_over = has_ended && self.line.at(budget).next().is_some();
+        if is_told && !is_over && urgency == Urgency::CanWait {
+            return None;
+        }
+        let waiting = self.line.sum_at(budget);
+        let want = match &account {
+            Some(account) if account.is_closed() => Amount::ZERO,
+            Some(account) => account.welcome(waiting, self.now),
+            None => waiting.saturating_mul(GRANT_REQUESTS_MIN),
+        };
+        Some(Ask { budget, window: account.map(|account| account.window().id), places, want, urgency })
+    }
+
+    /// Those of the line who need more than the account has, as far as there is hope for them.
+    fn places(&self, account: Option<&Account>, budget: BudgetId) -> Vec<Place> {
+        let is_designated = |ticket: &Ticket| account.is_some_and(|account| account.is_designated(ticket.id));
+        let place = |ticket: &Ticket| Place {
+            id: ticket.id,
+            need: ticket.need(),
+            is_last_call: ticket.is_last_call(self.now),
+        };
+        let mut places: Vec<Place> = self
+            .uncovered(account, budget)
+            .filter(|ticket| self.has_hope(budget, ticket) && !is_designated(ticket))
+            .map(place)
+            .collect();
+        places.sort_by_key(|place| !place.is_last_call);
+        places.truncate(PLACES_MAX);
+        places
+    }
+
+    /// Those of the line for whom the grant at hand is not enough. The others wait for the journal alone.
+    fn uncovered(&self, account: Option<&Account>, budget: BudgetId) -> impl Iterator<Item = &Ticket> {
+        let spends_by_itself = |account: &&Account| !account.is_closed() && !account.has_ended_at(self.now);
+        let mut free = account.filter(spends_by_itself).map(Account::free);
+        self.line.at(budget).skip_while(move |ticket| {
+            free = free.and_then(|free| free.checked_sub(ticket.need()));
+            free.is_some()
+        })
+    }
+
+    /// Whoever has none is not asked for: whether this replica is behind is found out without a word to the log.
+    fn has_hope(&self, budget: BudgetId, ticket: &Ticket) -> bool {
+        match self.ledger.prospect(budget, ticket.need(), None) {
+            Some((Prospect::TooBig | Prospect::Spent, _)) => false,
+            Some((Prospect::Held { .. } | Prospect::Open, _)) | None => true,
+        }
+    }
+
+    /// Whether somebody who is asked for, and whose patience is over, needs a round that is not on its way.
+    fn urgency(&self, talk: &mut Talk, budget: BudgetId, places: &[Place]) -> Urgency {
+        let mut last_calls = places.iter().filter(|place| place.is_last_call).peekable();
+        if last_calls.peek().is_none() {
+            talk.rounds.remove(&budget);
+            return Urgency::CanWait;
+        }
+        let shown = self.ledger.budget(budget).map(Budget::current);
+        let Some((account, round)) = shown.and_then(|account| Some((account, account.round()?))) else {
+            return Urgency::Proof;
+        };
+        let shows = |place: &Place| {
+            let proves_from = self.line.get(place.id).and_then(|ticket| ticket.proves_from);
+            proves_from.is_some_and(|(_, from)| from <= round)
+        };
+        if !account.is_round_under_way() || !last_calls.any(shows) {
+            return Urgency::Proof;
+        }
+        match talk.rounds.get(&budget) {
+            Some((known, since)) if *known == round => {
+                let is_overdue = self.now.since(*since) >= RECALL_LIMIT;
+                if is_overdue { Urgency::Overdue(round) } else { Urgency::CanWait }
+            }
+            Some(_) | None => {
+                talk.rounds.insert(budget, (round, self.now));
+                Urgency::CanWait
+            }
+        }
+    }
+
+    /// For accounts that run low, before anybody has to wait.
+    fn asks_ahead(&self, waited_at: &BTreeSet<BudgetId>) -> Vec<Ask> {
+        let runs_low = |account: &&Arc<Account>| {
+            account.is_low()
+                && !account.has_ended_at(self.now)
+                && !waited_at.contains(&account.budget())
+                && self.wallet.is_current(account)
+        };
+        let ask = |account: &Arc<Account>| Ask {
+            budget: account.budget(),
+            window: Some(account.window().id),
+            places: Vec::new(),
+            want: account.welcome(Amount::ZERO, self.now),
+            urgency: Urgency::CanWait,
+        };
+        self.wallet.active.lock().values().filter(runs_low).map(ask).collect()
+    }
+}

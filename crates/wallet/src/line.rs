@@ -1,0 +1,127 @@
+//! The line of requests of this node that wait for money. First come, first served at each budget.
+//!
+//! A request takes its budgets one after the other in the order of its path, from the narrowest to the widest, and
+//! keeps what it has while it waits for the next. All requests take in the same order, so no two can wait for each
+//! other. If it leaves, everything goes back: it holds all or, in the end, nothing.
+
+use crate::reservation::Part;
+use crate::{Charge, Cost, Reservation};
+use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, Round, WindowId};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A request that stands in line.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    pub(crate) id: PlaceId,
+    path: Arc<[Charge]>,
+    bound: Cost,
+    /// Of the budgets of the path, the one it waits at.
+    at: usize,
+    taken: Reservation,
+    /// When it came. Only what is true of an instant after that can be said to it.
+    pub(crate) since: MonoTime,
+    /// Until when it may wait.
+    pub(crate) deadline: MonoTime,
+    /// The first round at its budget that shows something about it.
+    pub(crate) proves_from: Option<(WindowId, Round)>,
+}
+
+impl Ticket {
+    pub(crate) fn new(
+        id: PlaceId,
+        path: Arc<[Charge]>,
+        bound: Cost,
+        since: MonoTime,
+        deadline: MonoTime,
+    ) -> Self {
+        let taken = Reservation::new(Vec::with_capacity(path.len()));
+        Self { id, path, bound, at: 0, taken, since, deadline, proves_from: None }
+    }
+
+    /// The budget it waits at; `None` if it has all it needs.
+    pub(crate) fn waits_at(&self) -> Option<Charge> {
+        self.path.get(self.at).copied()
+    }
+
+    pub(crate) fn is_at(&self, budget: BudgetId) -> bool {
+        self.waits_at().is_some_and(|charge| charge.budget == budget)
+    }
+
+    /// What it needs of the budget it waits at.
+    pub(crate) fn need(&self) -> Amount {
+        self.waits_at().map_or(Amount::ZERO, |charge| self.bound.to_reserve(charge.unit))
+    }
+
+    /// Its patience is over: it is to be served or refused now.
+    pub(crate) fn is_last_call(&self, now: MonoTime) -> bool {
+        now >= self.deadline
+    }
+
+    /// It has this part now, and goes on to the next budget.
+    pub(crate) fn took(&mut self, part: Part) {
+        self.taken.push(part);
+        self.pass();
+    }
+
+    /// It goes on to the next budget.
+    pub(crate) fn pass(&mut self) {
+        self.at += 1;
+        self.proves_from = None;
+    }
+
+    /// What it has already, while it waits for more.
+    pub(crate) const fn taken(&self) -> &Reservation {
+        &self.taken
+    }
+
+    pub(crate) fn into_reservation(self) -> Reservation {
+        self.taken
+    }
+}
+
+/// The tickets, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    last: u64,
+    pub(crate) tickets: Vec<Ticket>,
+}
+
+impl Line {
+    pub(crate) fn next_id(&mut self) -> PlaceId {
+        self.last += 1;
+        PlaceId::new(self.last)
+    }
+
+    pub(crate) fn at(&self, budget: BudgetId) -> impl Iterator<Item = &Ticket> {
+        self.tickets.iter().filter(move |ticket| ticket.is_at(budget))
+    }
+
+    /// What everyone at a budget needs together.
+    pub(crate) fn sum_at(&self, budget: BudgetId) -> Amount {
+        self.at(budget).fold(Amount::ZERO, |sum, ticket| sum.saturating_add(ticket.need()))
+    }
+
+    pub(crate) fn count_at(&self, budget: BudgetId) -> u32 {
+        u32::try_from(self.at(budget).count()).unwrap_or(u32::MAX)
+    }
+
+    /// The budgets somebody waits at.
+    pub(crate) fn budgets(&self) -> BTreeSet<BudgetId> {
+        self.tickets.iter().filter_map(|ticket| ticket.waits_at().map(|charge| charge.budget)).collect()
+    }
+
+    pub(crate) fn remove(&mut self, id: PlaceId) -> Option<Ticket> {
+        let place = self.tickets.binary_search_by_key(&id, |ticket| ticket.id).ok()?;
+        Some(self.tickets.remove(place))
+    }
+
+    pub(crate) fn get(&self, id: PlaceId) -> Option<&Ticket> {
+        let place = self.tickets.binary_search_by_key(&id, |ticket| ticket.id).ok()?;
+        self.tickets.get(place)
+    }
+
+    pub(crate) fn need_of(&self, id: PlaceId, budget: BudgetId) -> Option<Amount> {
+        Some(self.get(id).filter(|ticket| ticket.is_at(budget))?.need())
+    }
+}

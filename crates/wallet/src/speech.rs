@@ -1,0 +1,199 @@
+//! What a session says to the ledger, and how it takes in what the ledger answers or a replica shows.
+//!
+//! One exchange at a time. Every message tells the whole state as it is then, so that one that was lost is made up for
+//! by the next.
+
+use crate::account::Followed;
+use crate::asker::{Asker, Talk};
+use crate::{Account, Statement, Wallet};
+use quorate_domain::{BudgetId, MonoTime, Round, WindowId};
+use quorate_ledger::{Answer, Ask, Ledger, Place, SpendingReport, Sync, View};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often grants are searched for that no answer told of.
+const SEARCH_EVERY: Duration = Duration::from_secs(5);
+
+/// One message, and what it was made of.
+#[derive(Debug)]
+pub struct Speech {
+    /// The message.
+    pub sync: Sync,
+    reports: Vec<(Arc<Account>, Statement)>,
+}
+
+impl Wallet {
+    /// Takes note of what a replica shows of budgets that are handed out request by request. `true` if something is to
+    /// be said at once.
+    pub fn follow(&self, ledger: &Ledger, now: MonoTime) -> bool {
+        self.look_for_strays(ledger, now);
+        self.wake();
+        let accounts = self.central_accounts(ledger);
+        for account in &accounts {
+            let shown =
+                ledger.budget(account.budget()).and_then(|budget| budget.account(account.window().id));
+            if let Some(shown) = shown
+                && self.follow_view(account, &View::of(shown, self.session()), now) == Followed::ModeChanged
+            {
+                self.talk.lock().is_unsure_of(account.budget());
+            }
+        }
+        accounts.iter().any(|account| account.is_closed() && !account.is_reported())
+    }
+
+    fn follow_view(&self, account: &Arc<Account>, view: &View, now: MonoTime) -> Followed {
+        let followed = {
+            let line = self.line.lock();
+            account.follow(view, &|id| line.need_of(id, account.budget()), now)
+        };
+        if account.is_short_of_room() || account.wants_mark() {
+            self.low.push(Arc::clone(account));
+        }
+        followed
+    }
+
+    /// Now and then: finds what was granted in answers that never came, so that nothing is held by nobody (I5).
+    fn look_for_strays(&self, ledger: &Ledger, now: MonoTime) {
+        let Some(life) = ledger.session(self.session()) else { return };
+        {
+            let mut talk = self.talk.lock();
+            if now.since(talk.last_search) < SEARCH_EVERY {
+                return;
+            }
+            talk.last_search = now;
+        }
+        self.finished.lock().retain(|spot, _| life.holds.contains(spot));
+        for (budget, window) in &life.holds {
+            let Some(found) = ledger.budget(*budget) else { continue };
+            let Some(shown) = found.account(*window) else { continue };
+            let view = View::of(shown, self.session());
+            let known = self.account_of(*budget, *window).or_else(|| self.finished_account(*budget, *window));
+            let known = known.map(|account| account.granted());
+            if view.granted > known.unwrap_or_default() {
+                let is_open = found.current().window().id == *window;
+                self.adopt(*budget, &view, is_open, now);
+            }
+        }
+    }
+
+    fn finished_account(&self, budget: BudgetId, window: WindowId) -> Option<Arc<Account>> {
+        self.finished.lock().get(&(budget, window)).cloned()
+    }
+
+    fn adopt(&self, budget: BudgetId, view: &View, is_open: bool, now: MonoTime) {
+        if is_open {
+            self.learn(budget, view, now);
+            self.talk.lock().is_unsure_of(budget);
+        } else {
+            let account = self.retired_account(budget, view.window);
+            let _over = account.follow(view, &|_| None, now);
+            account.end();
+        }
+    }
+
+    /// Accounts that are closed here, or should be.
+    fn central_accounts(&self, ledger: &Ledger) -> Vec<Arc<Account>> {
+        let is_central =
+            |account: &&Arc<Account>| account.is_closed() || ledger.central().contains(&account.budget());
+        self.active.lock().values().filter(is_central).cloned().collect()
+    }
+
+    /// What is to be said now, if anything: what was spent and given back if `is_due` or something is asked for.
+    #[must_use]
+    pub fn speech(&self, ledger: &Ledger, is_due: bool, now: MonoTime) -> Option<Speech> {
+        self.wake();
+        let mut talk = self.talk.lock();
+        // In the name of a session that is over, nothing is asked for any more; what is left is reported.
+        let asks = if self.is_fenced() { Vec::new() } else { self.asks(&mut talk, ledger, now) };
+        let reports = if is_due || !asks.is_empty() { self.reports(now) } else { Vec::new() };
+        if reports.is_empty() && asks.is_empty() {
+            return None;
+        }
+        for ask in &asks {
+            // Noted before it is heard: a replica may show that the mode has changed since, before the answer comes.
+            talk.told.insert(ask.budget, Some(ask.places.clone()));
+        }
+        talk.sequence += 1;
+        let sync = Sync {
+            session: self.session(),
+            sequence: talk.sequence,
+            reports: reports.iter().map(report).collect(),
+            asks,
+        };
+        Some(Speech { sync, reports })
+    }
+
+    /// Whether it is time to report again: `every` after the last report.
+    #[must_use]
+    pub fn is_report_due(&self, now: MonoTime, every: Duration) -> bool {
+        now.since(self.talk.lock().last_report) >= every
+    }
+
+    /// The ledger has heard a speech that was sent at `sent`, and gave these answers.
+    pub fn heard(&self, speech: &Speech, answers: &[Answer], sent: MonoTime, now: MonoTime) {
+        {
+            let mut talk = self.talk.lock();
+            talk.last_report = sent;
+            talk.told.retain(|_, places| places.as_ref().is_none_or(|places| !places.is_empty()));
+        }
+        self.reported(&speech.reports, sent);
+        for (ask, answer) in speech.sync.asks.iter().zip(answers) {
+            match answer {
+                Answer::Holds { budget, view, valid_for, proves_from } => {
+                    let account = self.learn(*budget, view, now);
+                    account.is_good_until(Account::end_of(*valid_for, sent));
+                    self.prove_from(*budget, &ask.places, (view.window.id, *proves_from));
+                }
+                Answer::WindowOver { budget, .. } => {
+                    self.window_over(*budget);
+                    self.talk.lock().is_unsure_of(*budget);
+                }
+                Answer::UnknownBudget { budget } => self.forget(*budget),
+            }
+        }
+    }
+
+    /// Nobody knows whether a speech was heard: the next one says it again.
+    pub fn unheard(&self, speech: &Speech) {
+        let mut talk = self.talk.lock();
+        speech.sync.asks.iter().for_each(|ask| talk.is_unsure_of(ask.budget));
+    }
+
+    fn learn(&self, budget: BudgetId, view: &View, now: MonoTime) -> Arc<Account> {
+        let account = self.account_of(budget, view.window.id);
+        let account = account.unwrap_or_else(|| self.open(budget, view.window));
+        let _told_by_an_answer = self.follow_view(&account, view, now);
+        if account.wakes() {
+            self.waking.push(Arc::clone(&account));
+        }
+        self.low.push(Arc::clone(&account));
+        account
+    }
+
+    fn prove_from(&self, budget: BudgetId, places: &[Place], from: (WindowId, Round)) {
+        let mut line = self.line.lock();
+        for ticket in line.tickets.iter_mut().filter(|ticket| ticket.is_at(budget)) {
+            let is_told = places.iter().any(|place| place.id == ticket.id);
+            let is_known = ticket.proves_from.is_some_and(|(window, _)| window == from.0);
+            if is_told && !is_known {
+                ticket.proves_from = Some(from);
+            }
+        }
+    }
+
+    fn asks(&self, talk: &mut Talk, ledger: &Ledger, now: MonoTime) -> Vec<Ask> {
+        let line = self.line.lock();
+        Asker { wallet: self, ledger, line: &line, now }.asks(talk)
+    }
+}
+
+fn report((account, statement): &(Arc<Account>, Statement)) -> SpendingReport {
+    SpendingReport {
+        budget: account.budget(),
+        window: account.window().id,
+        used: statement.used,
+        returned: statement.returned,
+        overrun: statement.overrun,
+        heard: statement.heard,
+    }
+}

@@ -1,0 +1,90 @@
+//! Who in line is turned away, and with what proof (G2). Nobody is because of bad luck: a denial says that at an instant
+//! while the request waited, less was unreserved in the whole cluster than it needs.
+
+use crate::line::Ticket;
+use crate::{Cause, Refusal, Wallet};
+use quorate_domain::{Amount, MonoTime, PlaceId};
+use quorate_ledger::{Ledger, Prospect};
+use std::time::Duration;
+
+/// How long after its last call a request waits for proof, before it is told that the ledger is out of reach.
+const PROOF_LIMIT: Duration = Duration::from_millis(500);
+/// How long after the last call of a request holders may keep a round waiting, before what they hold counts as in doubt.
+const DOUBT_AFTER: Duration = Duration::from_millis(250);
+
+/// What is to be done about a request in line.
+enum Verdict {
+    Wait,
+    /// It looks hopeless, but this replica may be behind.
+    AskWhetherBehind,
+    TurnAway(Refusal),
+}
+
+impl Wallet {
+    /// Who is to be turned away. `as_of`: the replica shows everything that was agreed on before this instant.
+    #[must_use]
+    pub fn turn_away(
+        &self,
+        ledger: &Ledger,
+        as_of: Option<MonoTime>,
+        now: MonoTime,
+    ) -> Vec<(PlaceId, Refusal)> {
+        let line = self.line.lock();
+        let verdict = |ticket: &Ticket| match self.verdict(ticket, ledger, as_of, now) {
+            Verdict::TurnAway(refusal) => Some((ticket.id, refusal)),
+            Verdict::Wait | Verdict::AskWhetherBehind => None,
+        };
+        line.tickets.iter().filter_map(verdict).collect()
+    }
+
+    /// Whether somebody looks hopeless, so that it is worth asking whether this replica is behind.
+    #[must_use]
+    pub fn needs_barrier(&self, ledger: &Ledger, now: MonoTime) -> bool {
+        let line = self.line.lock();
+        let is_hopeless =
+            |ticket: &Ticket| matches!(self.verdict(ticket, ledger, None, now), Verdict::AskWhetherBehind);
+        line.tickets.iter().any(is_hopeless)
+    }
+
+    /// When the next request in line must be served or refused.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<MonoTime> {
+        self.line.lock().tickets.iter().map(|ticket| ticket.deadline).min()
+    }
+
+    fn verdict(&self, ticket: &Ticket, ledger: &Ledger, as_of: Option<MonoTime>, now: MonoTime) -> Verdict {
+        let Some(charge) = ticket.waits_at() else { return Verdict::Wait };
+        let (budget, need) = (charge.budget, ticket.need());
+        if self.account(budget).is_some_and(|account| account.is_designated(ticket.id)) {
+            return Verdict::Wait;
+        }
+        let is_known = as_of.is_some_and(|as_of| ticket.since <= as_of);
+        let Some((prospect, shortage)) = ledger.prospect(budget, need, ticket.proves_from) else {
+            return out_of_time(ticket, now);
+        };
+        let denied =
+            |cause, doubtful| Verdict::TurnAway(Refusal::Denied { budget, need, shortage, cause, doubtful });
+        match prospect {
+            Prospect::TooBig if is_known => denied(Cause::TooBig, Amount::ZERO),
+            Prospect::Spent if is_known => denied(Cause::Spent, Amount::ZERO),
+            Prospect::TooBig | Prospect::Spent if !is_out_of_time(ticket, now) => Verdict::AskWhetherBehind,
+            Prospect::Held { doubtful }
+                if ticket.is_last_call(now)
+                    && (doubtful.is_zero() || now.since(ticket.deadline) >= DOUBT_AFTER) =>
+            {
+                denied(Cause::Held, doubtful)
+            }
+            Prospect::TooBig | Prospect::Spent | Prospect::Held { .. } | Prospect::Open => {
+                out_of_time(ticket, now)
+            }
+        }
+    }
+}
+
+fn is_out_of_time(ticket: &Ticket, now: MonoTime) -> bool {
+    ticket.is_last_call(now) && now.since(ticket.deadline) >= PROOF_LIMIT
+}
+
+fn out_of_time(ticket: &Ticket, now: MonoTime) -> Verdict {
+    if is_out_of_time(ticket, now) { Verdict::TurnAway(Refusal::Unavailable) } else { Verdict::Wait }
+}

@@ -1,0 +1,15 @@
+//! The rules of a wallet, one sentence and one short script each.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that finds something else has failed"
+)]
+
+mod central;
+mod cluster;
+mod grants;
+mod speeches;
+mod strays;
+mod verdicts;

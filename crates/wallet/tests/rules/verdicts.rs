@@ -1,0 +1,119 @@
+//! Who is turned away, and with what proof.
+
+use crate::cluster::*;
+use quorate_domain::{MonoTime, PlaceId};
+use quorate_ledger::Kind;
+use quorate_wallet::*;
+
+/// A budget of a hundred, all of which the other session has, and a request that waits until the tenth millisecond.
+fn one_waits(tokens: u64) -> (Cluster, PlaceId) {
+    let mut cluster = Cluster::new(100, 100_000, Kind::Lifetime);
+    cluster.other_asks(TEAM, 100);
+    let id = cluster.wallet.queue([TEAM].into(), cost(tokens), at(1), at(10));
+    cluster.talk(at(1));
+    (cluster, id)
+}
+
+fn turned_away(cluster: &Cluster, as_of: Option<MonoTime>, now: MonoTime) -> Vec<(PlaceId, Option<Cause>)> {
+    let cause = |refusal| match refusal {
+        Refusal::Denied { cause, budget, .. } if budget == TEAM.budget => Some(cause),
+        Refusal::Denied { .. } | Refusal::Unavailable => None,
+    };
+    let refused = cluster.wallet.turn_away(&cluster.ledger, as_of, now);
+    refused.into_iter().map(|(id, refusal)| (id, cause(refusal))).collect()
+}
+
+#[test]
+fn too_big_and_spent_are_said_at_once_by_a_replica_that_shows_what_was_before_the_request_came() {
+    for (tokens, used, cause) in [(101, 0, Cause::TooBig), (50, 51, Cause::Spent)] {
+        let (mut cluster, id) = one_waits(tokens);
+        cluster.other_reports(TEAM, used, 0);
+        assert!(cluster.wallet.needs_barrier(&cluster.ledger, at(2)));
+        assert_eq!(turned_away(&cluster, None, at(2)), []);
+        assert_eq!(turned_away(&cluster, Some(at(0)), at(2)), [], "the replica may be behind");
+        assert_eq!(turned_away(&cluster, Some(at(1)), at(2)), [(id, Some(cause))]);
+    }
+}
+
+#[test]
+fn whoever_has_no_hope_is_not_told_to_the_ledger() {
+    let (cluster, id) = one_waits(101);
+    assert_eq!(cluster.shown(TEAM).line_length(), 0);
+    assert!(cluster.wallet.leave(id));
+}
+
+#[test]
+fn held_is_said_at_the_last_call_and_only_with_proof() {
+    let (mut cluster, id) = one_waits(10);
+    assert!(!cluster.wallet.needs_barrier(&cluster.ledger, at(9)), "others may return something");
+    assert_eq!(turned_away(&cluster, Some(at(9)), at(9)), []);
+    assert_eq!(turned_away(&cluster, Some(at(10)), at(10)), [], "there is no proof yet");
+    cluster.talk(at(10)).unwrap();
+    assert_eq!(turned_away(&cluster, Some(at(11)), at(11)), [], "the round waits for an answer");
+    cluster.other_reports(TEAM, 0, 0);
+    assert_eq!(turned_away(&cluster, Some(at(9)), at(9)), [], "it has patience");
+    assert_eq!(turned_away(&cluster, None, at(12)), [(id, Some(Cause::Held))], "a round needs no barrier");
+}
+
+#[test]
+fn what_comes_back_in_a_round_is_enough_to_refuse_nobody() {
+    let (mut cluster, id) = one_waits(10);
+    cluster.talk(at(10)).unwrap();
+    cluster.other_reports(TEAM, 0, 10);
+    cluster.follow(at(11));
+    assert_eq!(turned_away(&cluster, Some(at(11)), at(11)), []);
+    assert_eq!(ids(&serve(&cluster.wallet, at(11))), [id]);
+}
+
+#[test]
+fn what_a_silent_holder_has_counts_as_in_doubt_a_while_after_the_last_call() {
+    let (mut cluster, id) = one_waits(10);
+    cluster.talk(at(10)).unwrap();
+    assert_eq!(turned_away(&cluster, None, at(259)), []);
+    let refused = cluster.wallet.turn_away(&cluster.ledger, None, at(260));
+    let [(refused, Refusal::Denied { cause: Cause::Held, doubtful, .. })] = refused[..] else {
+        panic!("{refused:?}")
+    };
+    assert_eq!((refused, doubtful.get()), (id, 100));
+}
+
+#[test]
+fn whoever_was_granted_what_it_needs_is_not_turned_away_while_the_journal_is_written() {
+    let (mut cluster, id) = one_waits(10);
+    cluster.talk(at(10)).unwrap();
+    cluster.other_reports(TEAM, 90, 10);
+    cluster.follow(at(11));
+    for now in [at(11), at(300), at(600)] {
+        assert_eq!(turned_away(&cluster, Some(now), now), []);
+    }
+    assert_eq!(ids(&serve(&cluster.wallet, at(600))), [id]);
+}
+
+#[test]
+fn whoever_was_granted_what_it_needs_is_not_turned_away_before_the_wallet_hears_of_it() {
+    let (mut cluster, _) = one_waits(10);
+    cluster.talk(at(10)).unwrap();
+    cluster.other_reports(TEAM, 90, 10);
+    assert_eq!(turned_away(&cluster, Some(at(11)), at(11)), []);
+}
+
+#[test]
+fn when_the_ledger_is_out_of_reach_it_is_said_that_it_is_and_nothing_about_the_budget() {
+    for tokens in [10, 101] {
+        let (cluster, id) = one_waits(tokens);
+        let (none, all_patience) = (None, at(509));
+        assert_eq!(turned_away(&cluster, none, at(100)), []);
+        let early = turned_away(&cluster, none, all_patience);
+        assert!(early.is_empty(), "{early:?}");
+        assert_eq!(turned_away(&cluster, none, at(510)), [(id, None)]);
+    }
+}
+
+#[test]
+fn the_next_deadline_is_the_earliest_in_line() {
+    let (cluster, id) = one_waits(10);
+    cluster.wallet.queue([TEAM].into(), cost(1), at(2), at(7));
+    assert_eq!(cluster.wallet.next_deadline(), Some(at(7)));
+    cluster.wallet.leave(id);
+    assert_eq!(cluster.wallet.line_length(), 1);
+}
