@@ -59,15 +59,27 @@ demo-stop: ## stop the cluster that the demo left running
 	.venv/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt; touch $@
 
 .PHONY: test
-test: test-rust test-end-to-end ## all tests: Rust, then real processes with the OpenAI SDK
+test: test-rust test-simulation test-end-to-end ## all tests: Rust, the simulation, then real processes with the OpenAI SDK
 
 .PHONY: test-rust
 test-rust: rocksdb
 	cargo test --workspace
 
+# Enough seeds to reach every state that matters; `make sim` runs more.
+.PHONY: test-simulation
+test-simulation:
+	@$(MAKE) --no-print-directory sim SEEDS=4000
+
 .PHONY: test-end-to-end
 test-end-to-end: binaries .venv/ready ## only the tests against real processes (PYTEST_ARGS="-k budget")
 	QUORATE_BIN=$(TARGET)/debug/quorate .venv/bin/python -m pytest tests $(PYTEST_ARGS)
+
+SEEDS ?= 20000
+START ?= 0
+
+.PHONY: sim
+sim: ## simulate the quota protocol over seeds (SEEDS=20000 START=0); a failing seed is replayed by its number
+	cargo run --quiet --release --package quorate-simulator -- --seeds $(SEEDS) --start $(START)
 
 .PHONY: verify
 verify: checks test ## everything that must hold before a change is merged

@@ -1,0 +1,129 @@
+//! Which of the states that matter were really reached. A run of many seeds that misses one has shown nothing about it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A state that matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reached {
+    /// A request was admitted from a grant at hand.
+    AdmittedLocally,
+    /// A request was admitted after waiting in line.
+    AdmittedInLine,
+    /// A budget went from slices to request by request.
+    CentralMode,
+    /// And back.
+    BackToSlices,
+    /// A denial by what no return can change.
+    DeniedSpent,
+    /// A denial of what is larger than the budget.
+    DeniedTooBig,
+    /// A denial proven by a round.
+    DeniedHeld,
+    /// A denial that counts what silent nodes hold as in doubt.
+    DeniedInDoubt,
+    /// A round that proved nothing about holders who had not heard of central mode.
+    FirstRound,
+    /// A second or later round.
+    LaterRound,
+    /// An answer to a round that did not know of everything granted.
+    AnswerDidNotCount,
+    /// A request got what it needs by name, and had left.
+    GrantedToNobody,
+    /// A message of a session arrived after a later one.
+    OldMessage,
+    /// A session was fenced and its node opened another.
+    Fenced,
+    /// A node came back with its journal and something outstanding.
+    CrashWithJournal,
+    /// A node came back without its journal and something outstanding.
+    CrashWithoutJournal,
+    /// The journal's bound was above what may be left of the grant, and was held to it.
+    Clamped,
+    /// A request settled after its window was over.
+    SettledLate,
+    /// A window began anew while requests were in line.
+    RolledWithLine,
+    /// A provider billed beyond the bound.
+    Overrun,
+    /// A limit was cut below what was granted.
+    CutBelowGranted,
+    /// A request waited for the journal.
+    WaitedForJournal,
+    /// A request held one budget while it waited for the next.
+    HeldWhileWaiting,
+    /// A node drained and returned everything.
+    Drained,
+    /// A request was told that the ledger is out of reach.
+    Unavailable,
+}
+
+impl Reached {
+    /// All of them.
+    pub const ALL: [Self; 25] = [
+        Self::AdmittedLocally,
+        Self::AdmittedInLine,
+        Self::CentralMode,
+        Self::BackToSlices,
+        Self::DeniedSpent,
+        Self::DeniedTooBig,
+        Self::DeniedHeld,
+        Self::DeniedInDoubt,
+        Self::FirstRound,
+        Self::LaterRound,
+        Self::AnswerDidNotCount,
+        Self::GrantedToNobody,
+        Self::OldMessage,
+        Self::Fenced,
+        Self::CrashWithJournal,
+        Self::CrashWithoutJournal,
+        Self::Clamped,
+        Self::SettledLate,
+        Self::RolledWithLine,
+        Self::Overrun,
+        Self::CutBelowGranted,
+        Self::WaitedForJournal,
+        Self::HeldWhileWaiting,
+        Self::Drained,
+        Self::Unavailable,
+    ];
+}
+
+/// How often each state was reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coverage(BTreeMap<Reached, u64>);
+
+impl Coverage {
+    /// A state was reached once more.
+    pub fn reach(&mut self, state: Reached) {
+        *self.0.entry(state).or_default() += 1;
+    }
+
+    /// How often a state was reached.
+    #[must_use]
+    pub fn count(&self, state: Reached) -> u64 {
+        self.0.get(&state).copied().unwrap_or(0)
+    }
+
+    /// Adds what another run has reached.
+    pub fn add(&mut self, other: &Self) {
+        for (state, count) in &other.0 {
+            *self.0.entry(*state).or_default() += count;
+        }
+    }
+
+    /// States that were never reached.
+    #[must_use]
+    pub fn missing(&self) -> Vec<Reached> {
+        Reached::ALL.into_iter().filter(|state| self.count(*state) == 0).collect()
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for state in Reached::ALL {
+            writeln!(f, "  {:<22}{:>12}", format!("{state:?}"), self.count(state))?;
+        }
+        Ok(())
+    }
+}

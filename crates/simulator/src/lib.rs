@@ -1,0 +1,23 @@
+//! The deterministic simulation of the quota protocol: real ledgers and wallets, an unreliable everything else, and an
+//! oracle that knows the truth. The same seed gives the same run, event for event.
+//!
+//! Start with [`Plan`] (what happens), then [`run`] (how), then `oracle` (what must hold). Run it with `make sim`.
+
+mod campaign;
+mod coverage;
+mod disk;
+mod exchange;
+mod node;
+mod oracle;
+mod plan;
+mod request;
+mod shrink;
+mod watch;
+mod world;
+
+pub use campaign::{Campaign, Findings};
+pub use coverage::{Coverage, Reached};
+pub use oracle::Violation;
+pub use plan::{BudgetPlan, Direction, Fault, Plan, RequestPlan, Timing, What};
+pub use shrink::shrink;
+pub use world::{Report, run};

@@ -1,0 +1,145 @@
+//! `quorate-simulator`: runs seeds, tells the story of one, makes a failing plan small.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool talks on its standard streams"
+)]
+
+use quorate_simulator::{Campaign, Findings, Plan, Report, run, shrink};
+use std::error::Error;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: quorate-simulator [--seeds N] [--start N] [--threads N] [--stop-at-first] [--any-coverage]
+       quorate-simulator --seed N | --plan FILE [--shrink]
+
+  --seeds N         how many seeds to run (1000)
+  --start N         the first of them (0)
+  --threads N       on how many threads (one a core)
+  --stop-at-first   end with the first broken promise
+  --any-coverage    pass although a state that matters was not reached
+  --seed N          run one seed and tell its story, event by event
+  --plan FILE       the same for a plan in JSON, as --shrink prints it
+  --shrink          print the smallest plan found that breaks the same promise
+
+exit code: 0 all promises held and every state was reached, 1 a promise was broken, 2 wrong usage,
+           3 unknown: a state that matters was not reached";
+
+/// What the command line says.
+struct Arguments {
+    campaign: Campaign,
+    any_coverage: bool,
+    seed: Option<u64>,
+    plan: Option<String>,
+    shrinks: bool,
+}
+
+impl Arguments {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let campaign = Campaign { start: 0, seeds: 1_000, threads, stops_at_first: false };
+        let mut arguments = Self { campaign, any_coverage: false, seed: None, plan: None, shrinks: false };
+        while let Some(option) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{option} needs a value"));
+            match option.as_str() {
+                "--seeds" => arguments.campaign.seeds = value()?.parse()?,
+                "--start" => arguments.campaign.start = value()?.parse()?,
+                "--threads" => arguments.campaign.threads = value()?.parse()?,
+                "--stop-at-first" => arguments.campaign.stops_at_first = true,
+                "--any-coverage" => arguments.any_coverage = true,
+                "--seed" => arguments.seed = Some(value()?.parse()?),
+                "--plan" => arguments.plan = Some(value()?),
+                "--shrink" => arguments.shrinks = true,
+                _ => return Err(format!("unknown option {option}\n{HELP}").into()),
+            }
+        }
+        Ok(arguments)
+    }
+
+    /// The one plan to look at, if there is one.
+    fn plan(&self) -> Result<Option<Plan>, Box<dyn Error>> {
+        match (&self.plan, self.seed) {
+            (Some(file), _) => Ok(Some(serde_json::from_slice(&std::fs::read(file)?)?)),
+            (None, Some(seed)) => Ok(Some(Plan::of(seed))),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    if std::env::args().any(|word| word == "--help" || word == "-h") {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let done = Arguments::parse(std::env::args().skip(1)).and_then(|arguments| match arguments.plan()? {
+        Some(plan) if arguments.shrinks => print_smallest(&plan),
+        Some(plan) => Ok(tell(&run(&plan, true))),
+        None => Ok(judge(&arguments)),
+    });
+    done.unwrap_or_else(|error| {
+        eprintln!("quorate-simulator: {error}");
+        ExitCode::from(2)
+    })
+}
+
+fn tell(report: &Report) -> ExitCode {
+    report.story.iter().for_each(|line| println!("{line}"));
+    match &report.violation {
+        Some(violation) => {
+            println!("BROKEN {}: {}", violation.id, violation.what);
+            ExitCode::FAILURE
+        }
+        None => {
+            println!(
+                "held: {} admitted, {} denied, trace {:016x}",
+                report.admitted, report.denied, report.trace
+            );
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn print_smallest(plan: &Plan) -> Result<ExitCode, Box<dyn Error>> {
+    let smallest = shrink(plan);
+    eprintln!("{} requests, {} faults", smallest.requests.len(), smallest.faults.len());
+    println!("{}", serde_json::to_string_pretty(&smallest)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn judge(arguments: &Arguments) -> ExitCode {
+    let campaign = arguments.campaign;
+    let progress = |done: u64| {
+        if done > 0 && done.is_multiple_of(5_000) {
+            eprintln!("simulator: {done} of {} seeds", campaign.seeds);
+        }
+    };
+    let findings = campaign.run(&progress);
+    print(&findings);
+    let missing = findings.coverage.missing();
+    if findings.n_violations > 0 || !findings.unstable.is_empty() {
+        return ExitCode::FAILURE;
+    }
+    if !missing.is_empty() && !arguments.any_coverage {
+        println!("UNKNOWN: never reached: {missing:?}");
+        return ExitCode::from(3);
+    }
+    println!("all promises held");
+    ExitCode::SUCCESS
+}
+
+fn print(findings: &Findings) {
+    for (seed, violation) in &findings.violations {
+        println!("BROKEN {} by seed {seed}: {}", violation.id, violation.what);
+        println!(
+            "  its story: quorate-simulator --seed {seed}   made small: quorate-simulator --seed {seed} --shrink"
+        );
+    }
+    for seed in &findings.unstable {
+        println!("UNSTABLE: seed {seed} gave another run the second time");
+    }
+    print!("{}", findings.coverage);
+    println!(
+        "{} seeds: {} admitted, {} denied, {} entries of the log, {} promises broken",
+        findings.seeds, findings.admitted, findings.denied, findings.entries, findings.n_violations
+    );
+}

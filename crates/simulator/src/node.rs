@@ -1,0 +1,554 @@
+//! A node: a real wallet, a replica that lags, a journal that takes its time. What `gateway::funds` does with tasks is
+//! done here with events, in the same order.
+
+use crate::coverage::Reached;
+use crate::disk::Disk;
+use crate::exchange::Exchange;
+use crate::oracle::{Oracle, Spot, Violation};
+use crate::plan::Plan;
+use crate::request::{Request, State};
+use crate::world::{Event, World, budget_id, in_unit};
+use quorate_domain::{Amount, BudgetId, MonoTime, NanoUsd, PlaceId, SessionId, Tokens, Unit};
+use quorate_ledger::{Account, Command, Ledger, Mark};
+use quorate_wallet::{Cause, Charge, Cost, Marked, Overrun, Refusal, Reservation, Wallet};
+use rand::RngExt;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const LOOK_EVERY_US: u64 = 500_000;
+const LOOK_WHILE_WAITED_US: u64 = 50_000;
+
+/// A node.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) place: usize,
+    pub(crate) is_up: bool,
+    /// Which life of the node this is: what was meant for an earlier one does not reach it.
+    pub(crate) life: u64,
+    pub(crate) is_deaf: bool,
+    pub(crate) is_mute: bool,
+    pub(crate) is_paused: bool,
+    pub(crate) replica: Ledger,
+    applied: usize,
+    pub(crate) wallet: Option<Arc<Wallet>>,
+    pub(crate) disk: Disk,
+    writing: Option<Vec<Marked>>,
+    pub(crate) exchange: Option<(u64, Exchange)>,
+    pub(crate) exchanges: u64,
+    /// When the barrier under way was asked for, and the latest that was answered.
+    barrier: Option<MonoTime>,
+    as_of: Option<MonoTime>,
+    tickets: BTreeMap<PlaceId, usize>,
+    /// Requests that were billed while the node stood still.
+    late: Vec<usize>,
+    /// Overrun that nobody was told of yet, because the journal does not hold it.
+    untold: Vec<(Overrun, Vec<(Spot, u64)>)>,
+    pub(crate) looks_at: Option<u64>,
+    /// It drains, and comes back so long after.
+    pub(crate) drains: Option<u64>,
+}
+
+impl Node {
+    pub(crate) fn new(place: usize) -> Self {
+        Self {
+            place,
+            is_up: false,
+            life: 0,
+            is_deaf: false,
+            is_mute: false,
+            is_paused: false,
+            replica: Ledger::default(),
+            applied: 0,
+            wallet: None,
+            disk: Disk::default(),
+            writing: None,
+            exchange: None,
+            exchanges: 0,
+            barrier: None,
+            as_of: None,
+            tickets: BTreeMap::new(),
+            late: Vec::new(),
+            untold: Vec::new(),
+            looks_at: None,
+            drains: None,
+        }
+    }
+
+    pub(crate) fn session(&self) -> Option<SessionId> {
+        self.wallet.as_ref().map(|wallet| wallet.session())
+    }
+
+    pub(crate) fn has_line(&self) -> bool {
+        self.wallet.as_ref().is_some_and(|wallet| wallet.has_line())
+    }
+
+    /// Whether a session's node lives and spends in its name.
+    pub(crate) fn spends_for(&self, session: SessionId) -> bool {
+        self.is_up && self.session() == Some(session)
+    }
+
+    /// I2: what is true of this node's spending is below what its journal holds, or known to the ledger.
+    pub(crate) fn check(&self, oracle: &Oracle, ledger: &Ledger) -> Result<(), Violation> {
+        let Some(wallet) = self.wallet.as_ref().filter(|_| self.is_up) else { return Ok(()) };
+        for account in wallet.accounts() {
+            let spot = (account.budget(), account.window().id, wallet.session());
+            let (truth, durable) =
+                (oracle.truth(spot).taken(), self.disk.bound(spot.2, spot.0, spot.1).get());
+            // The journal forgets what the ledger knows.
+            let shown = ledger.budget(spot.0).and_then(|budget| budget.account(spot.1));
+            let known = shown.and_then(|shown| shown.holding(spot.2)).map_or(0, |held| held.used.get());
+            if truth > durable.max(known) {
+                let what = format!(
+                    "node {}, budget {}: {truth} taken, {durable} in the journal",
+                    self.place, spot.0
+                );
+                return Err(Violation { id: "I2", what });
+            }
+        }
+        Ok(())
+    }
+
+    /// What the ledger has granted by name to requests of this node that wait for it still, and what those in line
+    /// have taken of this budget already.
+    pub(crate) fn granted_by_name(
+        &self,
+        account: &Account,
+        budget: BudgetId,
+        requests: &[Request],
+        plan: &Plan,
+    ) -> u64 {
+        let Some(wallet) = self.wallet.as_ref().filter(|_| self.is_up) else { return 0 };
+        let taken = wallet
+            .held_in_line()
+            .into_iter()
+            .filter(|(of, window, _)| (*of, *window) == (budget, account.window().id));
+        let taken: u64 = taken.map(|(_, _, amount)| amount.get()).sum();
+        let Some(holding) = account.holding(wallet.session()) else { return taken };
+        let need = |id: &PlaceId| {
+            let number = *self.tickets.get(id)?;
+            let waits = requests[number].state == State::Waits && wallet.lacks(*id) == Some(budget);
+            let place = usize::try_from(budget.get() - 1).ok()?;
+            waits.then(|| in_unit(plan.budgets[place].unit, plan.requests[number].bound))
+        };
+        taken + holding.served.iter().filter_map(need).sum::<u64>()
+    }
+}
+
+fn cost(tokens: u64) -> Cost {
+    Cost { tokens: Tokens::new(tokens), money: NanoUsd::ZERO }
+}
+
+/// What a budget of this unit is charged in the end.
+fn charged(unit: Unit, tokens: u64) -> u64 {
+    cost(tokens).to_charge(unit).get()
+}
+
+impl World {
+    pub(crate) fn mono(&self) -> MonoTime {
+        MonoTime::from_micros(self.now)
+    }
+
+    // Lives.
+
+    pub(crate) fn start(&mut self, place: usize) {
+        let node = &mut self.nodes[place];
+        if node.is_up {
+            return;
+        }
+        node.is_up = true;
+        node.life += 1;
+        node.disk.start();
+        let upto = self.log.entries.len();
+        self.replicate(place, upto);
+        self.look(place);
+    }
+
+    pub(crate) fn crash(&mut self, place: usize, keeps_journal: bool) {
+        self.nodes[place].is_up = false;
+        if !keeps_journal {
+            self.nodes[place].disk.lose();
+            self.lost_a_disk = true;
+        }
+        self.end_life(place);
+    }
+
+    /// What was in memory is gone. Providers go on with what they have begun.
+    pub(crate) fn end_life(&mut self, place: usize) {
+        let node = &mut self.nodes[place];
+        node.is_up = false;
+        node.wallet = None;
+        (node.writing, node.exchange, node.barrier, node.as_of) = (None, None, None, None);
+        node.tickets.clear();
+        node.late.clear();
+        node.untold.clear();
+        node.is_paused = false;
+        node.drains = None;
+        for (number, request) in self.requests.iter_mut().enumerate() {
+            if self.plan.requests[number].node == place {
+                request.reservation = None;
+                // The connections of a dead process are closed: nothing of it runs at a provider for long.
+                request.spots.retain(|(spot, reserved)| {
+                    let place = usize::try_from(spot.0.get() - 1).unwrap_or_default();
+                    let is_permit = self.plan.budgets[place].unit == Unit::Permits;
+                    if is_permit && request.state == State::Runs {
+                        self.oracle.settled(*spot, *reserved, 0);
+                    }
+                    !is_permit
+                });
+                if request.state == State::Waits {
+                    request.state = State::Failed;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn drain(&mut self, place: usize, for_us: u64) {
+        if self.nodes[place].is_up {
+            self.nodes[place].drains = Some(for_us);
+            self.look(place);
+        }
+    }
+
+    // Requests.
+
+    pub(crate) fn arrives(&mut self, number: usize) {
+        let plan = self.plan.requests[number].clone();
+        let node = &self.nodes[plan.node];
+        let serves = node.is_up && !node.is_paused && node.drains.is_none();
+        let Some(wallet) = node.wallet.clone().filter(|_| serves) else {
+            self.requests[number].state = State::Failed;
+            return;
+        };
+        self.requests[number].life = node.life;
+        let path: Vec<Charge> = plan
+            .path
+            .iter()
+            .map(|place| Charge { budget: budget_id(*place), unit: self.plan.budgets[*place].unit })
+            .collect();
+        let now = self.mono();
+        if let Ok(reservation) = wallet.reserve(&path, &cost(plan.bound), now) {
+            self.coverage.reach(Reached::AdmittedLocally);
+            self.runs(number, reservation);
+        } else if wallet.is_fenced() {
+            self.requests[number].state = State::Failed;
+        } else {
+            let deadline = MonoTime::from_micros(self.now + plan.patience_us);
+            let id = wallet.queue(path.into(), cost(plan.bound), now, deadline);
+            let request = &mut self.requests[number];
+            (request.state, request.id) = (State::Waits, id);
+            self.nodes[plan.node].tickets.insert(id, number);
+            if let Some(after) = plan.leaves_after_us {
+                self.after(after, Event::Leaves(number));
+            }
+            self.sample();
+        }
+        self.look(plan.node);
+    }
+
+    pub(crate) fn leaves(&mut self, number: usize) {
+        let place = self.plan.requests[number].node;
+        let (state, id, life) = {
+            let request = &self.requests[number];
+            (request.state, request.id, request.life)
+        };
+        if state == State::Waits && self.nodes[place].life == life {
+            self.requests[number].state = State::Left;
+            self.nodes[place].tickets.remove(&id);
+            let _was_there = self.nodes[place].wallet.as_ref().is_some_and(|wallet| wallet.leave(id));
+            self.look(place);
+        }
+    }
+
+    fn runs(&mut self, number: usize, reservation: Reservation) {
+        let place = self.plan.requests[number].node;
+        let Some(session) = self.nodes[place].session() else { return };
+        for (budget, window, amount) in reservation.taken() {
+            let spot = (budget, window, session);
+            if let Some(found) = self.log.ledger.budget(budget) {
+                self.oracle.keep_allowing(budget, window, found.spec().limit.get());
+            }
+            self.oracle.reserved(spot, amount.get());
+            self.requests[number].spots.push((spot, amount.get()));
+        }
+        self.requests[number].state = State::Runs;
+        self.requests[number].reservation = Some(reservation);
+        self.after(self.plan.requests[number].takes_us, Event::Bills(number));
+    }
+
+    /// The provider has done its work, whatever became of the node.
+    pub(crate) fn bills(&mut self, number: usize) {
+        let plan = self.plan.requests[number].clone();
+        for (spot, reserved) in self.requests[number].spots.clone() {
+            let place = usize::try_from(spot.0.get() - 1).expect("budgets are numbered from one");
+            let spent = charged(self.plan.budgets[place].unit, plan.actual);
+            if spent > reserved {
+                self.coverage.reach(Reached::Overrun);
+            }
+            self.oracle.settled(spot, reserved, spent);
+            let current = self.log.ledger.budget(spot.0).map(|budget| budget.current().window().id);
+            if current.is_some_and(|current| current != spot.1) {
+                self.coverage.reach(Reached::SettledLate);
+            }
+        }
+        self.requests[number].state = State::Billed;
+        if self.nodes[plan.node].is_paused {
+            self.nodes[plan.node].late.push(number);
+        } else {
+            self.settle(number);
+            self.look(plan.node);
+        }
+    }
+
+    fn settle(&mut self, number: usize) {
+        let plan = &self.plan.requests[number];
+        let Some(reservation) = self.requests[number].reservation.take() else { return };
+        let beyond = |(spot, reserved): &(Spot, u64)| {
+            let place = usize::try_from(spot.0.get() - 1).ok()?;
+            let spent = charged(self.plan.budgets[place].unit, plan.actual);
+            (spent > *reserved).then(|| (*spot, spent - reserved))
+        };
+        let amounts: Vec<(Spot, u64)> = self.requests[number].spots.iter().filter_map(beyond).collect();
+        let overrun = reservation.settle(&cost(plan.actual));
+        let node = &mut self.nodes[plan.node];
+        if !amounts.is_empty()
+            && let Some(wallet) = &node.wallet
+        {
+            wallet.record(&overrun);
+            node.untold.push((overrun, amounts));
+        }
+    }
+
+    // What the treasurer does.
+
+    /// Does whatever can be done now, and says when to look again.
+    pub(crate) fn look(&mut self, place: usize) {
+        let node = &self.nodes[place];
+        if !node.is_up || node.is_paused {
+            return;
+        }
+        for number in std::mem::take(&mut self.nodes[place].late) {
+            self.settle(number);
+        }
+        let Some(wallet) = self.nodes[place].wallet.clone() else {
+            self.open(place);
+            return self.look_again(place, LOOK_WHILE_WAITED_US);
+        };
+        if wallet.is_fenced() && self.nodes[place].drains.is_none() {
+            self.turn_everyone_away(place, &wallet);
+            self.nodes[place].wallet = None;
+            self.open(place);
+            return self.look_again(place, LOOK_WHILE_WAITED_US);
+        }
+        self.flush(place, &wallet);
+        self.serve(place, &wallet);
+        let is_urgent = self.follow(place, &wallet);
+        self.flush(place, &wallet);
+        self.turn_away(place, &wallet);
+        self.ask_whether_behind(place, &wallet);
+        if self.nodes[place].drains.is_some() {
+            self.drain_on(place, &wallet);
+        }
+        self.speak(place, &wallet, is_urgent);
+        let next = if wallet.has_line() { LOOK_WHILE_WAITED_US } else { LOOK_EVERY_US };
+        self.look_again(place, next);
+    }
+
+    fn look_again(&mut self, place: usize, after: u64) {
+        let deadline = self.nodes[place].wallet.as_ref().and_then(|wallet| wallet.next_deadline());
+        let deadline = deadline.map(MonoTime::micros).filter(|deadline| *deadline > self.now);
+        let at = deadline.unwrap_or(u64::MAX).min(self.now + after);
+        if self.nodes[place].looks_at.is_none_or(|known| at < known) {
+            self.nodes[place].looks_at = Some(at);
+            self.at(at, Event::Looks(place));
+        }
+    }
+
+    fn flush(&mut self, place: usize, wallet: &Wallet) {
+        if self.nodes[place].writing.is_some() {
+            return;
+        }
+        let marks = wallet.marks(self.mono());
+        if marks.is_empty() {
+            return;
+        }
+        if wallet.has_line() {
+            self.coverage.reach(Reached::WaitedForJournal);
+        }
+        self.nodes[place].writing = Some(marks);
+        let (life, delay) = (self.nodes[place].life, self.draw.random_range(1..=self.plan.timing.sync_us));
+        self.after(delay, Event::Synced { node: place, life });
+    }
+
+    pub(crate) fn synced(&mut self, place: usize, life: u64) {
+        let node = &mut self.nodes[place];
+        if !node.is_up || node.life != life {
+            return;
+        }
+        let (Some(marks), Some(wallet)) = (node.writing.take(), node.wallet.clone()) else { return };
+        let line = |marked: &Marked| Mark {
+            session: wallet.session(),
+            budget: marked.account.budget(),
+            window: marked.account.window().id,
+            spent_bound: marked.spent_bound,
+            settled: marked.settled,
+            overrun: marked.overrun,
+        };
+        let lines: Vec<Mark> = marks.iter().map(line).collect();
+        node.disk.write(&lines);
+        let over = wallet.settled_windows();
+        node.disk.forget(wallet.session(), &over);
+        wallet.journalled(&marks, MonoTime::from_micros(self.now));
+        let is_told = |(overrun, _): &mut (Overrun, Vec<(Spot, u64)>)| overrun.is_durable();
+        let told: Vec<_> = node.untold.extract_if(.., is_told).flat_map(|(_, amounts)| amounts).collect();
+        told.into_iter().for_each(|(spot, amount)| self.oracle.told_overrun(spot, amount));
+        self.look(place);
+    }
+
+    fn serve(&mut self, place: usize, wallet: &Wallet) {
+        for (id, reservation) in wallet.serve(self.mono()) {
+            let Some(number) = self.nodes[place].tickets.remove(&id) else {
+                reservation.cancel();
+                continue;
+            };
+            self.coverage.reach(Reached::AdmittedInLine);
+            self.runs(number, reservation);
+        }
+        if !wallet.held_in_line().is_empty() {
+            self.coverage.reach(Reached::HeldWhileWaiting);
+        }
+    }
+
+    fn follow(&mut self, place: usize, wallet: &Wallet) -> bool {
+        let now = self.mono();
+        let node = &self.nodes[place];
+        let is_urgent = wallet.follow(&node.replica, now);
+        let granted_to_nobody = wallet.accounts().iter().any(|account| {
+            let shown = node.replica.budget(account.budget()).and_then(|it| it.account(account.window().id));
+            let holding = shown.filter(|it| it.is_central()).and_then(|it| it.holding(wallet.session()));
+            holding.is_some_and(|it| it.served.iter().any(|id| !node.tickets.contains_key(id)))
+        });
+        if granted_to_nobody {
+            self.coverage.reach(Reached::GrantedToNobody);
+        }
+        is_urgent
+    }
+
+    fn turn_away(&mut self, place: usize, wallet: &Wallet) {
+        let node = &self.nodes[place];
+        for (id, refusal) in wallet.turn_away(&node.replica, node.as_of, self.mono()) {
+            self.refuse(place, wallet, id, &refusal);
+        }
+    }
+
+    fn turn_everyone_away(&mut self, place: usize, wallet: &Wallet) {
+        let ids: Vec<PlaceId> = self.nodes[place].tickets.keys().copied().collect();
+        for id in ids {
+            self.refuse(place, wallet, id, &Refusal::Unavailable);
+        }
+    }
+
+    fn refuse(&mut self, place: usize, wallet: &Wallet, id: PlaceId, refusal: &Refusal) {
+        self.sample();
+        wallet.leave(id);
+        let Some(number) = self.nodes[place].tickets.remove(&id) else { return };
+        self.tell(|| format!("request {number} is refused: {refusal:?}"));
+        match refusal {
+            Refusal::Unavailable => {
+                self.coverage.reach(Reached::Unavailable);
+                self.requests[number].state = State::Failed;
+                // (L2)
+                if self.plan.is_calm() {
+                    let what = format!(
+                        "request {number} is told that the ledger is out of reach, and nothing is wrong"
+                    );
+                    self.violation.get_or_insert(Violation { id: "L2", what });
+                }
+            }
+            Refusal::Denied { budget, need, cause, doubtful, .. } => {
+                self.requests[number].state = State::Denied;
+                self.coverage.reach(match cause {
+                    Cause::TooBig => Reached::DeniedTooBig,
+                    Cause::Spent => Reached::DeniedSpent,
+                    Cause::Held if doubtful.is_zero() => Reached::DeniedHeld,
+                    Cause::Held => Reached::DeniedInDoubt,
+                });
+                self.check_denial(number, *budget, *need, *doubtful);
+            }
+        }
+    }
+
+    /// G2: at an instant while the request waited, less was unreserved than it needs, but for what is in doubt.
+    fn check_denial(&mut self, number: usize, budget: BudgetId, need: Amount, doubtful: Amount) {
+        let place = usize::try_from(budget.get() - 1).expect("budgets are numbered from one");
+        let Some(least) = self.requests[number].least(place) else { return };
+        if least >= i128::from(need.get()) + i128::from(doubtful.get()) {
+            let what = format!(
+                "request {number} needs {need} of budget {budget}; never less than {least} was unreserved"
+            );
+            self.violation.get_or_insert(Violation { id: "G2", what });
+        }
+    }
+
+    fn ask_whether_behind(&mut self, place: usize, wallet: &Wallet) {
+        let node = &self.nodes[place];
+        let can_ask = !node.is_mute && !node.is_deaf && self.log.has_leader && node.barrier.is_none();
+        if !can_ask || !wallet.needs_barrier(&node.replica, self.mono()) {
+            return;
+        }
+        let (life, upto) = (node.life, self.log.entries.len());
+        self.nodes[place].barrier = Some(self.mono());
+        let delay = self.message_delay() + self.message_delay();
+        self.after(delay, Event::Barrier { node: place, life, upto });
+    }
+
+    pub(crate) fn barrier(&mut self, place: usize, life: u64, upto: usize) {
+        if !self.nodes[place].is_up || self.nodes[place].life != life {
+            return;
+        }
+        self.catch_up(place, upto);
+        let node = &mut self.nodes[place];
+        node.as_of = node.barrier.take();
+        self.look(place);
+    }
+
+    pub(crate) fn applies(&mut self, place: usize, life: u64, upto: usize) {
+        let node = &self.nodes[place];
+        if node.is_up && node.life == life && !node.is_deaf && node.applied < upto {
+            self.catch_up(place, upto);
+            self.look(place);
+        }
+    }
+
+    pub(crate) fn catch_up(&mut self, place: usize, upto: usize) {
+        let node = &mut self.nodes[place];
+        while node.applied < upto {
+            let (at, command) = self.log.entries[node.applied].clone();
+            node.replica.apply(at, command);
+            node.applied += 1;
+        }
+    }
+
+    // Leaving in order.
+
+    fn drain_on(&mut self, place: usize, wallet: &Wallet) {
+        self.turn_everyone_away(place, wallet);
+        let is_idle = wallet.accounts().iter().all(|account| account.in_flight().is_zero());
+        if !is_idle {
+            return;
+        }
+        wallet.fence();
+        wallet.give_back_all();
+        let is_quiet = self.nodes[place].exchange.is_none() && wallet.is_at_rest();
+        if is_quiet {
+            let command = Command::CloseSession { session: wallet.session() };
+            self.send(place, Exchange::Closing, &command);
+        }
+    }
+
+    pub(crate) fn leave_in_order(&mut self, place: usize) {
+        self.coverage.reach(Reached::Drained);
+        let for_us = self.nodes[place].drains.unwrap_or(0);
+        self.end_life(place);
+        self.after(for_us, Event::Returns(place));
+    }
+}

@@ -1,0 +1,195 @@
+//! The judge: knows the truth of every request, which no node and no ledger sees, and holds the promises against it.
+//!
+//! The truth is what providers bill and what is reserved for requests under way. Nothing here is read from a wallet.
+
+use quorate_domain::{BudgetId, LogTime, SessionId, WindowId};
+use quorate_ledger::{Ledger, SessionState};
+use std::collections::BTreeMap;
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Its id in docs/INVARIANTS.md.
+    pub id: &'static str,
+    /// What was found.
+    pub what: String,
+}
+
+/// Where a reservation was made.
+pub(crate) type Spot = (BudgetId, WindowId, SessionId);
+
+/// What is true of one session's spending in one window.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Truth {
+    /// Billed within reservations.
+    pub(crate) used: u64,
+    /// Reserved for requests under way.
+    pub(crate) in_flight: u64,
+    /// Billed beyond reservations.
+    pub(crate) overrun: u64,
+    /// The part of it that a client has heard of.
+    pub(crate) told: u64,
+}
+
+impl Truth {
+    pub(crate) const fn taken(&self) -> u64 {
+        self.used + self.in_flight
+    }
+}
+
+/// The truth, and what may be spent at most.
+#[derive(Debug, Default)]
+pub(crate) struct Oracle {
+    truths: BTreeMap<Spot, Truth>,
+    /// The most that may be charged and reserved in a window: its limit, or what was granted already when it was cut.
+    allowed: BTreeMap<(BudgetId, WindowId), u64>,
+}
+
+impl Oracle {
+    pub(crate) fn reserved(&mut self, spot: Spot, amount: u64) {
+        self.truths.entry(spot).or_default().in_flight += amount;
+    }
+
+    /// A request is over: `spent` of what was reserved stays spent.
+    pub(crate) fn settled(&mut self, spot: Spot, reserved: u64, spent: u64) {
+        let truth = self.truths.entry(spot).or_default();
+        truth.in_flight -= reserved;
+        truth.used += spent.min(reserved);
+        truth.overrun += spent.saturating_sub(reserved);
+    }
+
+    /// A client hears of the end of a request that overran.
+    pub(crate) fn told_overrun(&mut self, spot: Spot, amount: u64) {
+        self.truths.entry(spot).or_default().told += amount;
+    }
+
+    pub(crate) fn truth(&self, spot: Spot) -> Truth {
+        self.truths.get(&spot).copied().unwrap_or_default()
+    }
+
+    /// A limit was set: from now on so much may be spent in the open window.
+    pub(crate) fn allow(&mut self, budget: BudgetId, window: WindowId, allowed: u64) {
+        self.allowed.insert((budget, window), allowed);
+    }
+
+    /// What a window allowed stays allowed in it when it is over, whatever limit is set later.
+    pub(crate) fn keep_allowing(&mut self, budget: BudgetId, window: WindowId, limit: u64) {
+        self.allowed.entry((budget, window)).or_insert(limit);
+    }
+
+    /// G1, I1 and I3, after anything has happened.
+    pub(crate) fn check(&self, ledger: &Ledger) -> Result<(), Violation> {
+        ledger.validate().map_err(|broken| Violation { id: broken.id, what: broken.what })?;
+        let mut taken: BTreeMap<(BudgetId, WindowId), u64> = BTreeMap::new();
+        for ((budget, window, _), truth) in &self.truths {
+            *taken.entry((*budget, *window)).or_default() += truth.taken();
+        }
+        for ((budget, window), taken) in taken {
+            let Some(found) = ledger.budget(budget) else { continue };
+            let limit = found.spec().limit.get();
+            let allowed = self.allowed.get(&(budget, window)).copied().unwrap_or(limit);
+            if taken > allowed {
+                let what =
+                    format!("budget {budget}, window {window}: {taken} charged and reserved of {allowed}");
+                return Err(Violation { id: "G1", what });
+            }
+            if let Some(account) = found.account(window) {
+                let known = account.used().get() + account.outstanding().get();
+                if taken > known {
+                    let what =
+                        format!("budget {budget}, window {window}: {taken} true, {known} in the ledger");
+                    return Err(Violation { id: "I3", what });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is unreserved in the open window of a budget, in the whole cluster, at this instant (G2). `granted` is what
+    /// the ledger has granted by name to requests that wait still: it counts as reserved from then on. What dead
+    /// sessions hold is in doubt and counts as spent.
+    pub(crate) fn unreserved(
+        &self,
+        ledger: &Ledger,
+        budget: BudgetId,
+        granted: u64,
+        spends: &dyn Fn(SessionId) -> bool,
+    ) -> i128 {
+        let Some(report) = ledger.report(budget) else { return 0 };
+        let window = report.window.id;
+        let mut gone = i128::from(granted);
+        let account = ledger.budget(budget).and_then(|found| found.account(window));
+        let mut held_by_sessions = 0;
+        for (session, holding) in account.into_iter().flat_map(|account| account.holdings()) {
+            held_by_sessions += holding.used.get();
+            let is_live = spends(session)
+                && ledger.session(session).is_some_and(|life| life.state == SessionState::Live);
+            let truth = self.truth((budget, window, session));
+            let kept = holding.granted.get() - holding.returned.get();
+            gone += i128::from(if is_live { truth.taken() } else { kept });
+        }
+        let closed = account.map_or(0, |account| account.used().get()) - held_by_sessions;
+        let overrun: u64 = self
+            .truths
+            .iter()
+            .filter(|((of, within, _), _)| (*of, *within) == (budget, window))
+            .map(|(_, truth)| truth.overrun)
+            .sum();
+        i128::from(report.spec.limit.get()) - gone - i128::from(closed) - i128::from(overrun)
+    }
+
+    /// I5, I6 and G1 when everything is over: nothing is outstanding but what is in doubt, and the ledger says what
+    /// providers billed, plus what was charged for the dead.
+    pub(crate) fn check_quiescence(
+        &self,
+        ledger: &Ledger,
+        lost_a_disk: bool,
+        at: LogTime,
+    ) -> Result<(), Violation> {
+        for (id, budget) in ledger.budgets() {
+            for account in budget.accounts() {
+                let window = account.window().id;
+                let in_doubt: u64 = account
+                    .holdings()
+                    .filter(|(session, _)| {
+                        ledger.session(*session).is_none_or(|life| life.state != SessionState::Live)
+                    })
+                    .map(|(_, holding)| holding.outstanding().get())
+                    .sum();
+                let of_window = || self.truths.iter().filter(|((b, w, _), _)| (*b, *w) == (id, window));
+                let billed: u64 = of_window().map(|(_, truth)| truth.used).sum();
+                let overrun: u64 = of_window().map(|(_, truth)| truth.told).sum();
+                let (used, outstanding) = (account.used().get(), account.outstanding().get());
+                let broken = |id: &'static str, what: &str| {
+                    Err(Violation {
+                        id,
+                        what: format!("budget {}, window {window}, at {at}: {what}", budget.spec().subject),
+                    })
+                };
+                if outstanding != in_doubt {
+                    return broken(
+                        "I5",
+                        &format!(
+                            "{outstanding} outstanding, {in_doubt} in doubt: {:?}",
+                            account
+                                .holdings()
+                                .filter(|(_, held)| !held.outstanding().is_zero())
+                                .collect::<Vec<_>>()
+                        ),
+                    );
+                }
+                if billed > used + in_doubt {
+                    return broken("I3", &format!("{billed} billed, {used} charged, {in_doubt} in doubt"));
+                }
+                if in_doubt == 0 && !lost_a_disk && used - billed > account.crash_charged().get() {
+                    let crash = account.crash_charged();
+                    return broken("I6", &format!("{billed} billed, {used} charged, {crash} for crashes"));
+                }
+                if !lost_a_disk && in_doubt == 0 && account.overrun().get() < overrun {
+                    return broken("G1", &format!("{overrun} overrun, {} in the ledger", account.overrun()));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,282 @@
+//! What happens in a run, as an explicit list: so that it can be printed, shrunk, and run again.
+
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+/// A whole run. The seed also draws what is too fine to list: how long each message and each fsync takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The number it was made from.
+    pub seed: u64,
+    /// How many nodes there are.
+    pub nodes: usize,
+    /// How long after a window's beginning the run starts; windows are minutes.
+    pub starts_at_ms: u64,
+    /// The budgets; every request's path is a part of them, in this order.
+    pub budgets: Vec<BudgetPlan>,
+    /// The network and the disks.
+    pub timing: Timing,
+    /// The requests.
+    pub requests: Vec<RequestPlan>,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+}
+
+/// One budget.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetPlan {
+    /// Whether it begins anew each minute.
+    pub is_windowed: bool,
+    /// What it counts.
+    pub unit: quorate_domain::Unit,
+    /// Its limit.
+    pub limit: u64,
+}
+
+/// How the network and the disks behave, in microseconds and parts per thousand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// The longest a message takes.
+    pub message_us: u64,
+    /// The longest a write to the journal takes.
+    pub sync_us: u64,
+    /// Of a thousand messages, so many are lost.
+    pub lost: u32,
+    /// Of a thousand messages, so many arrive twice.
+    pub doubled: u32,
+    /// Of a thousand messages, so many take a hundred times as long.
+    pub late: u32,
+}
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestPlan {
+    /// When it comes.
+    pub at_us: u64,
+    /// To which node.
+    pub node: usize,
+    /// The budgets on its path, as places in the plan's list, rising.
+    pub path: Vec<usize>,
+    /// The most it can cost.
+    pub bound: u64,
+    /// What the provider bills.
+    pub actual: u64,
+    /// How long the provider works.
+    pub takes_us: u64,
+    /// How long it may wait for budget.
+    pub patience_us: u64,
+    /// When its client hangs up, counted from its coming.
+    pub leaves_after_us: Option<u64>,
+}
+
+/// Something that goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// When.
+    pub at_us: u64,
+    /// What.
+    pub what: What,
+}
+
+/// What goes wrong, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What {
+    /// A node dies and comes back; perhaps without its journal.
+    Crash {
+        /// The node.
+        node: usize,
+        /// How long it is gone.
+        for_us: u64,
+        /// Whether its disk comes back with it.
+        keeps_journal: bool,
+    },
+    /// A node can neither be heard nor hear.
+    CutOff {
+        /// The node.
+        node: usize,
+        /// For how long.
+        for_us: u64,
+        /// Only what is sent to it is lost, or only what it sends, or both.
+        which: Direction,
+    },
+    /// A node stands still and does not know it.
+    Pause {
+        /// The node.
+        node: usize,
+        /// For how long.
+        for_us: u64,
+    },
+    /// There is no leader.
+    NoLeader {
+        /// For how long.
+        for_us: u64,
+    },
+    /// The leader's clock jumps.
+    ClockJump {
+        /// By how much.
+        by_ms: i64,
+    },
+    /// An operator sets a limit.
+    SetLimit {
+        /// The place of the budget in the plan's list.
+        budget: usize,
+        /// The new limit.
+        limit: u64,
+    },
+    /// An operator declares a node's session dead.
+    Expire {
+        /// The node.
+        node: usize,
+    },
+    /// A node is stopped in order, and started again.
+    Drain {
+        /// The node.
+        node: usize,
+        /// How long it is gone.
+        for_us: u64,
+    },
+}
+
+/// Which messages of a node are lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Direction {
+    /// Those sent to it.
+    To,
+    /// Those it sends.
+    From,
+    /// Both.
+    Both,
+}
+
+/// What a request costs is drawn below this.
+const BOUND_MAX: u64 = 40;
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        let mut draw = ChaCha8Rng::seed_from_u64(seed);
+        let nodes = draw.random_range(1..=5);
+        let length_us = draw.random_range(1_000_000..8_000_000);
+        let timing = timing(&mut draw);
+        let budgets: Vec<_> = (0..draw.random_range(1..=4)).map(|_| budget(&mut draw)).collect();
+        let count = draw.random_range(20..250);
+        let kinds = Habits::of(&mut draw);
+        let mut requests: Vec<_> =
+            (0..count).map(|_| request(&mut draw, &kinds, nodes, budgets.len(), length_us)).collect();
+        requests.sort_by_key(|request| request.at_us);
+        let n_faults = if draw.random_bool(0.4) { 0 } else { draw.random_range(1..=8) };
+        let mut faults: Vec<_> =
+            (0..n_faults).map(|_| fault(&mut draw, nodes, &budgets, length_us)).collect();
+        faults.sort_by_key(|fault| fault.at_us);
+        let starts_at_ms = 60_000 - draw.random_range(0..length_us / 1_000).min(59_000);
+        Self { seed, nodes, starts_at_ms, budgets, timing, requests, faults }
+    }
+
+    /// Whether nothing goes wrong but that messages overtake each other, arrive twice, and tell of new limits.
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        self.timing.lost == 0
+            && self.timing.late == 0
+            && self
+                .faults
+                .iter()
+                .all(|fault| matches!(fault.what, What::SetLimit { .. } | What::ClockJump { .. }))
+    }
+}
+
+/// What the requests of a run have in common.
+struct Habits {
+    bound_max: u64,
+    takes_us: u64,
+    patience_us: u64,
+    uses_all: bool,
+    leaving: f64,
+    overrunning: f64,
+}
+
+impl Habits {
+    fn of(draw: &mut impl Rng) -> Self {
+        Self {
+            bound_max: *pick(draw, &[1, 4, 10, BOUND_MAX]),
+            takes_us: *pick(draw, &[2_000, 50_000, 400_000]),
+            patience_us: *pick(draw, &[0, 0, 20_000, 500_000, 3_000_000]),
+            uses_all: draw.random_bool(0.3),
+            leaving: *pick(draw, &[0.0, 0.1, 0.5]),
+            overrunning: *pick(draw, &[0.0, 0.0, 0.02]),
+        }
+    }
+}
+
+fn pick<'a, T>(draw: &mut impl Rng, among: &'a [T]) -> &'a T {
+    &among[draw.random_range(0..among.len())]
+}
+
+fn timing(draw: &mut impl Rng) -> Timing {
+    Timing {
+        message_us: *pick(draw, &[200, 2_000, 20_000]),
+        sync_us: *pick(draw, &[200, 3_000, 30_000]),
+        lost: *pick(draw, &[0, 0, 20, 100]),
+        doubled: *pick(draw, &[0, 50, 200]),
+        late: *pick(draw, &[0, 0, 20, 100]),
+    }
+}
+
+fn budget(draw: &mut impl Rng) -> BudgetPlan {
+    use quorate_domain::Unit;
+    let unit = *pick(draw, &[Unit::Tokens, Unit::Tokens, Unit::Requests, Unit::Permits]);
+    let limit = match unit {
+        Unit::Requests => draw.random_range(3..60),
+        Unit::Permits => draw.random_range(1..12),
+        Unit::Tokens | Unit::NanoUsd => *pick(draw, &[30, 100, 400, 2_000]) + draw.random_range(0..30),
+    };
+    BudgetPlan { is_windowed: unit != Unit::Permits && draw.random_bool(0.3), unit, limit }
+}
+
+fn request(
+    draw: &mut impl Rng,
+    habits: &Habits,
+    nodes: usize,
+    budgets: usize,
+    length_us: u64,
+) -> RequestPlan {
+    let bound = draw.random_range(1..=habits.bound_max);
+    let actual = if habits.uses_all { bound } else { draw.random_range(0..=bound) };
+    let overrun = if draw.random_bool(habits.overrunning) { draw.random_range(1..=bound) } else { 0 };
+    let all = draw.random_bool(0.5);
+    let mut path: Vec<usize> = (0..budgets).filter(|_| all || draw.random_bool(0.6)).collect();
+    if path.is_empty() {
+        path.push(draw.random_range(0..budgets));
+    }
+    RequestPlan {
+        at_us: draw.random_range(0..length_us),
+        node: draw.random_range(0..nodes),
+        path,
+        bound,
+        actual: if overrun > 0 { bound + overrun } else { actual },
+        takes_us: draw.random_range(1..=habits.takes_us),
+        patience_us: habits.patience_us,
+        leaves_after_us: draw.random_bool(habits.leaving).then(|| draw.random_range(0..=habits.takes_us)),
+    }
+}
+
+fn fault(draw: &mut impl Rng, nodes: usize, budgets: &[BudgetPlan], length_us: u64) -> Fault {
+    let node = draw.random_range(0..nodes);
+    let for_us = *pick(draw, &[5_000, 80_000, 300_000, 2_000_000]);
+    let budget = draw.random_range(0..budgets.len());
+    let what = match draw.random_range(0..12) {
+        0..=2 => What::Crash { node, for_us, keeps_journal: draw.random_bool(0.8) },
+        3..=4 => {
+            let which = *pick(draw, &[Direction::To, Direction::From, Direction::Both]);
+            What::CutOff { node, for_us, which }
+        }
+        5 => What::Pause { node, for_us },
+        6 => What::NoLeader { for_us: for_us.min(600_000) },
+        7 => What::ClockJump { by_ms: *pick(draw, &[-3_600_000, -1_500, 400, 59_000, 3_600_000]) },
+        8..=9 => What::SetLimit { budget, limit: draw.random_range(0..=budgets[budget].limit * 2) },
+        10 => What::Expire { node },
+        _ => What::Drain { node, for_us },
+    };
+    Fault { at_us: draw.random_range(0..length_us), what }
+}

@@ -1,0 +1,85 @@
+//! Looks on, and takes down which of the states that matter a run reaches. Changes nothing.
+
+use crate::coverage::Reached;
+use crate::node::Node;
+use crate::world::{World, node_id};
+use quorate_domain::{BudgetId, Round};
+use quorate_ledger::{Command, Evidence, Mark, Session, SpendingReport};
+use std::collections::BTreeSet;
+
+impl World {
+    /// After an entry: how budgets are handed out now, and what rounds have shown.
+    pub(crate) fn watch_modes(&mut self, before: &BTreeSet<BudgetId>, command: &Command) {
+        let after = self.log.ledger.central().clone();
+        let mut reached = Vec::new();
+        reached.extend(after.difference(before).map(|_| Reached::CentralMode));
+        reached.extend(before.difference(&after).map(|_| Reached::BackToSlices));
+        for account in after.iter().filter_map(|id| Some(self.log.ledger.budget(*id)?.current())) {
+            let tally = account.tally_from(Round::default()).filter(|_| !account.is_round_under_way());
+            reached.extend(tally.map(|tally| {
+                if tally.doubtful.is_empty() { Reached::LaterRound } else { Reached::FirstRound }
+            }));
+        }
+        if let Command::Sync(sync) = command {
+            let is_still_asked = |report: &&SpendingReport| {
+                let account = self.log.ledger.budget(report.budget).and_then(|it| it.account(report.window));
+                report.heard.is_some() && account.is_some_and(|it| it.asks(sync.session))
+            };
+            reached.extend(sync.reports.iter().filter(is_still_asked).map(|_| Reached::AnswerDidNotCount));
+        }
+        let rolled = sync_rolls(command) && self.nodes.iter().any(Node::has_line);
+        reached.extend(rolled.then_some(Reached::RolledWithLine));
+        reached.into_iter().for_each(|state| self.coverage.reach(state));
+    }
+
+    /// Before an entry: whether it comes too late, or ends a life.
+    pub(crate) fn watch_message(&mut self, place: usize, command: &Command) {
+        match command {
+            Command::Sync(sync) => {
+                let known = self.log.ledger.session(sync.session).map(|life| life.sequence);
+                if known.is_some_and(|known| sync.sequence <= known) {
+                    self.coverage.reach(Reached::OldMessage);
+                }
+            }
+            Command::OpenSession(open) => {
+                let ledger = &self.log.ledger;
+                let is_own = |life: &Session| life.node == node_id(place);
+                let held = ledger.sessions().filter(|(_, life)| is_own(life)).any(|(session, life)| {
+                    life.holds.iter().any(|(budget, window)| {
+                        let account = ledger.budget(*budget).and_then(|it| it.account(*window));
+                        account
+                            .and_then(|it| it.holding(session))
+                            .is_some_and(|it| !it.outstanding().is_zero())
+                    })
+                });
+                if !held {
+                    return;
+                }
+                let Evidence::Intact { marks, .. } = &open.evidence else {
+                    return self.coverage.reach(Reached::CrashWithoutJournal);
+                };
+                let is_clamped = |mark: &Mark| {
+                    let account = self.log.ledger.budget(mark.budget).and_then(|it| it.account(mark.window));
+                    let holding = account.and_then(|it| it.holding(mark.session));
+                    holding.is_some_and(|it| mark.spent_bound > it.granted.saturating_sub(it.returned))
+                };
+                if marks.iter().any(is_clamped) {
+                    self.coverage.reach(Reached::Clamped);
+                }
+                self.coverage.reach(Reached::CrashWithJournal);
+            }
+            Command::Tick
+            | Command::PutBudget(_)
+            | Command::RemoveBudget { .. }
+            | Command::CloseSession { .. }
+            | Command::ExpireSession { .. }
+            | Command::Resolve(_) => {}
+        }
+    }
+}
+
+/// Whether a message tells of a window that is over while it asks.
+fn sync_rolls(command: &Command) -> bool {
+    let Command::Sync(sync) = command else { return false };
+    sync.asks.iter().any(|ask| ask.window.is_none() && !ask.places.is_empty())
+}

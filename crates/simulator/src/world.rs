@@ -1,0 +1,480 @@
+//! One run: nodes with real wallets, one ideal log with a real ledger, and everything between them unreliable.
+//!
+//! Events happen one after the other at simulated microseconds. The log is ideal: what it accepts is in one order and
+//! is never lost. Messages to it and answers from it are lost, doubled, late and out of order; replicas lag.
+
+use crate::coverage::{Coverage, Reached};
+use crate::node::Node;
+use crate::oracle::{Oracle, Violation};
+use crate::plan::{Direction, Plan, What};
+use crate::request::{Request, State};
+use quorate_domain::{Amount, BootId, BudgetId, LogTime, NodeId, Unit};
+use quorate_ledger::{BudgetSpec, Command, Expected, Kind, Ledger, Outcome, PutBudget};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// After the last request and the last fault, so long is given to come to rest.
+const SETTLE_US: u64 = 66_000_000;
+/// Log time moves at least this often.
+const TICK_US: u64 = 1_000_000;
+
+/// What a run has shown.
+#[derive(Debug)]
+pub struct Report {
+    /// The first broken promise.
+    pub violation: Option<Violation>,
+    /// The states it reached.
+    pub coverage: Coverage,
+    /// Identifies the run: the same plan gives the same number.
+    pub trace: u64,
+    /// What happened, one line an event, if it was asked for.
+    pub story: Vec<String>,
+    /// Requests admitted and turned away.
+    pub admitted: u64,
+    /// Requests turned away.
+    pub denied: u64,
+    /// Entries of the log.
+    pub entries: u64,
+}
+
+/// What happens next.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    Arrives(usize),
+    Leaves(usize),
+    Bills(usize),
+    Fault(usize),
+    /// A fault of this kind is over.
+    Returns(usize),
+    Heals(usize, Direction),
+    Resumes(usize),
+    LeaderBack,
+    Tick,
+    /// A node has something to do, or it is time to look.
+    Looks(usize),
+    /// A message of this life of a node reaches the log.
+    Proposed {
+        node: usize,
+        life: u64,
+        exchange: u64,
+        command: Command,
+    },
+    /// The log's answer reaches the node.
+    Answered {
+        node: usize,
+        life: u64,
+        exchange: u64,
+        outcome: Outcome,
+    },
+    /// A node's exchange took too long.
+    GivesUp {
+        node: usize,
+        life: u64,
+        exchange: u64,
+    },
+    /// A node's write to its journal is done.
+    Synced {
+        node: usize,
+        life: u64,
+    },
+    /// A node's replica moves.
+    Applies {
+        node: usize,
+        life: u64,
+        upto: usize,
+    },
+    /// A node knows that its replica was not behind.
+    Barrier {
+        node: usize,
+        life: u64,
+        upto: usize,
+    },
+}
+
+/// The log and its ledger.
+pub(crate) struct Log {
+    pub(crate) ledger: Ledger,
+    pub(crate) entries: Vec<(LogTime, Command)>,
+    pub(crate) wall_offset_ms: i64,
+    pub(crate) has_leader: bool,
+}
+
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) now: u64,
+    pub(crate) draw: ChaCha8Rng,
+    queue: BinaryHeap<Reverse<(u64, u64)>>,
+    events: std::collections::BTreeMap<u64, Event>,
+    numbered: u64,
+    pub(crate) log: Log,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) oracle: Oracle,
+    pub(crate) coverage: Coverage,
+    trace: DefaultHasher,
+    story: Option<Vec<String>>,
+    pub(crate) lost_a_disk: bool,
+    pub(crate) violation: Option<Violation>,
+}
+
+/// Runs a plan.
+#[must_use]
+pub fn run(plan: &Plan, tells: bool) -> Report {
+    let mut world = World::new(plan.clone(), tells);
+    world.live();
+    world.report()
+}
+
+impl World {
+    fn new(plan: Plan, tells: bool) -> Self {
+        let draw = ChaCha8Rng::seed_from_u64(plan.seed ^ 0x51_0D_0C);
+        let log = Log { ledger: Ledger::default(), entries: Vec::new(), wall_offset_ms: 0, has_leader: true };
+        let nodes = (0..plan.nodes).map(Node::new).collect();
+        let requests = plan.requests.iter().map(|_| Request::default()).collect();
+        Self {
+            plan,
+            now: 1,
+            draw,
+            queue: BinaryHeap::new(),
+            events: std::collections::BTreeMap::new(),
+            numbered: 0,
+            log,
+            nodes,
+            requests,
+            oracle: Oracle::default(),
+            coverage: Coverage::default(),
+            trace: DefaultHasher::new(),
+            story: tells.then(Vec::new),
+            lost_a_disk: false,
+            violation: None,
+        }
+    }
+
+    fn live(&mut self) {
+        for place in 0..self.plan.budgets.len() {
+            let limit = self.plan.budgets[place].limit;
+            self.set_limit(place, limit);
+        }
+        for node in 0..self.nodes.len() {
+            self.start(node);
+        }
+        for request in 0..self.plan.requests.len() {
+            self.at(self.plan.requests[request].at_us, Event::Arrives(request));
+        }
+        for fault in 0..self.plan.faults.len() {
+            self.at(self.plan.faults[fault].at_us, Event::Fault(fault));
+        }
+        self.at(TICK_US, Event::Tick);
+        let end = self.end_of_trouble() + SETTLE_US;
+        while let Some(event) = self.next_event(end) {
+            self.happen(event);
+            self.judge();
+            if self.violation.is_some() {
+                return;
+            }
+        }
+        self.judge_the_end();
+    }
+
+    fn end_of_trouble(&self) -> u64 {
+        let requests =
+            self.plan.requests.iter().map(|request| request.at_us + request.takes_us + request.patience_us);
+        let faults = self.plan.faults.iter().map(|fault| fault.at_us + 2_000_000);
+        requests.chain(faults).max().unwrap_or(0)
+    }
+
+    fn next_event(&mut self, end: u64) -> Option<Event> {
+        let Reverse((at, number)) = self.queue.pop()?;
+        if at > end {
+            return None;
+        }
+        self.now = at;
+        let event = self.events.remove(&number)?;
+        let line = format!("{at} {event:?}");
+        line.hash(&mut self.trace);
+        if let Some(story) = &mut self.story {
+            story.push(line);
+        }
+        Some(event)
+    }
+
+    pub(crate) fn at(&mut self, at: u64, event: Event) {
+        self.numbered += 1;
+        self.queue.push(Reverse((at.max(self.now), self.numbered)));
+        self.events.insert(self.numbered, event);
+    }
+
+    pub(crate) fn after(&mut self, delay: u64, event: Event) {
+        self.at(self.now + delay, event);
+    }
+
+    pub(crate) fn tell(&mut self, line: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            let line = format!("{}   {}", self.now, line());
+            story.push(line);
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Arrives(request) => self.arrives(request),
+            Event::Leaves(request) => self.leaves(request),
+            Event::Bills(request) => self.bills(request),
+            Event::Fault(fault) => self.strike(fault),
+            Event::Returns(node) => self.start(node),
+            Event::Heals(node, direction) => self.heal(node, direction),
+            Event::Resumes(node) => {
+                self.nodes[node].is_paused = false;
+                self.look(node);
+            }
+            Event::LeaderBack => self.log.has_leader = true,
+            Event::Tick => {
+                self.append(Command::Tick);
+                self.after(TICK_US, Event::Tick);
+            }
+            Event::Looks(node) => {
+                self.nodes[node].looks_at = None;
+                self.look(node);
+            }
+            Event::Proposed { node, life, exchange, command } => self.proposed(node, life, exchange, command),
+            Event::Answered { node, life, exchange, outcome } => self.answered(node, life, exchange, outcome),
+            Event::GivesUp { node, life, exchange } => self.gives_up(node, life, exchange),
+            Event::Synced { node, life } => self.synced(node, life),
+            Event::Applies { node, life, upto } => self.applies(node, life, upto),
+            Event::Barrier { node, life, upto } => self.barrier(node, life, upto),
+        }
+    }
+
+    // The log.
+
+    fn wall_ms(&self) -> u64 {
+        const BEGINNING_MS: u64 = 1_800_000_000_000 / 60_000 * 60_000;
+        let wall = BEGINNING_MS + self.plan.starts_at_ms + self.now / 1_000;
+        wall.saturating_add_signed(self.log.wall_offset_ms)
+    }
+
+    /// An entry is agreed on, and on its way to every replica.
+    pub(crate) fn append(&mut self, command: Command) -> Option<Outcome> {
+        if !self.log.has_leader {
+            return None;
+        }
+        let at = LogTime::from_millis(self.wall_ms()).max(self.log.ledger.time());
+        let central = self.log.ledger.central().clone();
+        let outcome = self.log.ledger.apply(at, command.clone());
+        self.watch_modes(&central, &command);
+        self.log.entries.push((at, command));
+        let upto = self.log.entries.len();
+        for node in 0..self.nodes.len() {
+            self.replicate(node, upto);
+        }
+        Some(outcome)
+    }
+
+    pub(crate) fn replicate(&mut self, node: usize, upto: usize) {
+        let life = self.nodes[node].life;
+        if !self.nodes[node].is_deaf && self.nodes[node].is_up {
+            let delay = self.message_delay();
+            self.after(delay, Event::Applies { node, life, upto });
+        }
+    }
+
+    pub(crate) fn set_limit(&mut self, place: usize, limit: u64) {
+        let budget = self.plan.budgets[place].clone();
+        let name = format!("team:t{place}");
+        let spec = BudgetSpec {
+            subject: name.parse().expect("a letter and a number name a team"),
+            unit: budget.unit,
+            kind: if budget.is_windowed {
+                Kind::Fixed(quorate_domain::Period::Minute)
+            } else {
+                Kind::Lifetime
+            },
+            limit: Amount::new(limit),
+        };
+        let id = budget_id(place);
+        let before = self.log.ledger.budget(id).cloned();
+        let outcome = self.append(Command::PutBudget(PutBudget { spec, expected: Expected::Any }));
+        if let (Some(before), Some(_)) = (before, outcome) {
+            let open = before.current();
+            let granted = open.used().get() + open.outstanding().get();
+            if granted > limit {
+                self.coverage.reach(Reached::CutBelowGranted);
+            }
+            for account in before.accounts() {
+                self.oracle.keep_allowing(id, account.window().id, before.spec().limit.get());
+            }
+            self.oracle.allow(id, open.window().id, limit.max(granted));
+        }
+    }
+
+    /// How long a message takes; now and then a hundred times as long.
+    pub(crate) fn message_delay(&mut self) -> u64 {
+        let is_late = self.draw.random_range(0..1_000) < self.plan.timing.late;
+        let delay = self.draw.random_range(1..=self.plan.timing.message_us);
+        if is_late { delay * 100 } else { delay }
+    }
+
+    pub(crate) fn is_lost(&mut self) -> bool {
+        self.draw.random_range(0..1_000) < self.plan.timing.lost
+    }
+
+    pub(crate) fn is_doubled(&mut self) -> bool {
+        self.draw.random_range(0..1_000) < self.plan.timing.doubled
+    }
+
+    fn proposed(&mut self, node: usize, life: u64, exchange: u64, command: Command) {
+        self.watch_message(node, &command);
+        let Some(outcome) = self.append(command) else { return };
+        if self.nodes[node].is_deaf || self.is_lost() {
+            return;
+        }
+        let delay = self.message_delay();
+        self.after(delay, Event::Answered { node, life, exchange, outcome });
+    }
+
+    // What goes wrong.
+
+    fn strike(&mut self, fault: usize) {
+        match self.plan.faults[fault].what.clone() {
+            What::Crash { node, for_us, keeps_journal } => {
+                self.crash(node, keeps_journal);
+                self.after(for_us, Event::Returns(node));
+            }
+            What::CutOff { node, for_us, which } => {
+                let seat = &mut self.nodes[node];
+                seat.is_deaf |= which != Direction::From;
+                seat.is_mute |= which != Direction::To;
+                self.after(for_us, Event::Heals(node, which));
+            }
+            What::Pause { node, for_us } => {
+                self.nodes[node].is_paused = true;
+                self.after(for_us, Event::Resumes(node));
+            }
+            What::NoLeader { for_us } => {
+                self.log.has_leader = false;
+                self.after(for_us, Event::LeaderBack);
+            }
+            What::ClockJump { by_ms } => self.log.wall_offset_ms += by_ms,
+            What::SetLimit { budget, limit } => self.set_limit(budget, limit),
+            What::Expire { node } => {
+                if let Some(session) = self.nodes[node].session() {
+                    self.append(Command::ExpireSession { session });
+                }
+            }
+            What::Drain { node, for_us } => self.drain(node, for_us),
+        }
+    }
+
+    fn heal(&mut self, node: usize, which: Direction) {
+        let seat = &mut self.nodes[node];
+        seat.is_deaf &= which == Direction::From;
+        seat.is_mute &= which == Direction::To;
+        let upto = self.log.entries.len();
+        self.replicate(node, upto);
+    }
+
+    // Judgement.
+
+    fn judge(&mut self) {
+        if self.violation.is_none() {
+            self.violation = self.oracle.check(&self.log.ledger).err();
+        }
+        self.sample();
+        if self.violation.is_none() {
+            self.violation =
+                self.nodes.iter().find_map(|node| node.check(&self.oracle, &self.log.ledger).err());
+        }
+    }
+
+    /// For each request that waits: the least that was unreserved of each of its budgets since it came (G2).
+    pub(crate) fn sample(&mut self) {
+        for place in 0..self.plan.budgets.len() {
+            let waits = |request: &Request| request.state == State::Waits;
+            let concerns = |(number, request): &(usize, &Request)| {
+                waits(request) && self.plan.requests[*number].path.contains(&place)
+            };
+            if !self.requests.iter().enumerate().any(|found| concerns(&found)) {
+                continue;
+            }
+            let id = budget_id(place);
+            let granted = self.granted_by_name(id);
+            let unreserved = {
+                let spends = |session| self.nodes.iter().any(|node| node.spends_for(session));
+                self.oracle.unreserved(&self.log.ledger, id, granted, &spends)
+            };
+            for (number, request) in self.requests.iter_mut().enumerate() {
+                if request.state == State::Waits && self.plan.requests[number].path.contains(&place) {
+                    request.saw(place, unreserved);
+                }
+            }
+        }
+    }
+
+    /// What the ledger has granted by name to requests that still wait for it.
+    fn granted_by_name(&self, budget: BudgetId) -> u64 {
+        let Some(account) = self.log.ledger.budget(budget).map(quorate_ledger::Budget::current) else {
+            return 0;
+        };
+        if !account.is_central() {
+            return 0;
+        }
+        self.nodes.iter().map(|node| node.granted_by_name(account, budget, &self.requests, &self.plan)).sum()
+    }
+
+    fn judge_the_end(&mut self) {
+        if self.violation.is_some() {
+            return;
+        }
+        let at = self.log.ledger.time();
+        self.violation = self.oracle.check_quiescence(&self.log.ledger, self.lost_a_disk, at).err();
+        for node in 0..self.nodes.len() {
+            self.catch_up(node, self.log.entries.len());
+            if self.violation.is_none() && self.nodes[node].replica != self.log.ledger {
+                self.violation = Some(Violation { id: "I9", what: format!("node {node} has another state") });
+            }
+        }
+        let open = self.requests.iter().position(|request| request.state == State::Waits);
+        if self.violation.is_none()
+            && let Some(request) = open
+        {
+            self.violation = Some(Violation { id: "L2", what: format!("request {request} still waits") });
+        }
+    }
+
+    fn report(self) -> Report {
+        let count = |state: State| self.requests.iter().filter(|request| request.was(state)).count() as u64;
+        Report {
+            admitted: count(State::Runs),
+            denied: count(State::Denied),
+            entries: self.log.entries.len() as u64,
+            violation: self.violation,
+            coverage: self.coverage,
+            trace: self.trace.finish(),
+            story: self.story.unwrap_or_default(),
+        }
+    }
+}
+
+/// The id that the ledger gives the budget at this place of the plan: they are made in order.
+pub(crate) const fn budget_id(place: usize) -> BudgetId {
+    BudgetId::new(place as u64 + 1)
+}
+
+pub(crate) const fn node_id(place: usize) -> NodeId {
+    NodeId::new(place as u64 + 1)
+}
+
+pub(crate) const fn boot_id(place: usize, life: u64) -> BootId {
+    BootId::new(place as u64 * 1_000 + life)
+}
+
+/// Whether a budget of this unit is charged for a request that costs this much.
+pub(crate) const fn in_unit(unit: Unit, tokens: u64) -> u64 {
+    match unit {
+        Unit::Tokens | Unit::NanoUsd => tokens,
+        Unit::Requests | Unit::Permits => 1,
+    }
+}
