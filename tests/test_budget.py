@@ -15,9 +15,9 @@ TOKENS_BOUND = 40 + 8 + 8 + TOKENS_OUT
 
 
 def whole(explained):
-    """I1: every unit of the limit is somewhere."""
+    """Every unit of the limit is somewhere."""
     total = explained["used"] + explained["granted"] + explained["overrun"] + explained["free"]
-    assert total == explained["limit"], explained
+    assert total == explained["limit"], f"I1: {explained}"
     return explained
 
 
@@ -140,7 +140,7 @@ def test_a_node_killed_in_the_middle_neither_overspends_nor_loses_more_than_it_h
     own_cluster.provider.wait_until_idle()
 
     billed = own_cluster.provider.billed_tokens(model)
-    assert billed <= limit, "the provider billed more than the budget"
+    assert billed <= limit, f"G1: {billed} billed of {limit}"
     budget = own_cluster.admin.budget_of(key)
 
     def settled():
@@ -148,13 +148,13 @@ def test_a_node_killed_in_the_middle_neither_overspends_nor_loses_more_than_it_h
         return explained["in_doubt"] == 0 and explained["used"] >= billed and explained
 
     explained = eventually(settled, 30, "a ledger without doubt that covers the bill")
-    assert explained["used"] - billed <= explained["crash_charged"], explained
+    assert explained["used"] - billed <= explained["crash_charged"], f"G4: {billed} billed, {explained}"
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_overrun_that_a_client_has_heard_of_survives_the_death_of_its_node(own_cluster, stream):
-    """G1: no watermark covers what a provider bills beyond the bound; the journal must hold it before the answer."""
+    """No watermark covers what a provider bills beyond the bound; the journal must hold it before the answer."""
     model = own_cluster.serve("greedy")
     key = own_cluster.admin.key(budgets=[{"unit": "tokens", "limit": 1_000_000}])
     own_cluster.provider.behave(ignores_max_tokens=True, completion_tokens=5_000)
@@ -170,4 +170,4 @@ def test_overrun_that_a_client_has_heard_of_survives_the_death_of_its_node(own_c
         victim.wait_until_ready()
         billed = own_cluster.provider.billed_tokens(model)
         explained = whole(victim.admin.explain(budget))
-        assert explained["used"] + explained["overrun"] >= billed > explained["overrun"] > 0, explained
+        assert explained["used"] + explained["overrun"] >= billed > explained["overrun"] > 0, f"G1: {explained}"

@@ -118,7 +118,7 @@ def test_a_node_whose_disk_fills_up_stops_and_the_others_go_on(start, small):
         return explained["in_doubt"] == 0 and explained["used"] >= billed and explained
 
     explained = eventually(settled, 30, "a ledger without doubt that covers the bill")
-    assert explained["used"] - billed <= explained["crash_charged"], explained
+    assert explained["used"] - billed <= explained["crash_charged"], f"G4: {billed} billed, {explained}"
 
 
 def test_a_node_does_not_begin_on_a_disk_that_is_full(small_disk, tmp_path):

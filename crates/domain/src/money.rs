@@ -221,12 +221,13 @@ mod tests {
     #[test]
     fn a_request_is_rounded_up_once_and_not_per_part() {
         let third = PicoUsdPerToken::new(333);
-        assert_eq!(PicoUsdPerToken::cost_of(&[(Tokens::new(1), third)]), NanoUsd::new(1));
-        assert_eq!(
-            PicoUsdPerToken::cost_of(&[(Tokens::new(1), third), (Tokens::new(2), third)]),
-            NanoUsd::new(1)
-        );
-        assert_eq!(PicoUsdPerToken::cost_of(&[]), NanoUsd::ZERO);
+        let cost = |counts: &[u64]| {
+            let parts: Vec<_> = counts.iter().map(|count| (Tokens::new(*count), third)).collect();
+            PicoUsdPerToken::cost_of(&parts)
+        };
+        for (counts, nanos) in [(&[][..], 0), (&[1], 1), (&[1, 2], 1), (&[2, 2], 2), (&[1_000, 1], 334)] {
+            assert_eq!(cost(counts), NanoUsd::new(nanos), "I8: {counts:?} tokens");
+        }
     }
 
     #[test]

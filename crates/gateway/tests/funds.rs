@@ -33,12 +33,20 @@ struct Cluster {
 
 struct Seat {
     cluster: Arc<Cluster>,
+    journal: Arc<Memory>,
     node: u64,
 }
 
 #[derive(Default)]
 struct Memory {
     marks: parking_lot::Mutex<Vec<Mark>>,
+}
+
+impl Memory {
+    /// The latest watermark that is written.
+    fn watermark(&self) -> Amount {
+        self.marks.lock().last().map(|mark| mark.spent_bound).unwrap_or_default()
+    }
 }
 
 /// The paused clock of the test's runtime.
@@ -65,6 +73,18 @@ impl Clock for TestClock {
 
     fn wall(&self) -> LogTime {
         LogTime::from_millis(u64::try_from(self.since_start().as_millis()).unwrap())
+    }
+}
+
+impl Seat {
+    /// What the ledger hears of never passes what the journal holds, which never passes what was granted.
+    fn check(&self) {
+        let report = self.cluster.ledger.read().report(BUDGET).unwrap();
+        let watermark = self.journal.watermark();
+        for held in report.holdings.iter().filter(|holding| holding.node == self.node()) {
+            assert!(held.used <= watermark && watermark <= held.granted, "I2: {watermark:?} of {held:?}");
+            assert!(held.used.saturating_add(held.returned) <= held.granted, "I2: {held:?}");
+        }
     }
 }
 
@@ -106,6 +126,7 @@ impl Replica for Seat {
             tokio::time::sleep(Duration::from_millis(2)).await;
             let outcome = self.cluster.ledger.write().apply(LogTime::from_millis(1), command);
             self.cluster.ledger.read().validate().unwrap();
+            self.check();
             self.cluster.commands.fetch_add(1, Ordering::Relaxed);
             self.cluster.applied.send_modify(|index| *index += 1);
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -195,8 +216,9 @@ impl World {
             tasks: tokio::task::JoinSet::new(),
         };
         for node in 1..=3 {
-            let seat = Arc::new(Seat { cluster: Arc::clone(&world.cluster), node });
-            let (funds, treasurer) = Funds::new(seat, Arc::new(Memory::default()), clock.clone());
+            let journal = Arc::<Memory>::default();
+            let seat = Seat { cluster: Arc::clone(&world.cluster), journal: Arc::clone(&journal), node };
+            let (funds, treasurer) = Funds::new(Arc::new(seat), journal, clock.clone());
             let stop = world.stop.clone();
             world.tasks.spawn(async move { treasurer.run(stop, PATIENCE).await.unwrap() });
             while !funds.is_open() {

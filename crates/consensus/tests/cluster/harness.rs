@@ -155,14 +155,14 @@ impl Cluster {
         self.nodes[at] = Some(Running::start(settings, Start::Resume).await.unwrap());
     }
 
-    /// Waits until all running nodes have applied the same, and compares their states (invariant I9).
+    /// Waits until all running nodes have applied the same, and compares their states.
     pub(crate) async fn agree(&self) {
         let furthest = self.running().map(|node| node.status().committed).max().unwrap();
         for node in self.running() {
             applied(node, furthest).await;
         }
         let hashes: Vec<_> = self.running().map(|node| node.state().hash()).collect();
-        assert!(hashes.windows(2).all(|pair| pair[0] == pair[1]), "{hashes:?}");
+        assert!(hashes.windows(2).all(|pair| pair[0] == pair[1]), "I9: {hashes:?}");
     }
 }
 

@@ -48,6 +48,13 @@ impl Source {
         self.path.strip_prefix("crates/")?.split('/').next()
     }
 
+    /// The contents of its string literals.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        let literals =
+            if self.is_rust() { mask::literals(&self.text) } else { mask::python_literals(&self.text) };
+        literals.into_iter().map(|literal| literal.trim_matches(['"', '\'']))
+    }
+
     /// How many lines come before the tests at the end.
     pub(super) fn lines_before_tests(&self) -> usize {
         let lines: Vec<&str> = self.code.lines().collect();
