@@ -6,6 +6,7 @@ import pytest
 
 from support.admin import Refused
 from support.load import one
+from support.metrics import metric
 from support.wait import eventually
 
 STREAMS = 50
@@ -24,24 +25,39 @@ async def follow(client, model):
     return pieces, reason
 
 
+def served_at_once(nodes, key, model):
+    """Sends a request to each node. Whether all were served, and none had to wait for budget."""
+    waits = lambda: [metric(node, "quorate_budget_wait_seconds_count") for node in nodes]  # noqa: E731
+    before = waits()
+
+    async def both():
+        return await asyncio.gather(*(one(node.async_sdk(key), model, max_tokens=1) for node in nodes))
+
+    return asyncio.run(both()) == ["ok"] * len(nodes) and waits() == before
+
+
 @pytest.mark.timeout(240)
 def test_no_stream_breaks_and_writes_resume_when_the_leader_dies(own_cluster):
-    own_cluster.serve("long")
+    model = own_cluster.serve("long")
     key = own_cluster.admin.key(budgets=[{"unit": "tokens", "limit": 10_000_000}])
     own_cluster.provider.behave(chunks=CHUNKS, completion_tokens=CHUNKS, chunk_delay_ms=150)
     leader, followers = own_cluster.leader(), own_cluster.followers()
+    term = leader.admin.status()["term"]
 
     async def story():
         clients = [node.async_sdk(key) for node in followers]
         streams = [asyncio.create_task(follow(clients[n % len(clients)], "long")) for n in range(STREAMS)]
         is_open = lambda: own_cluster.provider.stats()["concurrent"] == STREAMS  # noqa: E731
         await asyncio.to_thread(eventually, is_open, 30, "fifty open streams")
+        covers = lambda: served_at_once(followers, key, "long")  # noqa: E731
+        await asyncio.to_thread(eventually, covers, 10, "grants and watermarks that reach beyond the streams")
         await asyncio.to_thread(leader.kill)
-        covered = await asyncio.gather(*(one(client, "long", max_tokens=1) for client in clients))
+        # One that waited for the new leader would be served as well, but later.
+        covered = await asyncio.to_thread(covers)
         return covered, await asyncio.gather(*streams)
 
     covered, streams = asyncio.run(story())
-    assert covered == ["ok"] * len(followers), "a grant covered these requests"
+    assert covered, "what a grant covers waits for no leader"
     assert streams == [(CHUNKS, "stop")] * STREAMS
 
     def written():
@@ -51,7 +67,14 @@ def test_no_stream_breaks_and_writes_resume_when_the_leader_dies(own_cluster):
             return None
 
     eventually(written, 15, "a write after the election")
-    assert own_cluster.leader() is not leader
+    new = own_cluster.leader()
+    assert new is not leader
+    assert new.admin.status()["term"] == term + 1, "one election, and its winner leads on"
+
+    billed = own_cluster.provider.billed_tokens(model)
+    settled = lambda: (e := new.admin.explain(new.admin.budget_of(key)))["used"] == billed and e  # noqa: E731
+    explained = eventually(settled, what=f"a ledger that says the {billed} tokens of the bill")
+    assert explained["crash_charged"] == explained["overrun"] == 0, explained
 
 
 @pytest.mark.timeout(240)

@@ -1,11 +1,10 @@
 """What is said of a request when it is over: its usage by the provider, believed or not, and the gateway's own time."""
 
 import json
-import re
 
-import httpx
 import pytest
 
+from support.metrics import metric
 from support.wait import eventually
 
 MESSAGES = [{"role": "user", "content": "hello"}]
@@ -28,12 +27,6 @@ def explained(cluster, key):
         return budget if budget["used"] else None
 
     return eventually(spent, what="a budget that was spent from")
-
-
-def metric(node, series):
-    """The value of one series of a node; 0 while there is none."""
-    found = re.search(rf"^{re.escape(series)} (\S+)$", httpx.get(f"{node.admin_url}/metrics").text, re.MULTILINE)
-    return float(found[1]) if found else 0.0
 
 
 def warnings(cluster, model):
