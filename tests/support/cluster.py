@@ -124,6 +124,21 @@ class Cluster:
         leader = self.leader()
         return [node for node in self.nodes if node is not leader]
 
+    def kill_all(self):
+        """`kill -9` of all nodes at the same moment."""
+        for node in self.nodes:
+            node.remember()
+        for node in self.nodes:
+            os.kill(node.pid, signal.SIGKILL)
+        eventually(lambda: not any(is_alive(node.pid) for node in self.nodes), START_S, "the end of all nodes")
+
+    def start_all_again(self):
+        """What `kill_all` has killed, until all serve."""
+        for node in self.nodes:
+            node.start_again()
+        for node in self.nodes:
+            node.wait_until_ready()
+
     def stop(self):
         """Stops everything that belongs to this cluster, by process id."""
         # First those that the cluster's process does not know: the last node without a majority takes long to drain.
