@@ -89,6 +89,7 @@ class Remembered:
     """How a process was started, read before it is killed, so that the same can be started again."""
 
     def __init__(self, pid):
+        self.pid = pid
         proc = Path(f"/proc/{pid}")
         self.command = [os.fsdecode(word) for word in proc.joinpath("cmdline").read_bytes().split(b"\0")[:-1]]
         self.cwd = os.readlink(proc / "cwd")
