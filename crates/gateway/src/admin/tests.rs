@@ -1,5 +1,7 @@
 //! The admin API over a replica of one, asked as a client would ask.
 
+mod refusals;
+
 use super::{Admin, Initialised, Setup, SetupError};
 use crate::replica::{ClusterStatus, Eventually, Replica, Unavailable};
 use axum::Router;
@@ -34,7 +36,7 @@ impl Clock for StoppedClock {
 struct Alone {
     catalog: RwLock<Catalog>,
     ledger: RwLock<Ledger>,
-    quorum: bool,
+    outage: Option<Unavailable>,
 }
 
 impl Replica for Alone {
@@ -60,8 +62,8 @@ impl Replica for Alone {
         _limit: Duration,
     ) -> Eventually<'_, Result<quorate_catalog::Outcome, Unavailable>> {
         Box::pin(async move {
-            if !self.quorum {
-                return Err(Unavailable::NoQuorum);
+            if let Some(outage) = self.outage {
+                return Err(outage);
             }
             Ok(self.catalog.write().apply(NOW, command))
         })
@@ -76,7 +78,7 @@ impl Replica for Alone {
     }
 
     fn read_barrier(&self, _limit: Duration) -> Eventually<'_, Result<(), Unavailable>> {
-        Box::pin(async move { if self.quorum { Ok(()) } else { Err(Unavailable::NoQuorum) } })
+        Box::pin(async move { self.outage.map_or(Ok(()), Err) })
     }
 
     fn applied(&self) -> watch::Receiver<u64> {
@@ -87,7 +89,7 @@ impl Replica for Alone {
         ClusterStatus {
             cluster: "9".to_owned(),
             node: NodeId::new(1),
-            leader: self.quorum.then_some(NodeId::new(1)),
+            leader: self.outage.is_none().then_some(NodeId::new(1)),
             term: 1,
             last_log: None,
             committed: None,
@@ -131,7 +133,11 @@ struct Client {
 
 impl Client {
     fn of(replica: Option<Alone>) -> Self {
-        let admin = Arc::new(Admin::new(Arc::new(StoppedClock), Arc::new(FoundsAtOnce)));
+        Self::with(replica, FoundsAtOnce)
+    }
+
+    fn with(replica: Option<Alone>, setup: impl Setup) -> Self {
+        let admin = Arc::new(Admin::new(Arc::new(StoppedClock), Arc::new(setup)));
         if let Some(replica) = replica {
             admin.attach(Arc::new(replica));
         }
@@ -187,7 +193,8 @@ fn founded(quorum: bool) -> Alone {
     let mut catalog = Catalog::default();
     let founding = Founding::new(ClusterId::new(9), Secret::new([5; 32]), &admin_text());
     catalog.apply(NOW, Command::Found(founding));
-    Alone { catalog: RwLock::new(catalog), ledger: RwLock::new(Ledger::default()), quorum }
+    let outage = (!quorum).then_some(Unavailable::NoQuorum);
+    Alone { catalog: RwLock::new(catalog), ledger: RwLock::new(Ledger::default()), outage }
 }
 
 fn furniture() -> Value {

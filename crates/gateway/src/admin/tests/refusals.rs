@@ -1,0 +1,67 @@
+//! Errors that a healthy cluster does not give: each with its status, its code and what to do next.
+
+use super::{Alone, Client, founded, refused};
+use crate::admin::{AdminError, Initialised, Setup, SetupError};
+use crate::replica::{Eventually, Unavailable};
+use axum::response::IntoResponse;
+use http_body_util::BodyExt;
+use quorate_domain::{NodeId, SessionId};
+use quorate_ledger::Rejection;
+use serde_json::{Value, json};
+
+struct Fails;
+
+impl Setup for Fails {
+    fn init(&self) -> Eventually<'_, Result<Initialised, SetupError>> {
+        Box::pin(async { Err(SetupError::Failed("the disk is full".to_owned())) })
+    }
+
+    fn join(&self, _seeds: Vec<String>) -> Eventually<'_, Result<NodeId, SetupError>> {
+        Box::pin(async { Err(SetupError::Failed("the disk is full".to_owned())) })
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_that_gives_no_answer_says_whether_something_may_have_changed() {
+    for (outage, expected) in [
+        (Unavailable::NoQuorum, refused(503, "unavailable")),
+        (Unavailable::TimedOut, refused(504, "timed_out")),
+        (Unavailable::Stopped, refused(503, "stopping")),
+    ] {
+        let client = Client::of(Some(Alone { outage: Some(outage), ..founded(true) }));
+        assert_eq!(client.refusal("POST", "/teams", json!({ "name": "a" })).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_start_says_why() {
+    let client = Client::with(None, Fails);
+    assert_eq!(client.refusal("POST", "/cluster/init", Value::Null).await, refused(500, "setup_failed"));
+    let join = json!({ "seeds": ["127.0.0.1:1"] });
+    assert_eq!(client.refusal("POST", "/cluster/join", join).await, refused(500, "setup_failed"));
+}
+
+#[tokio::test]
+async fn what_nobody_could_undo_and_what_does_not_fit_together_are_refused() {
+    let client = Client::founded();
+    let last = client.refusal("POST", "/keys/1/revoke", Value::Null).await;
+    assert_eq!(last, refused(409, "last_admin_key"));
+    let nowhere = json!({ "name": "chat", "targets": [] });
+    assert_eq!(client.refusal("POST", "/routes", nowhere).await, refused(422, "invalid_object"));
+}
+
+/// No path leads to the first, and no test to the second: they are told as they would be.
+#[tokio::test]
+async fn errors_that_no_request_provokes_are_told_like_the_others() {
+    for (error, expected) in [
+        (AdminError::Ledger(Rejection::StillHolding(SessionId::new(1))), refused(409, "refused")),
+        (AdminError::NoRandomness, refused(500, "no_randomness")),
+    ] {
+        let response = error.into_response();
+        let status = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        let told: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!((status, told["error"]["code"].as_str().unwrap().to_owned()), expected);
+        assert!(!told["error"]["next"].as_str().unwrap().is_empty(), "{told}");
+    }
+}
