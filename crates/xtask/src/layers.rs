@@ -166,8 +166,8 @@ mod tests {
 
     #[test]
     fn an_edge_outside_the_table_is_refused_in_code_and_in_tests() {
-        assert_eq!(found("wallet", &["quorate-ledger"], &[]), ["wallet must not use ledger"]);
-        assert_eq!(found("wallet", &[], &["quorate-ledger"]), ["the tests of wallet must not use ledger"]);
+        assert_eq!(found("ledger", &["quorate-wallet"], &[]), ["ledger must not use wallet"]);
+        assert_eq!(found("ledger", &[], &["quorate-wallet"]), ["the tests of ledger must not use wallet"]);
     }
 
     #[test]
