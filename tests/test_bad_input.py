@@ -62,6 +62,7 @@ BAD_BODIES = {
     "a byte order mark": b'\xef\xbb\xbf{"model": "chat", "messages": [{"role": "user", "content": "a"}]}',
     "two bodies": b'{"model": "chat", "messages": [{"role": "user", "content": "a"}]} {}',
     "no messages": b'{"model": "chat"}',
+    "messages that are null": b'{"model": "chat", "messages": null}',
     "messages that are an object": b'{"model": "chat", "messages": {"role": "user", "content": "a"}}',
     "a message that is a number": b'{"model": "chat", "messages": [7]}',
     "nested without end": b'{"model": "chat", "messages": ' + b"[" * 100_000,

@@ -1,6 +1,6 @@
 //! A chat completion request, read without being taken apart.
 
-use super::conversation::Media;
+use super::conversation::{Listed, Media};
 use super::fields::{self, Fields};
 use super::invalid::InvalidRequest;
 use super::value::{Text, optional_bool, optional_count, optional_text, required_text, said, text_of};
@@ -84,7 +84,7 @@ impl ChatRequest {
     pub fn parse(body: &Bytes) -> Result<Self, InvalidRequest> {
         let text = text_of(body)?;
         let fields = fields::read(text)?;
-        let n_messages = fields.messages.ok_or(InvalidRequest::Missing { field: "messages" })?;
+        let n_messages = n_messages(fields.messages)?;
         Ok(Self {
             inside: text.len() - text.trim_ascii_start().len() + 1,
             model: required_text(fields.model, "model", text)?,
@@ -96,7 +96,10 @@ impl ChatRequest {
             n_choices: n_choices(fields.n)?,
             service_tier: optional_text(fields.service_tier, "service_tier", text)?,
             n_messages,
-            n_tools: fields.tools.unwrap_or(0).saturating_add(fields.functions.unwrap_or(0)),
+            n_tools: [fields.tools, fields.functions]
+                .map(|list| list.map_or(0, Listed::count))
+                .into_iter()
+                .fold(0, u32::saturating_add),
             media: fields.media,
             prediction_bytes: said(fields.prediction).map_or(0, |value| value.get().len() as u64),
             paid_extras: said(fields.web_search_options).or(said(fields.plugins)).is_some(),
@@ -153,6 +156,14 @@ fn output_limit(fields: &Fields<'_>) -> Result<Option<OutputLimit>, InvalidReque
     let new = optional_count(fields.max_completion_tokens, "max_completion_tokens")?;
     // Providers differ in which of the two they obey: the bound must hold for either.
     Ok(old.max(new).map(|limit| OutputLimit(Tokens::new(limit))))
+}
+
+/// How many messages there are. `null` in their place is the same as not there, as with every field.
+fn n_messages(list: Option<Listed>) -> Result<u32, InvalidRequest> {
+    match list {
+        Some(Listed::Entries(count)) => Ok(count),
+        Some(Listed::Null) | None => Err(InvalidRequest::Missing { field: "messages" }),
+    }
 }
 
 fn n_choices(value: Option<&RawValue>) -> Result<u64, InvalidRequest> {

@@ -26,7 +26,24 @@ pub(super) enum EntryKind {
     Function,
 }
 
-/// A list to count, adding what its entries hold to `media`. `null` is the empty list.
+/// What stands where a list belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listed {
+    Null,
+    Entries(u32),
+}
+
+impl Listed {
+    /// How many entries there are.
+    pub(super) const fn count(self) -> u32 {
+        match self {
+            Self::Null => 0,
+            Self::Entries(count) => count,
+        }
+    }
+}
+
+/// A list to count, adding what its entries hold to `media`.
 pub(super) struct List<'m> {
     of: EntryKind,
     media: &'m mut Media,
@@ -39,30 +56,30 @@ impl<'m> List<'m> {
 }
 
 impl<'a> DeserializeSeed<'a> for List<'_> {
-    type Value = u32;
+    type Value = Listed;
 
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<u32, D::Error> {
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Listed, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'a> Visitor<'a> for List<'_> {
-    type Value = u32;
+    type Value = Listed;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of objects")
     }
 
-    fn visit_unit<E>(self) -> Result<u32, E> {
-        Ok(0)
+    fn visit_unit<E>(self) -> Result<Listed, E> {
+        Ok(Listed::Null)
     }
 
-    fn visit_seq<S: SeqAccess<'a>>(self, mut list: S) -> Result<u32, S::Error> {
+    fn visit_seq<S: SeqAccess<'a>>(self, mut list: S) -> Result<Listed, S::Error> {
         let mut count = 0_u32;
         while list.next_element_seed(Entry { of: self.of, media: self.media })?.is_some() {
             count = count.saturating_add(1);
         }
-        Ok(count)
+        Ok(Listed::Entries(count))
     }
 }
 

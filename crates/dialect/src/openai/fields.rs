@@ -3,7 +3,7 @@
 //! Everything else is only checked to be JSON. Values are borrowed, so their place in the body is known.
 
 use super::InvalidRequest;
-use super::conversation::{EntryKind, List, Media};
+use super::conversation::{EntryKind, List, Listed, Media};
 use crate::json;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -27,9 +27,9 @@ pub(super) struct Fields<'a> {
     pub(super) prediction: Option<&'a RawValue>,
     pub(super) service_tier: Option<&'a RawValue>,
     pub(super) input: Option<&'a RawValue>,
-    pub(super) messages: Option<u32>,
-    pub(super) tools: Option<u32>,
-    pub(super) functions: Option<u32>,
+    pub(super) messages: Option<Listed>,
+    pub(super) tools: Option<Listed>,
+    pub(super) functions: Option<Listed>,
     pub(super) media: Media,
     /// The field that was being read: the one at fault when the pass fails.
     current: Option<Known>,
@@ -129,18 +129,18 @@ impl<'a> Fields<'a> {
         match known {
             Known::Other => map.next_value::<IgnoredAny>().map(|_| ()),
             Known::Messages => {
-                let count = map.next_value_seed(List::new(EntryKind::Message, &mut self.media))?;
-                let taken = self.messages.replace(count).is_some();
+                let list = map.next_value_seed(List::new(EntryKind::Message, &mut self.media))?;
+                let taken = self.messages.replace(list).is_some();
                 self.refuse_if(taken, known)
             }
             Known::Tools => {
-                let count = map.next_value_seed(List::new(EntryKind::Tool, &mut self.media))?;
-                let taken = self.tools.replace(count).is_some();
+                let list = map.next_value_seed(List::new(EntryKind::Tool, &mut self.media))?;
+                let taken = self.tools.replace(list).is_some();
                 self.refuse_if(taken, known)
             }
             Known::Functions => {
-                let count = map.next_value_seed(List::new(EntryKind::Function, &mut self.media))?;
-                let taken = self.functions.replace(count).is_some();
+                let list = map.next_value_seed(List::new(EntryKind::Function, &mut self.media))?;
+                let taken = self.functions.replace(list).is_some();
                 self.refuse_if(taken, known)
             }
             Known::Model

@@ -54,6 +54,7 @@ fn what_is_no_request_is_refused_with_its_reason() {
     assert_eq!(code(&(with("") + "x")), "invalid_json");
     assert_eq!(code(r#"{"messages":[]}"#), "missing_required_parameter");
     assert_eq!(code(r#"{"model":"m"}"#), "missing_required_parameter");
+    assert_eq!(code(r#"{"model":"m","messages":null}"#), "missing_required_parameter");
     assert_eq!(code(&with(&format!(r#","x":{}{}"#, "[".repeat(200), "]".repeat(200)))), "json_too_deep");
     let error = ChatRequest::parse(&Bytes::from_static(b"{\"model\":\"\xff\"}")).unwrap_err();
     assert_eq!(error, InvalidRequest::NotUtf8 { at: 10 });
