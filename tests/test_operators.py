@@ -70,6 +70,21 @@ def test_the_log_level_changes_at_run_time_and_lines_tell_node_request_and_key(c
     assert told == (node.admin.status()["node"], key["id"], "logged", 200)
 
 
+def test_an_accepted_change_is_told_with_who_made_it_and_why(cluster):
+    http = cluster.nodes[2].admin.http
+    reason = {"x-quorate-reason": "they asked for it"}
+    budget = {"subject": "team:reasoned", "unit": "tokens", "limit": 5}
+    assert http.put("/teams/reasoned", json={}, headers=reason).status_code == 200
+    assert http.post("/budgets", json=budget, headers=reason).status_code == 201
+    assert http.put("/teams/reasoned?expected_revision=1", json={}, headers=reason).status_code == 412
+    told = lambda: [line for line in lines(cluster) if line.get("reason") == "they asked for it"]  # noqa: E731
+    team, limit = eventually(lambda: len(told()) == 2 and told(), what="the lines of two changes")
+    assert (team["message"], team["change"]) == ("change accepted", "put team reasoned")
+    assert limit["change"] == "put budget of team:reasoned: 5 tokens (lifetime)"
+    admin = next(key["id"] for key in cluster.admin.items("/keys") if key["role"] == "admin")
+    assert {line["admin_key"] for line in told()} == {admin}
+
+
 def test_no_secret_is_in_a_log_or_in_an_answer_that_shows_objects(cluster):
     for node in cluster.nodes:
         node.admin.call("PUT", "/log", {"level": "trace,openraft=info,h2=info,hyper=info"})

@@ -6,6 +6,7 @@ use crate::{
 };
 use quorate_domain::{ClusterId, KeyId, Name, NodeId, Revision, Secret, Span};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Commands to the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,6 +194,30 @@ pub enum Change {
         /// The version meant.
         expected: Expected,
     },
+}
+
+/// What a log calls it: the verb and the object, without what is in it.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PutProvider { spec, .. } => write!(f, "put provider {}", spec.name),
+            Self::DeleteProvider { name, .. } => write!(f, "delete provider {name}"),
+            Self::PutModel { spec, .. } => write!(f, "put model {}", spec.name),
+            Self::DeleteModel { name, .. } => write!(f, "delete model {name}"),
+            Self::PutRoute { spec, .. } => write!(f, "put route {}", spec.name),
+            Self::DeleteRoute { name, .. } => write!(f, "delete route {name}"),
+            Self::PutOrganisation { spec, .. } => write!(f, "put organisation {}", spec.name),
+            Self::DeleteOrganisation { name, .. } => write!(f, "delete organisation {name}"),
+            Self::PutTeam { spec, .. } => write!(f, "put team {}", spec.name),
+            Self::DeleteTeam { name, .. } => write!(f, "delete team {name}"),
+            Self::PutUser { spec, .. } => write!(f, "put user {}", spec.name),
+            Self::DeleteUser { name, .. } => write!(f, "delete user {name}"),
+            Self::CreateKey(new) => write!(f, "create key {}", new.id),
+            Self::UpdateKey { id, .. } => write!(f, "put key {id}"),
+            Self::RotateKey { id, .. } => write!(f, "rotate key {id}"),
+            Self::RevokeKey { id, .. } => write!(f, "revoke key {id}"),
+        }
+    }
 }
 
 impl Founding {

@@ -73,7 +73,7 @@ pub(crate) struct Connection {
     #[arg(long, global = true, env = "QUORATE_TOKEN_FILE", help_heading = "Connection and output")]
     pub(crate) token_file: Option<PathBuf>,
 
-    /// Why you make a change; kept with it.
+    /// Why you make a change; goes into the log of the node with it.
     #[arg(long, short = 'm', global = true, help_heading = "Connection and output")]
     pub(crate) reason: Option<String>,
 }

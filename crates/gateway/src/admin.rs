@@ -10,6 +10,8 @@ mod document;
 mod error;
 mod input;
 mod key;
+mod log;
+mod query;
 mod resource;
 mod setup;
 mod view;
@@ -20,6 +22,7 @@ mod tests;
 
 pub use document::Document;
 pub use error::AdminError;
+pub use log::LogLevel;
 pub use setup::{Initialised, Setup, SetupError};
 
 use crate::replica::{Replica, Unavailable};
@@ -44,14 +47,15 @@ const AGREEMENT_LIMIT: Duration = Duration::from_secs(5);
 pub struct Admin {
     clock: Arc<dyn Clock>,
     setup: Arc<dyn Setup>,
+    log: Arc<dyn LogLevel>,
     replica: OnceLock<Arc<dyn Replica>>,
 }
 
 impl Admin {
     /// The API of a node that belongs to no cluster yet: it can be told to found one or to join one.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>, setup: Arc<dyn Setup>) -> Self {
-        Self { clock, setup, replica: OnceLock::new() }
+    pub fn new(clock: Arc<dyn Clock>, setup: Arc<dyn Setup>, log: Arc<dyn LogLevel>) -> Self {
+        Self { clock, setup, log, replica: OnceLock::new() }
     }
 
     /// Opens the rest of the API, now that the node belongs to a cluster. Only the first call counts.
@@ -79,7 +83,8 @@ impl Admin {
             .route("/usage", get(budget::usage))
             .route("/cluster", get(cluster::status))
             .route("/cluster/init", post(cluster::init))
-            .route("/cluster/join", post(cluster::join));
+            .route("/cluster/join", post(cluster::join))
+            .route("/log", get(log::show).put(log::set));
         Router::new()
             .nest("/admin/v1", api)
             .fallback(async || AdminError::UnknownPath)
@@ -95,9 +100,11 @@ impl Admin {
     /// Has changes agreed on, and waits until they show on this node.
     async fn change(&self, by: &Administrator, changes: Vec<Change>) -> Result<Revision, AdminError> {
         let replica = self.replica()?;
+        let told: Vec<String> = changes.iter().map(ToString::to_string).collect();
         let apply = Apply { actor: by.actor(), reason: by.reason.clone(), changes };
         match replica.propose_catalog(Command::Apply(apply), AGREEMENT_LIMIT).await? {
             Outcome::Applied { revision } => {
+                told.iter().for_each(|change| by.note(change));
                 self.wait_to_show().await?;
                 Ok(revision)
             }
@@ -105,9 +112,11 @@ impl Admin {
         }
     }
 
-    /// Has a change of the budgets agreed on, and waits until it shows on this node.
+    /// Has a change of the budgets agreed on, and waits until it shows on this node. `told` is what the log calls it.
     async fn change_ledger(
         &self,
+        by: &Administrator,
+        told: String,
         command: quorate_ledger::Command,
     ) -> Result<quorate_ledger::Outcome, AdminError> {
         match self.replica()?.propose_ledger(command, AGREEMENT_LIMIT).await? {
@@ -117,6 +126,7 @@ impl Admin {
             | quorate_ledger::Outcome::SessionOpened { .. }
             | quorate_ledger::Outcome::Synced { .. }
             | quorate_ledger::Outcome::Fenced) => {
+                by.note(&told);
                 self.wait_to_show().await?;
                 Ok(done)
             }

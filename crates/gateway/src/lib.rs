@@ -18,5 +18,5 @@ pub use axum::Router;
 pub use error::{Denial, ErrorCode, RequestError, Retry, Source};
 pub use funds::{Cause, Funds, JournalFailure, Refusal, Treasurer};
 pub use metrics::Metrics;
-pub use operations::{LogLevel, Operations};
+pub use operations::Operations;
 pub use proxy::{Limits, Parts, Proxy};

@@ -1,36 +1,21 @@
-//! What operators and probes ask of a node without a key: is it alive, is it ready, what does it count. And, with
-//! an admin key, how much it logs.
+//! What operators and probes ask of a node without a key: is it alive, is it ready, what does it count.
 
-use crate::admin::{Admin, AdminError};
+use crate::admin::Admin;
 use crate::gauges::Gauges;
 use crate::proxy::Proxy;
+use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
-use http::{HeaderMap, StatusCode, header};
+use http::{StatusCode, header};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use serde::{Deserialize, Serialize};
 use std::sync::{Arc, OnceLock};
-
-/// How much the node logs, changeable while it runs.
-pub trait LogLevel: Send + Sync + 'static {
-    /// Puts another filter in force.
-    ///
-    /// # Errors
-    /// When the text is no filter.
-    fn set(&self, level: &str) -> Result<(), String>;
-
-    /// The filter in force.
-    fn get(&self) -> String;
-}
 
 /// The operators' side of a node.
 pub struct Operations {
     registry: Mutex<Registry>,
     gauges: Gauges,
-    log: Arc<dyn LogLevel>,
     proxy: OnceLock<Arc<Proxy>>,
 }
 
@@ -40,9 +25,9 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 impl Operations {
     /// The operators' side of a node that does not serve yet.
     #[must_use]
-    pub fn new(mut registry: Registry, log: Arc<dyn LogLevel>) -> Self {
+    pub fn new(mut registry: Registry) -> Self {
         let gauges = Gauges::register(&mut registry);
-        Self { registry: Mutex::new(registry), gauges, log, proxy: OnceLock::new() }
+        Self { registry: Mutex::new(registry), gauges, proxy: OnceLock::new() }
     }
 
     /// Makes known what decides whether the node is ready. Only the first call counts.
@@ -57,10 +42,7 @@ impl Operations {
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
             .with_state(Arc::clone(self));
-        let log = Router::new()
-            .route("/admin/v1/log", get(log_level).put(set_log_level))
-            .with_state((Arc::clone(self), Arc::clone(admin)));
-        own.merge(log).merge(admin.router())
+        own.merge(admin.router())
     }
 }
 
@@ -89,31 +71,4 @@ async fn metrics(State(operations): State<Arc<Operations>>) -> Response {
         Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Level {
-    level: String,
-}
-
-type Both = (Arc<Operations>, Arc<Admin>);
-
-async fn log_level(
-    State((operations, admin)): State<Both>,
-    headers: HeaderMap,
-) -> Result<Json<Level>, AdminError> {
-    admin.check(&headers)?;
-    Ok(Json(Level { level: operations.log.get() }))
-}
-
-async fn set_log_level(
-    State((operations, admin)): State<Both>,
-    headers: HeaderMap,
-    Json(level): Json<Level>,
-) -> Result<Json<Level>, AdminError> {
-    admin.check(&headers)?;
-    operations.log.set(&level.level).map_err(AdminError::Request)?;
-    tracing::info!(level = level.level, "log level changed");
-    Ok(Json(level))
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use quorate_domain::NodeId;
-use quorate_gateway::LogLevel;
+use quorate_gateway::admin::LogLevel;
 use std::io::{self, Write};
 use std::sync::OnceLock;
 use tracing_subscriber::layer::SubscriberExt;

@@ -47,8 +47,8 @@ pub async fn serve(settings: Settings) -> Result<()> {
     let metrics = Arc::new(Metrics::new(&mut registry));
 
     let (door, room) = WaitingRoom::new();
-    let admin = Arc::new(Admin::new(Arc::clone(&clock), Arc::new(door)));
-    let operations = Arc::new(Operations::new(registry, Arc::new(filter)));
+    let admin = Arc::new(Admin::new(Arc::clone(&clock), Arc::new(door), Arc::new(filter)));
+    let operations = Arc::new(Operations::new(registry));
     let mut operators = Tasks::new(CancellationToken::new());
     let router = operations.router(&admin);
     spawn_server(&mut operators, "admin server", admin_listener, router, ADMIN_LIMIT);

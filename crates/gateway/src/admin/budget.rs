@@ -1,7 +1,8 @@
 //! Budgets: create, list, show, set, delete, explain; and usage, which is what was spent of them.
 
-use super::caller::{Administrator, Reader};
-use super::input::{Body, Numbered, Precondition};
+use super::caller::{Administrator, Editor, Reader};
+use super::input::{Body, Numbered};
+use super::query::{self, OfSubject};
 use super::{Admin, AdminError, view, words};
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
@@ -45,7 +46,7 @@ struct LimitInput {
     limit: Number,
 }
 
-/// Whose budgets are listed: `?subject=key:17`, or all.
+/// An administrator who reads, and whose budgets: `?subject=key:17`, or all.
 pub(super) struct Filter(Option<Subject>);
 
 /// An amount: a number, or a text for dollars with decimals.
@@ -88,34 +89,23 @@ impl NewBudget {
 impl FromRequestParts<Arc<Admin>> for Filter {
     type Rejection = AdminError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<Admin>) -> Result<Self, AdminError> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Asked {
-            subject: Option<String>,
-            #[serde(rename = "consistency")]
-            _consistency: Option<String>,
-        }
-        let asked = axum::extract::Query::<Asked>::try_from_uri(&parts.uri)
-            .map_err(|error| AdminError::Request(error.body_text()))?;
-        let subject = asked.0.subject.map(|text| text.parse()).transpose();
-        subject
-            .map(Self)
-            .map_err(|error: quorate_domain::ParseSubjectError| AdminError::Request(error.to_string()))
+    async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, AdminError> {
+        admin.check(&parts.headers)?;
+        let OfSubject { subject, consistency } = query::read(parts)?;
+        let subject = subject.map(|text| text.parse()).transpose();
+        let subject = subject
+            .map_err(|error: quorate_domain::ParseSubjectError| AdminError::Request(error.to_string()))?;
+        Reader::caught_up(admin, consistency).await?;
+        Ok(Self(subject))
     }
 }
 
-pub(super) async fn list(
-    State(admin): State<Arc<Admin>>,
-    _: Reader,
-    filter: Filter,
-) -> Result<Json<Value>, AdminError> {
+pub(super) async fn list(State(admin): State<Arc<Admin>>, filter: Filter) -> Result<Json<Value>, AdminError> {
     Ok(view::listed(&reports(&admin, filter)?.iter().map(shown).collect::<Vec<_>>()))
 }
 
 pub(super) async fn usage(
     State(admin): State<Arc<Admin>>,
-    _: Reader,
     filter: Filter,
 ) -> Result<Json<Value>, AdminError> {
     Ok(view::listed(&reports(&admin, filter)?.iter().map(usage_of).collect::<Vec<_>>()))
@@ -140,7 +130,7 @@ pub(super) async fn explain(
 
 pub(super) async fn create(
     State(admin): State<Arc<Admin>>,
-    _: Administrator,
+    by: Administrator,
     body: Body,
 ) -> Result<Response, AdminError> {
     let BudgetInput { subject, unit, window, limit } = body.read()?;
@@ -148,58 +138,67 @@ pub(super) async fn create(
     if !exists(&admin.replica()?.catalog().read(), &subject) {
         return Err(AdminError::NoSubject(subject.to_string()));
     }
-    let id = store(&admin, NewBudget { unit, window, limit }.spec_for(subject)?, Expected::Absent).await?;
+    let spec = NewBudget { unit, window, limit }.spec_for(subject)?;
+    let id = store(&admin, &by, spec, Expected::Absent).await?;
     answer(&admin, StatusCode::CREATED, id)
 }
 
 pub(super) async fn set(
     State(admin): State<Arc<Admin>>,
-    _: Administrator,
+    Editor { by, precondition }: Editor,
     Numbered(id): Numbered,
-    precondition: Precondition,
     body: Body,
 ) -> Result<Response, AdminError> {
     let LimitInput { limit } = body.read()?;
     let mut spec = report(&admin, BudgetId::new(id))?.spec;
     spec.limit = limit.amount(spec.unit)?;
-    let id = store(&admin, spec, precondition.into()).await?;
+    let id = store(&admin, &by, spec, precondition.into()).await?;
     answer(&admin, StatusCode::OK, id)
 }
 
 pub(super) async fn remove(
     State(admin): State<Arc<Admin>>,
-    _: Administrator,
+    Editor { by, precondition }: Editor,
     Numbered(id): Numbered,
-    precondition: Precondition,
 ) -> Result<StatusCode, AdminError> {
     let budget = BudgetId::new(id);
-    admin.change_ledger(Command::RemoveBudget { budget, expected: precondition.into() }).await?;
+    delete(&admin, &by, budget, precondition.into()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Stores the budgets of a key that is not in force yet.
-pub(super) async fn store_all(admin: &Admin, specs: Vec<BudgetSpec>) -> Result<(), AdminError> {
+pub(super) async fn store_all(
+    admin: &Admin,
+    by: &Administrator,
+    specs: Vec<BudgetSpec>,
+) -> Result<(), AdminError> {
     for spec in specs {
-        store(admin, spec, Expected::Absent).await?;
+        store(admin, by, spec, Expected::Absent).await?;
     }
     Ok(())
 }
 
 /// Takes back the budgets of a key that did not come to be. What cannot be taken back limits nobody.
-pub(super) async fn remove_all(admin: &Admin, subject: &Subject) {
+pub(super) async fn remove_all(admin: &Admin, by: &Administrator, subject: &Subject) {
     let Ok(replica) = admin.replica() else { return };
     let budgets = replica.ledger().read().budgets_of(subject).to_vec();
     for budget in budgets {
-        let removed = admin.change_ledger(Command::RemoveBudget { budget, expected: Expected::Any }).await;
-        if let Err(error) = removed {
+        if let Err(error) = delete(admin, by, budget, Expected::Any).await {
             tracing::warn!(%subject, %budget, %error, "the budget of a key that was not created is left over");
         }
     }
 }
 
-async fn store(admin: &Admin, spec: BudgetSpec, expected: Expected) -> Result<BudgetId, AdminError> {
+async fn store(
+    admin: &Admin,
+    by: &Administrator,
+    spec: BudgetSpec,
+    expected: Expected,
+) -> Result<BudgetId, AdminError> {
     let subject = spec.subject.clone();
-    match admin.change_ledger(Command::PutBudget(PutBudget { spec, expected })).await? {
+    let (limit, unit, window) = (spec.limit, spec.unit, words::of_window(spec.kind));
+    let told = format!("put budget of {subject}: {limit} {unit} ({window})");
+    match admin.change_ledger(by, told, Command::PutBudget(PutBudget { spec, expected })).await? {
         Outcome::BudgetStored { budget, .. } => Ok(budget),
         Outcome::Done
         | Outcome::SessionOpened { .. }
@@ -207,6 +206,16 @@ async fn store(admin: &Admin, spec: BudgetSpec, expected: Expected) -> Result<Bu
         | Outcome::Fenced
         | Outcome::Rejected(_) => Err(AdminError::Missing(format!("budget of {subject}"))),
     }
+}
+
+async fn delete(
+    admin: &Admin,
+    by: &Administrator,
+    budget: BudgetId,
+    expected: Expected,
+) -> Result<(), AdminError> {
+    let told = format!("delete budget {budget}");
+    admin.change_ledger(by, told, Command::RemoveBudget { budget, expected }).await.map(|_| ())
 }
 
 fn exists(catalog: &Catalog, subject: &Subject) -> bool {

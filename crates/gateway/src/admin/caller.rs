@@ -1,5 +1,7 @@
 //! Who calls the admin API, and how fresh an answer they want.
 
+use super::input::Precondition;
+use super::query::{self, Consistency, Fresh, Guarded, NoQuery};
 use super::{AGREEMENT_LIMIT, Admin, AdminError};
 use axum::extract::FromRequestParts;
 use http::HeaderMap;
@@ -13,10 +15,16 @@ use std::sync::Arc;
 const REASON_HEADER: &str = "x-quorate-reason";
 const REASON_LENGTH_MAX: usize = 512;
 
-/// The holder of an admin key.
+/// The holder of an admin key. As an argument of its own, of a path that takes no query.
 pub(super) struct Administrator {
     pub(super) key: KeyId,
     pub(super) reason: Option<String>,
+}
+
+/// An administrator who changes something, and which version of it they mean.
+pub(super) struct Editor {
+    pub(super) by: Administrator,
+    pub(super) precondition: Precondition,
 }
 
 /// An administrator who reads: this replica has caught up, unless they asked for `?consistency=local`.
@@ -26,19 +34,40 @@ impl Administrator {
     pub(super) const fn actor(&self) -> Actor {
         Actor::Key(self.key)
     }
+
+    /// Writes down that a change of theirs was accepted, and why they made it.
+    pub(super) fn note(&self, change: &str) {
+        tracing::info!(admin_key = self.key.get(), reason = self.reason, change, "change accepted");
+    }
+
+    fn of(parts: &Parts, admin: &Admin) -> Result<Self, AdminError> {
+        Ok(Self { key: admin.check(&parts.headers)?, reason: reason(parts)? })
+    }
 }
 
 impl FromRequestParts<Arc<Admin>> for Administrator {
     type Rejection = AdminError;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, AdminError> {
-        Ok(Self { key: admin.check(&parts.headers)?, reason: reason(parts)? })
+        let by = Self::of(parts, admin)?;
+        query::read::<NoQuery>(parts)?;
+        Ok(by)
+    }
+}
+
+impl FromRequestParts<Arc<Admin>> for Editor {
+    type Rejection = AdminError;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, AdminError> {
+        let by = Administrator::of(parts, admin)?;
+        let Guarded { expected_revision } = query::read(parts)?;
+        Ok(Self { by, precondition: Precondition::of(&parts.headers, expected_revision.as_deref())? })
     }
 }
 
 impl Admin {
     /// The admin key that a request carries.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<KeyId, AdminError> {
+    pub(super) fn check(&self, headers: &HeaderMap) -> Result<KeyId, AdminError> {
         let text = bearer(headers).ok_or(AdminError::Unauthenticated)?;
         let authenticated = self.replica()?.catalog().read().authenticate(text, self.clock.wall());
         let key = authenticated.map_err(|_| AdminError::Unauthenticated)?;
@@ -53,10 +82,18 @@ impl FromRequestParts<Arc<Admin>> for Reader {
     type Rejection = AdminError;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, AdminError> {
-        Administrator::from_request_parts(parts, admin).await?;
-        let query = parts.uri.query().unwrap_or_default();
-        if !query.split('&').any(|pair| pair == "consistency=local") {
-            admin.replica()?.read_barrier(AGREEMENT_LIMIT).await?;
+        admin.check(&parts.headers)?;
+        let Fresh { consistency } = query::read(parts)?;
+        Self::caught_up(admin, consistency).await
+    }
+}
+
+impl Reader {
+    /// Waits until this replica is as fresh as it has to be.
+    pub(super) async fn caught_up(admin: &Admin, asked: Option<Consistency>) -> Result<Self, AdminError> {
+        match asked {
+            Some(Consistency::Local) => {}
+            None => admin.replica()?.read_barrier(AGREEMENT_LIMIT).await?,
         }
         Ok(Self)
     }

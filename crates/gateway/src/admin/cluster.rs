@@ -2,6 +2,7 @@
 
 use super::caller::Administrator;
 use super::input::Body;
+use super::query::NoQuery;
 use super::{Admin, AdminError, SetupError, view};
 use crate::replica::ClusterStatus;
 use axum::Json;
@@ -38,7 +39,10 @@ pub(super) async fn status(
 }
 
 /// Needs no key: there is none before it. The node refuses once it belongs to a cluster.
-pub(super) async fn init(State(admin): State<Arc<Admin>>) -> Result<impl IntoResponse, AdminError> {
+pub(super) async fn init(
+    State(admin): State<Arc<Admin>>,
+    _: NoQuery,
+) -> Result<impl IntoResponse, AdminError> {
     refuse_member(&admin)?;
     let done = admin.setup.init().await?;
     let answer =
@@ -49,6 +53,7 @@ pub(super) async fn init(State(admin): State<Arc<Admin>>) -> Result<impl IntoRes
 /// Needs no key, for the same reason. The seeds decide whether the node is let in.
 pub(super) async fn join(
     State(admin): State<Arc<Admin>>,
+    _: NoQuery,
     body: Body,
 ) -> Result<impl IntoResponse, AdminError> {
     refuse_member(&admin)?;

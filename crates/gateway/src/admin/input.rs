@@ -64,31 +64,28 @@ fn unread(rejection: &BytesRejection) -> AdminError {
     AdminError::Body(rejection.body_text())
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Precondition {
-    type Rejection = AdminError;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, AdminError> {
-        let headers = &parts.headers;
-        if text(headers, &header::IF_NONE_MATCH)?.is_some_and(|tag| tag == "*") {
-            return Ok(Self::Absent);
-        }
-        let in_query = parts
-            .uri
-            .query()
-            .unwrap_or_default()
-            .split('&')
-            .find_map(|pair| pair.strip_prefix("expected_revision="));
-        match text(headers, &header::IF_MATCH)?.map(|tag| tag.trim_matches('"')).or(in_query) {
-            None | Some("*") => Ok(Self::None),
-            Some(number) => {
-                number.parse().map(|number| Self::Revision(Revision::new(number))).map_err(|_| {
-                    AdminError::Request(format!(
-                        "{number:?} is not a revision: give the number that was shown"
-                    ))
-                })
+impl Precondition {
+    /// What the headers say, or the query. Said twice, nobody knows which is meant.
+    pub(super) fn of(headers: &HeaderMap, in_query: Option<&str>) -> Result<Self, AdminError> {
+        let (new, matching) = (text(headers, &header::IF_NONE_MATCH)?, text(headers, &header::IF_MATCH)?);
+        match (new, matching, in_query) {
+            (None, None, None) => Ok(Self::None),
+            (Some("*"), None, None) => Ok(Self::Absent),
+            (None, Some(tag), None) => revision(tag.trim_matches('"')),
+            (None, None, Some(number)) => revision(number),
+            (Some(_), None, None) => Err(AdminError::Request("If-None-Match takes only *".to_owned())),
+            (Some(_), _, _) | (_, Some(_), Some(_)) => {
+                let one = "give one of If-Match, If-None-Match and expected_revision";
+                Err(AdminError::Request(one.to_owned()))
             }
         }
     }
+}
+
+fn revision(number: &str) -> Result<Precondition, AdminError> {
+    let wrong =
+        || AdminError::Request(format!("{number:?} is not a revision: give the number that was shown"));
+    number.parse().map(|number| Precondition::Revision(Revision::new(number))).map_err(|_| wrong())
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Result<Option<&'a str>, AdminError> {

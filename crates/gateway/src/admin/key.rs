@@ -1,8 +1,8 @@
 //! API keys: create, list, show, set, rotate, revoke. A secret is in exactly one answer and nowhere else.
 
 use super::budget::NewBudget;
-use super::caller::{Administrator, Reader};
-use super::input::{Body, Numbered, Precondition};
+use super::caller::{Administrator, Editor, Reader};
+use super::input::{Body, Numbered};
 use super::{Admin, AdminError, budget, view};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -138,7 +138,7 @@ pub(super) async fn create(
         let subject = Subject::Key(id);
         let budgets =
             budgets.iter().map(|budget| budget.spec_for(subject.clone())).collect::<Result<Vec<_>, _>>()?;
-        budget::store_all(&admin, budgets).await?;
+        budget::store_all(&admin, &by, budgets).await?;
         let new = NewKey { id, role, spec: spec.clone(), digest };
         match admin.change(&by, vec![Change::CreateKey(new)]).await {
             Ok(_) => return answer(&admin, StatusCode::CREATED, id, Some(&text)),
@@ -146,7 +146,7 @@ pub(super) async fn create(
             Err(AdminError::Catalog(Rejection::AlreadyExists { object: ObjectId::Key(taken) }))
                 if taken == id => {}
             Err(error) => {
-                budget::remove_all(&admin, &subject).await;
+                budget::remove_all(&admin, &by, &subject).await;
                 return Err(error);
             }
         }
@@ -155,9 +155,8 @@ pub(super) async fn create(
 
 pub(super) async fn set(
     State(admin): State<Arc<Admin>>,
-    by: Administrator,
+    Editor { by, precondition }: Editor,
     Numbered(id): Numbered,
-    precondition: Precondition,
     body: Body,
 ) -> Result<Response, AdminError> {
     let id = KeyId::new(id);
@@ -168,9 +167,8 @@ pub(super) async fn set(
 
 pub(super) async fn rotate(
     State(admin): State<Arc<Admin>>,
-    by: Administrator,
+    Editor { by, precondition }: Editor,
     Numbered(id): Numbered,
-    precondition: Precondition,
     body: Body,
 ) -> Result<Response, AdminError> {
     let id = KeyId::new(id);
@@ -183,9 +181,8 @@ pub(super) async fn rotate(
 
 pub(super) async fn revoke(
     State(admin): State<Arc<Admin>>,
-    by: Administrator,
+    Editor { by, precondition }: Editor,
     Numbered(id): Numbered,
-    precondition: Precondition,
 ) -> Result<Response, AdminError> {
     let id = KeyId::new(id);
     admin.change(&by, vec![Change::RevokeKey { id, expected: precondition.into() }]).await?;

@@ -1,7 +1,7 @@
 //! What providers, models, routes, organisations, teams and users have in common: list, create, show, set, delete.
 
-use super::caller::{Administrator, Reader};
-use super::input::{Body, Named, Precondition};
+use super::caller::{Administrator, Editor, Reader};
+use super::input::{Body, Named};
 use super::{Admin, AdminError, view};
 use axum::Router;
 use axum::extract::State;
@@ -113,9 +113,8 @@ async fn create<R: Resource>(
 
 async fn set<R: Resource>(
     State(admin): State<Arc<Admin>>,
-    by: Administrator,
+    Editor { by, precondition }: Editor,
     Named(name): Named,
-    precondition: Precondition,
     body: Body,
 ) -> Result<impl IntoResponse, AdminError> {
     let spec: R = body.named(&name)?.read()?;
@@ -125,9 +124,8 @@ async fn set<R: Resource>(
 
 async fn remove<R: Resource>(
     State(admin): State<Arc<Admin>>,
-    by: Administrator,
+    Editor { by, precondition }: Editor,
     Named(name): Named,
-    precondition: Precondition,
 ) -> Result<impl IntoResponse, AdminError> {
     admin.change(&by, vec![R::delete(precondition.into(), name)]).await?;
     Ok(StatusCode::NO_CONTENT)

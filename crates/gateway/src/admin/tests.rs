@@ -2,13 +2,13 @@
 
 mod refusals;
 
-use super::{Admin, Initialised, Setup, SetupError};
+use super::{Admin, Initialised, LogLevel, Setup, SetupError};
 use crate::replica::{ClusterStatus, Eventually, Replica, Unavailable};
 use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use quorate_catalog::{ApiKeyText, Catalog, Command, Founding};
 use quorate_domain::{BootId, Clock, ClusterId, KeyId, LogTime, MonoTime, NodeId, Secret};
 use quorate_ledger::Ledger;
@@ -121,6 +121,23 @@ impl Setup for FoundsAtOnce {
     }
 }
 
+/// A filter of one word.
+struct OneWord(Mutex<String>);
+
+impl LogLevel for OneWord {
+    fn set(&self, level: &str) -> Result<(), String> {
+        if level.contains(' ') {
+            return Err(format!("{level:?} is no filter"));
+        }
+        level.clone_into(&mut self.0.lock());
+        Ok(())
+    }
+
+    fn get(&self) -> String {
+        self.0.lock().clone()
+    }
+}
+
 fn admin_text() -> ApiKeyText {
     ApiKeyText::mint(KeyId::new(1), &[1; 32])
 }
@@ -137,7 +154,8 @@ impl Client {
     }
 
     fn with(replica: Option<Alone>, setup: impl Setup) -> Self {
-        let admin = Arc::new(Admin::new(Arc::new(StoppedClock), Arc::new(setup)));
+        let log = Arc::new(OneWord(Mutex::new("info".to_owned())));
+        let admin = Arc::new(Admin::new(Arc::new(StoppedClock), Arc::new(setup), log));
         if let Some(replica) = replica {
             admin.attach(Arc::new(replica));
         }
@@ -387,6 +405,88 @@ async fn a_body_that_is_not_understood_is_named() {
     assert_eq!(client.refusal("DELETE", "/apply", Value::Null).await, refused(405, "wrong_method"));
     let large = json!({ "name": "x".repeat(5 << 20) });
     assert_eq!(client.refusal("POST", "/teams", large).await, refused(413, "body_too_large"));
+}
+
+#[tokio::test]
+async fn a_query_that_is_not_understood_changes_nothing() {
+    let client = Client::founded();
+    client.furnish().await;
+    let created = client.post("/keys", Value::Null).await;
+    let key = format!("/keys/{}", created["id"]);
+    let budget = json!({ "subject": "team:search", "unit": "tokens", "limit": 1 });
+    let budget = format!("/budgets/{}", client.post("/budgets", budget).await["id"]);
+    let before = [client.get("/teams").await, client.get("/keys").await, client.get("/budgets").await];
+    let (rotate, revoke) = (format!("{key}/rotate"), format!("{key}/revoke"));
+    for (method, path, body) in [
+        ("PUT", "/teams/search", json!({ "organisation": null })),
+        ("DELETE", "/teams/search", Value::Null),
+        ("PUT", &key, json!({ "label": "new" })),
+        ("POST", &rotate, Value::Null),
+        ("POST", &revoke, Value::Null),
+        ("PUT", &budget, json!({ "limit": 2 })),
+        ("DELETE", &budget, Value::Null),
+        ("POST", "/teams", json!({ "name": "new" })),
+        ("POST", "/apply", json!({ "teams": [{ "name": "new" }] })),
+        ("POST", "/keys", Value::Null),
+        ("POST", "/budgets", json!({ "subject": "team:search", "unit": "usd", "limit": 1 })),
+        ("PUT", "/log", json!({ "level": "debug" })),
+    ] {
+        for query in ["expected_revison=1", "expected_revision=x", "subject=team:search", "consistency=local"]
+        {
+            let asked = client.refusal(method, &format!("{path}?{query}"), body.clone()).await;
+            assert_eq!(asked, refused(400, "invalid_request"), "{method} {path}?{query}");
+        }
+    }
+    for path in ["/teams", "/teams/search", "/keys", "/budgets", "/usage", "/cluster", "/log"] {
+        for query in ["expected_revision=1", "consistency=strong", "subjct=team:search"] {
+            let asked = client.refusal("GET", &format!("{path}?{query}"), Value::Null).await;
+            assert_eq!(asked, refused(400, "invalid_request"), "{path}?{query}");
+        }
+    }
+    let after = [client.get("/teams").await, client.get("/keys").await, client.get("/budgets").await];
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
+async fn a_version_is_said_once_and_is_a_number() {
+    let client = Client::founded();
+    client.furnish().await;
+    let with = async |headers: &[(&str, &str)], query: &str| {
+        let path = format!("/admin/v1/teams/search{query}");
+        let mut request = Request::builder().method("PUT").uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        client.send(request, r#"{"organisation":"acme"}"#.to_owned()).await.0.as_u16()
+    };
+    assert_eq!(with(&[("if-match", r#""2""#)], "").await, 200);
+    assert_eq!(with(&[("if-match", r#""1""#)], "").await, 412);
+    assert_eq!(with(&[("if-none-match", "*")], "").await, 409);
+    for wrong in ["*", r#""two""#, r#"W/"2""#] {
+        assert_eq!(with(&[("if-match", wrong)], "").await, 400, "{wrong}");
+    }
+    assert_eq!(with(&[("if-none-match", r#""2""#)], "").await, 400);
+    assert_eq!(with(&[("if-match", r#""2""#)], "?expected_revision=2").await, 400);
+    assert_eq!(with(&[("if-match", r#""2""#), ("if-none-match", "*")], "").await, 400);
+}
+
+#[tokio::test]
+async fn the_log_of_the_node_is_asked_for_like_everything_else() {
+    let mut client = Client::founded();
+    assert_eq!(client.get("/log").await, json!({ "level": "info" }));
+    let (status, _) = client.ask("PUT", "/log", json!({ "level": "debug" })).await;
+    assert_eq!((status, client.get("/log").await), (StatusCode::OK, json!({ "level": "debug" })));
+    for body in
+        [json!({ "level": "much more" }), json!({ "colour": "red" }), json!({ "level": 3 }), json!({})]
+    {
+        assert_eq!(client.refusal("PUT", "/log", body.clone()).await, refused(400, "invalid_body"), "{body}");
+    }
+    let (status, answer) =
+        client.send(Request::builder().method("PUT").uri("/admin/v1/log"), "{".to_owned()).await;
+    assert_eq!((status.as_u16(), &answer["error"]["code"]), (400, &json!("invalid_body")));
+    assert_eq!(client.refusal("POST", "/log", Value::Null).await, refused(405, "wrong_method"));
+    client.token = String::new();
+    assert_eq!(client.refusal("GET", "/log", Value::Null).await, refused(401, "unauthenticated"));
 }
 
 #[tokio::test]
