@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import httpx
+import openai
 import pytest
 
 from support.processes import binary
@@ -68,6 +69,26 @@ def test_the_log_level_changes_at_run_time_and_lines_tell_node_request_and_key(c
     (line,) = eventually(lambda: [line for line in lines(cluster) if line.get("request") == request], what="the line")
     told = (line["node"], line["key"], line["route"], line["status"])
     assert told == (node.admin.status()["node"], key["id"], "logged", 200)
+
+
+def test_a_failed_attempt_and_refused_credentials_are_told_with_request_key_and_route(cluster, providers):
+    provider = providers()
+    cluster.admin.serve("failing", provider.url)
+    key = cluster.admin.key()
+
+    def line_of(behaviour, message):
+        provider.behave(**behaviour)
+        request = f"failing-{message.replace(' ', '-')}"
+        with pytest.raises(openai.InternalServerError):
+            cluster.nodes[0].sdk(key).chat.completions.create(
+                model="failing", messages=MESSAGES, extra_headers={"x-request-id": request}
+            )
+        told = lambda: [line for line in lines(cluster) if line["message"] == message and line.get("request") == request]  # noqa: E731
+        (line,) = eventually(told, what=f"the line of {request}")
+        assert (line["key"], line["route"]) == (key["id"], "failing")
+
+    line_of({"cut_after_chunks": 1}, "attempt failed")
+    line_of({"error_rate": 1, "error_status": 401}, "the provider refuses our credentials")
 
 
 def test_an_accepted_change_is_told_with_who_made_it_and_why(cluster):

@@ -84,6 +84,12 @@ impl NanoUsd {
         self.0
     }
 
+    /// The sum, held at the largest number.
+    #[must_use]
+    pub const fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
     /// The money as an amount of a dollar budget.
     #[must_use]
     pub const fn amount(self) -> Amount {

@@ -377,7 +377,7 @@ impl IntoResponse for RequestError {
 }
 
 /// Says of a provider's own refusal, which is passed on in its own words, whose it is and when to come back. Whether
-/// to retry is left to the status: a provider that refuses bills nothing.
+/// to retry is left to its status and headers, unless something was charged: see [`discourage_retry`].
 pub(crate) fn mark_as_providers(headers: &mut http::HeaderMap, retry_after: Option<Duration>) {
     headers.insert(X_ERROR_SOURCE, HeaderValue::from_static(Source::Provider.as_header()));
     if let Some(wait) = retry_after {
@@ -386,6 +386,11 @@ pub(crate) fn mark_as_providers(headers: &mut http::HeaderMap, retry_after: Opti
             HeaderValue::from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
         );
     }
+}
+
+/// Says of a failure that trying again may be billed again, whatever its status makes an SDK believe.
+pub(crate) fn discourage_retry(headers: &mut http::HeaderMap) {
+    headers.insert(X_SHOULD_RETRY, HeaderValue::from_static(Retry::MayChargeTwice.as_header()));
 }
 
 impl Retry {

@@ -8,7 +8,6 @@ use crate::stopwatch::Stopwatch;
 use each::Each;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
@@ -99,6 +98,10 @@ enum RefusalReason {
     Unavailable,
 }
 
+impl RefusalReason {
+    const ALL: [Self; 4] = [Self::Spent, Self::Held, Self::TooBig, Self::Unavailable];
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RefusalLabel {
     reason: RefusalReason,
@@ -111,6 +114,10 @@ enum KeyFault {
     WrongSecret,
     Revoked,
     Expired,
+}
+
+impl KeyFault {
+    const ALL: [Self; 5] = [Self::Malformed, Self::Unknown, Self::WrongSecret, Self::Revoked, Self::Expired];
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -132,6 +139,21 @@ enum AttemptFault {
     OutOfTime,
 }
 
+impl AttemptFault {
+    const ALL: [Self; 10] = [
+        Self::Unusable,
+        Self::Connect,
+        Self::Timeout,
+        Self::Broken,
+        Self::RateLimited,
+        Self::ClientError,
+        Self::ServerError,
+        Self::Credentials,
+        Self::ErrorInside,
+        Self::OutOfTime,
+    ];
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AttemptFaultLabel {
     reason: AttemptFault,
@@ -142,6 +164,10 @@ enum UsageFault {
     Absent,
     Unreadable,
     Impossible,
+}
+
+impl UsageFault {
+    const ALL: [Self; 3] = [Self::Absent, Self::Unreadable, Self::Impossible];
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -157,15 +183,17 @@ pub struct Metrics {
     request_overhead: Histogram,
     overhead: Each<PhaseLabel, Histogram>,
     budget_wait: Histogram,
-    budget_refusals: Family<RefusalLabel, Counter>,
-    authentication_failures: Family<KeyFaultLabel, Counter>,
-    attempt_failures: Family<AttemptFaultLabel, Counter>,
+    budget_refusals: Each<RefusalLabel, Counter>,
+    authentication_failures: Each<KeyFaultLabel, Counter>,
+    attempt_failures: Each<AttemptFaultLabel, Counter>,
     streams_open: Gauge,
     streams_cut: Counter,
-    usage_missing: Family<UsageFaultLabel, Counter>,
+    usage_missing: Each<UsageFaultLabel, Counter>,
     other_tier: Counter,
     charged_tokens: Counter,
     charged_nano_usd: Counter,
+    assumed_tokens: Counter,
+    assumed_nano_usd: Counter,
 }
 
 impl Metrics {
@@ -180,15 +208,29 @@ impl Metrics {
                 Histogram::new(PHASE_BUCKETS_S)
             }),
             budget_wait: Histogram::new(OVERHEAD_BUCKETS_S),
-            budget_refusals: Family::default(),
-            authentication_failures: Family::default(),
-            attempt_failures: Family::default(),
+            budget_refusals: Each::new(
+                RefusalReason::ALL.map(|reason| RefusalLabel { reason }),
+                Counter::default,
+            ),
+            authentication_failures: Each::new(
+                KeyFault::ALL.map(|reason| KeyFaultLabel { reason }),
+                Counter::default,
+            ),
+            attempt_failures: Each::new(
+                AttemptFault::ALL.map(|reason| AttemptFaultLabel { reason }),
+                Counter::default,
+            ),
             streams_open: Gauge::default(),
             streams_cut: Counter::default(),
-            usage_missing: Family::default(),
+            usage_missing: Each::new(
+                UsageFault::ALL.map(|reason| UsageFaultLabel { reason }),
+                Counter::default,
+            ),
             other_tier: Counter::default(),
             charged_tokens: Counter::default(),
             charged_nano_usd: Counter::default(),
+            assumed_tokens: Counter::default(),
+            assumed_nano_usd: Counter::default(),
         };
         metrics.register(registry);
         metrics
@@ -201,15 +243,17 @@ impl Metrics {
         registry.register_with_unit("request_overhead", "The gateway's own share of a request: all phases but ReadBody", Unit::Seconds, self.request_overhead.clone());
         registry.register_with_unit("overhead", "The gateway's own time over a request, by phase", Unit::Seconds, self.overhead.family());
         registry.register_with_unit("budget_wait", "Waiting for grants, by requests that no grant covered", Unit::Seconds, self.budget_wait.clone());
-        registry.register("budget_refusals", "Requests that got no budget, by why", self.budget_refusals.clone());
-        registry.register("authentication_failures", "Keys that opened nothing, by why", self.authentication_failures.clone());
-        registry.register("attempt_failures", "Attempts that brought no answer, by why", self.attempt_failures.clone());
+        registry.register("budget_refusals", "Requests that got no budget, by why", self.budget_refusals.family());
+        registry.register("authentication_failures", "Keys that opened nothing, by why", self.authentication_failures.family());
+        registry.register("attempt_failures", "Attempts that brought no answer, by why", self.attempt_failures.family());
         registry.register("streams_open", "Streams on their way to a client", self.streams_open.clone());
         registry.register("streams_cut", "Streams that broke after their first content", self.streams_cut.clone());
-        registry.register("usage_missing", "Answers without usage that could be believed, charged in full, by why", self.usage_missing.clone());
+        registry.register("usage_missing", "Answers without usage that could be believed, charged in full, by why", self.usage_missing.family());
         registry.register("other_tier", "Answers served at a tier whose prices are not configured", self.other_tier.clone());
         registry.register("charged_tokens", "Tokens charged by reported usage", self.charged_tokens.clone());
         registry.register("charged_nano_usd", "Billionths of a US dollar charged by reported usage", self.charged_nano_usd.clone());
+        registry.register("charged_assumed_tokens", "Tokens charged in full because nobody could tell what a provider bills, besides those of charged_tokens", self.assumed_tokens.clone());
+        registry.register("charged_assumed_nano_usd", "Billionths of a US dollar charged in full for the same reason, besides those of charged_nano_usd", self.assumed_nano_usd.clone());
     }
 
     pub(crate) fn request_ended(&self, result: Result, took: Duration) {
@@ -235,7 +279,7 @@ impl Metrics {
             Refusal::Denied { cause: BudgetCause::Held, .. } => RefusalReason::Held,
             Refusal::Denied { cause: BudgetCause::TooBig, .. } => RefusalReason::TooBig,
         };
-        self.budget_refusals.get_or_create(&RefusalLabel { reason }).inc();
+        self.budget_refusals.of(reason as usize).inc();
     }
 
     pub(crate) fn authentication_failed(&self, failure: AuthenticationFailure) {
@@ -246,7 +290,7 @@ impl Metrics {
             AuthenticationFailure::Revoked => KeyFault::Revoked,
             AuthenticationFailure::Expired => KeyFault::Expired,
         };
-        self.authentication_failures.get_or_create(&KeyFaultLabel { reason }).inc();
+        self.authentication_failures.of(reason as usize).inc();
     }
 
     pub(crate) fn attempt_failed(&self, cause: AttemptCause) {
@@ -262,7 +306,7 @@ impl Metrics {
             AttemptCause::ErrorInside(_) => AttemptFault::ErrorInside,
             AttemptCause::OutOfTime => AttemptFault::OutOfTime,
         };
-        self.attempt_failures.get_or_create(&AttemptFaultLabel { reason }).inc();
+        self.attempt_failures.of(reason as usize).inc();
     }
 
     /// Counts a stream as open until what it returns is dropped.
@@ -283,16 +327,21 @@ impl Metrics {
             ReportedUsage::Unreadable => UsageFault::Unreadable,
             ReportedUsage::Impossible => UsageFault::Impossible,
         };
-        self.usage_missing.get_or_create(&UsageFaultLabel { reason }).inc();
+        self.usage_missing.of(reason as usize).inc();
     }
 
     pub(crate) fn served_at_other_tier(&self) {
         self.other_tier.inc();
     }
 
-    pub(crate) fn charged(&self, cost: &Cost) {
-        self.charged_tokens.inc_by(cost.tokens.get());
-        self.charged_nano_usd.inc_by(cost.money.get());
+    /// What a request was charged by reported usage and, where nobody could tell, in full.
+    pub(crate) fn charged(&self, reported: &Cost, assumed: Option<&Cost>) {
+        self.charged_tokens.inc_by(reported.tokens.get());
+        self.charged_nano_usd.inc_by(reported.money.get());
+        if let Some(assumed) = assumed {
+            self.assumed_tokens.inc_by(assumed.tokens.get());
+            self.assumed_nano_usd.inc_by(assumed.money.get());
+        }
     }
 }
 
@@ -302,5 +351,38 @@ pub(crate) struct OpenStream(Gauge);
 impl Drop for OpenStream {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prometheus_client::encoding::text::encode;
+
+    #[test]
+    fn every_reason_has_a_series_of_its_own_before_anything_was_counted() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        let series =
+            |name: &str| text.lines().filter(|line| line.starts_with(&format!("{name}_total{{"))).count();
+        let names = ["budget_refusals", "authentication_failures", "attempt_failures", "usage_missing"];
+        assert_eq!(names.map(series), [4, 5, 10, 3]);
+
+        metrics.authentication_failed(AuthenticationFailure::Expired);
+        metrics.budget_refused(&Refusal::Unavailable);
+        metrics.attempt_failed(AttemptCause::OutOfTime);
+        metrics.usage_missing(ReportedUsage::Impossible);
+        text.clear();
+        encode(&mut text, &registry).unwrap();
+        for counted in [
+            "authentication_failures_total{reason=\"Expired\"} 1",
+            "budget_refusals_total{reason=\"Unavailable\"} 1",
+            "attempt_failures_total{reason=\"OutOfTime\"} 1",
+            "usage_missing_total{reason=\"Impossible\"} 1",
+        ] {
+            assert!(text.contains(counted), "{counted} is not in {text}");
+        }
     }
 }

@@ -127,7 +127,7 @@ impl Proxy {
         let begun = self.parts.clock.mono();
         let mut ticket = request::Ticket::new(&self, request.headers(), begun);
         let admitted = self.admit(operation, request, &mut ticket).await;
-        let id = ticket.id.clone();
+        let id = ticket.label.id.clone();
         let response = match admitted {
             Ok(admitted) => {
                 let (sender, receiver) = oneshot::channel();

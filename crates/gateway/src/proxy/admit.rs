@@ -42,7 +42,7 @@ impl Proxy {
         }
         let (head, body) = request.into_parts();
         let key = self.authenticate(&head.headers)?;
-        ticket.key = Some(key.id);
+        ticket.label.key = Some(key.id);
         ticket.phase_ended(self, Phase::Authenticate);
         let body = read(&head.headers, body, self.parts.limits.body_bytes_max).await?;
         ticket.phase_ended(self, Phase::ReadBody);
@@ -50,7 +50,7 @@ impl Proxy {
         let key = self.authenticate(&head.headers)?;
         let inference = Inference::parse(operation, &body)?;
         let route = self.route(&key, inference.model())?;
-        ticket.route = Some(route.spec.name.clone());
+        ticket.label.route = Some(route.spec.name.clone());
         let subjects = self.parts.replica.catalog().read().subjects_of(&key);
         let path = self.parts.funds.path_of(&subjects);
         Ok(Admitted { route, path, inference, headers: quorate_upstream::forwardable(&head.headers) })

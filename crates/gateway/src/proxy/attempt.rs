@@ -5,9 +5,9 @@
 
 use super::Proxy;
 use super::admit::Admitted;
-use super::charge::cost;
+use super::charge::{Assume, Charged, Stake};
 use super::reply::with_headers;
-use super::request::{Ticket, X_REQUEST_ID};
+use super::request::{Label, Ticket, X_REQUEST_ID};
 use super::stream::Stream;
 use crate::error::{Denial, RequestError};
 use crate::funds::Refusal;
@@ -17,13 +17,13 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use quorate_catalog::{Model, Provider as CatalogProvider};
-use quorate_dialect::openai::{ReportedUsage, read_answer};
+use quorate_dialect::openai::read_answer;
 use quorate_domain::{BudgetId, MonoTime, Name, Secret, Span};
 use quorate_routing::{AttemptFailure, Cause};
 use quorate_upstream::{
     Attempt, AttemptError, Provider, ProviderSettings, Reply, Timeouts, UpstreamResponse,
 };
-use quorate_wallet::{Cost, Reservation};
+use quorate_wallet::Cost;
 use std::sync::Arc;
 
 /// The longest answer that is kept whole. Embeddings of thousands of texts fit.
@@ -36,7 +36,7 @@ pub(super) enum Tried {
     /// An answer for the client.
     Answered(Answered),
     /// A failure of the provider; what the client is told if no other target does better.
-    Failed { failure: AttemptFailure, response: Response },
+    Failed { failure: AttemptFailure, response: Response, charged: Charged },
     /// A failure that no target could change.
     Refused(RequestError),
 }
@@ -44,7 +44,7 @@ pub(super) enum Tried {
 /// An answer for the client.
 pub(super) enum Answered {
     /// All of it, settled.
-    Whole { response: Response, charged: Cost, read_at: MonoTime },
+    Whole { response: Response, charged: Charged, read_at: MonoTime },
     /// Its beginning; the rest is passed on and settled as it comes.
     Stream(Box<Stream>),
 }
@@ -59,20 +59,21 @@ impl Answered {
     }
 }
 
-/// A target with everything an attempt at it needs, in the versions it began with.
-struct Target {
-    model: Arc<Model>,
-    provider: Arc<Provider>,
+/// A target with everything an attempt at it needs, in the versions it began with, and for whom it is.
+pub(super) struct Target {
+    pub(super) model: Arc<Model>,
+    pub(super) provider: Arc<Provider>,
+    pub(super) label: Label,
 }
 
 impl Proxy {
     /// Tries the target at this place of the route.
     pub(super) async fn attempt(&self, admitted: &Admitted, place: usize, ticket: &mut Ticket) -> Tried {
         let Some(target) = self.target(admitted, place, ticket) else {
-            return failed(Cause::Unusable.into(), RequestError::NoUsableProvider);
+            return failed(Cause::Unusable.into(), RequestError::NoUsableProvider, Charged::NOTHING);
         };
-        let reservation = match self.reserve(admitted, &target.model).await {
-            Ok(reservation) => reservation,
+        let stake = match self.reserve(admitted, &target.model).await {
+            Ok(stake) => stake,
             Err(error) => return Tried::Refused(error),
         };
         ticket.phase_ended(self, Phase::Reserve);
@@ -83,17 +84,18 @@ impl Proxy {
             deadline: MonoTime::NEVER,
         };
         ticket.phase_ended(self, Phase::Prepare);
-        let tried = match target.provider.send(attempt).await {
-            Ok(response) => self.read(admitted, &target, reservation, response).await,
-            Err(error) => self.not_answered(reservation, &error),
+        let provider = Arc::clone(&target.provider);
+        let tried = match provider.send(attempt).await {
+            Ok(response) => self.read(admitted, target, stake, response).await,
+            Err(error) => self.not_answered(&target, stake, &error),
         };
-        self.remember(target.provider.name(), &tried);
+        self.remember(provider.name(), &tried);
         tried
     }
 
     fn upstream_headers(&self, admitted: &Admitted, ticket: &Ticket) -> http::HeaderMap {
         let mut headers = admitted.headers.clone();
-        headers.insert(X_REQUEST_ID, ticket.id.header());
+        headers.insert(X_REQUEST_ID, ticket.label.id.header());
         headers
     }
 
@@ -108,16 +110,23 @@ impl Proxy {
         };
         let settings = || provider_settings(&provider);
         match self.parts.upstream.provider(&provider.spec.name, provider.revision, settings) {
-            Ok(provider) => Some(Target { model, provider }),
+            Ok(provider) => Some(Target { model, provider, label: ticket.label.clone() }),
             Err(unusable) => {
-                tracing::error!(request = ticket.id.as_str(), %unusable, "provider cannot be used from this node");
+                let label = &ticket.label;
+                tracing::error!(
+                    request = label.request(),
+                    key = label.key(),
+                    route = label.route(),
+                    %unusable,
+                    "provider cannot be used from this node"
+                );
                 None
             }
         }
     }
 
     /// Reserves the most the attempt can cost. A request that no budget limits needs no bound.
-    async fn reserve(&self, admitted: &Admitted, model: &Model) -> Result<Reservation, RequestError> {
+    async fn reserve(&self, admitted: &Admitted, model: &Model) -> Result<Stake, RequestError> {
         let bound = match admitted.inference.bound(&model.spec) {
             Ok(bound) => bound,
             Err(_) if admitted.path.is_empty() => Cost::NOTHING,
@@ -125,12 +134,12 @@ impl Proxy {
         };
         let funds = &self.parts.funds;
         if let Ok(reservation) = funds.try_reserve(&admitted.path, &bound) {
-            return Ok(reservation);
+            return Ok(Stake { reservation, bound });
         }
         let waited_since = self.parts.clock.mono();
         let reserved = funds.reserve(&admitted.path, &bound, self.parts.limits.budget_wait).await;
         self.parts.metrics.budget_wait(self.parts.clock.mono().since(waited_since));
-        reserved.map_err(|refusal| {
+        reserved.map(|reservation| Stake { reservation, bound }).map_err(|refusal| {
             self.parts.metrics.budget_refused(&refusal);
             self.explain(&refusal)
         })
@@ -159,54 +168,59 @@ impl Proxy {
     async fn read(
         &self,
         admitted: &Admitted,
-        target: &Target,
-        reservation: Reservation,
+        target: Target,
+        stake: Stake,
         response: UpstreamResponse,
     ) -> Tried {
+        let told = |error: fn(String) -> RequestError| error(target.provider.name().to_string());
         match response.reply() {
             Reply::Answer if is_event_stream(&response) => {
-                self.read_stream(admitted, target, reservation, response).await
+                self.read_stream(admitted, target, stake, response).await
             }
-            Reply::Answer => self.read_whole(target, reservation, response).await,
+            Reply::Answer => self.read_whole(&target, stake, response).await,
             Reply::CredentialsRefused => {
-                self.parts.funds.cancel(reservation);
-                // Perhaps the credential was replaced in its file: read it again next time.
-                self.parts.upstream.forget(target.provider.name());
-                let name = target.provider.name().to_string();
-                tracing::error!(provider = %name, status = response.status.as_u16(), "the provider refuses our credentials");
-                failed(Cause::CredentialsRefused.into(), RequestError::ProviderCredentialsRefused(name))
+                self.parts.funds.cancel(stake.reservation);
+                self.credentials_refused(&target, response.status);
+                let told = told(RequestError::ProviderCredentialsRefused);
+                failed(Cause::CredentialsRefused.into(), told, Charged::NOTHING)
             }
-            Reply::Refused => self.read_refusal(reservation, response).await,
+            Reply::Refused => self.read_refusal(&target, stake, response).await,
             Reply::Unexpected => {
-                drop(reservation);
                 let cause = Cause::Status(response.status.as_u16());
-                failed(cause.into(), RequestError::ProviderBadAnswer(target.provider.name().to_string()))
+                failed(cause.into(), told(RequestError::ProviderBadAnswer), stake.charge_in_full())
             }
         }
     }
 
-    async fn read_whole(
-        &self,
-        target: &Target,
-        reservation: Reservation,
-        response: UpstreamResponse,
-    ) -> Tried {
+    fn credentials_refused(&self, target: &Target, status: StatusCode) {
+        let Target { provider, label, .. } = target;
+        // Perhaps the credential was replaced in its file: read it again next time.
+        self.parts.upstream.forget(provider.name());
+        tracing::error!(
+            request = label.request(),
+            key = label.key(),
+            route = label.route(),
+            provider = %provider.name(),
+            status = status.as_u16(),
+            "the provider refuses our credentials"
+        );
+    }
+
+    async fn read_whole(&self, target: &Target, stake: Stake, response: UpstreamResponse) -> Tried {
         let UpstreamResponse { status, headers, body, .. } = response;
         let body = match body.whole(ANSWER_BYTES_MAX).await {
             Ok(body) => body,
-            Err(error) => return self.not_answered(reservation, &error),
+            Err(error) => return self.not_answered(target, stake, &error),
         };
         let read_at = self.parts.clock.mono();
         let answer = read_answer(&body);
         if let Some(error) = &answer.error {
-            self.settle(reservation, answer.usage, target, Assume::Nothing).await;
+            let charged = self.settle(stake, answer.usage, target, Assume::Nothing).await;
             let failure = Cause::ErrorInside(error.status()).into();
-            return Tried::Failed {
-                failure,
-                response: with_headers(status_inside(error), headers, body.into()),
-            };
+            let response = with_headers(status_inside(error), headers, body.into());
+            return Tried::Failed { failure, response, charged };
         }
-        let charged = self.settle(reservation, answer.usage, target, Assume::AllOfIt).await;
+        let charged = self.settle(stake, answer.usage, target, Assume::AllOfIt).await;
         let response = with_headers(status, headers, body.into());
         Tried::Answered(Answered::Whole { response, charged, read_at })
     }
@@ -214,78 +228,51 @@ impl Proxy {
     async fn read_stream(
         &self,
         admitted: &Admitted,
-        target: &Target,
-        reservation: Reservation,
+        target: Target,
+        stake: Stake,
         response: UpstreamResponse,
     ) -> Tried {
         let is_shown = admitted.inference.wants_usage_chunk();
-        let mut stream = Stream::new(response, reservation, Arc::clone(&target.model), is_shown);
+        let mut stream = Stream::new(response, stake, target, is_shown);
         match stream.read_to_content().await {
             Ok(()) => Tried::Answered(Answered::Stream(Box::new(stream))),
             Err(broken) => stream.abandon(self, broken).await,
         }
     }
 
-    /// The provider says no. Its own words are passed on if no other target does better.
-    async fn read_refusal(&self, reservation: Reservation, response: UpstreamResponse) -> Tried {
+    /// The provider says no. Its own words are passed on if no other target does better. It bills what it says it
+    /// does; where it says nothing, it billed nothing, unless it was somebody before it who gave up.
+    async fn read_refusal(&self, target: &Target, stake: Stake, response: UpstreamResponse) -> Tried {
         let UpstreamResponse { status, mut headers, retry_after, body } = response;
         crate::error::mark_as_providers(&mut headers, retry_after);
-        if gave_up_waiting(status) {
-            drop(reservation);
-        } else {
-            self.parts.funds.cancel(reservation);
-        }
         let failure = AttemptFailure { cause: Cause::Status(status.as_u16()), retry_after };
         let body = body.whole(ERROR_BYTES_MAX).await.unwrap_or_else(|_| Bytes::new());
-        Tried::Failed { failure, response: with_headers(status, headers, body.into()) }
-    }
-
-    /// Charges what the provider reports; what it does not report is assumed.
-    pub(super) async fn settle_by(
-        &self,
-        reservation: Reservation,
-        usage: ReportedUsage,
-        model: &Model,
-        otherwise: Assume,
-    ) -> Cost {
-        match (usage.found(), otherwise) {
-            (Some(usage), _) => {
-                let charged = cost(&usage, &model.spec);
-                self.watch_tier(&usage, &model.spec);
-                self.parts.funds.settle(reservation, &charged).await;
-                charged
-            }
-            (None, Assume::Nothing) => {
-                self.parts.funds.cancel(reservation);
-                Cost::NOTHING
-            }
-            (None, Assume::AllOfIt) => {
-                self.usage_missing(usage, &model.spec);
-                drop(reservation);
-                Cost::NOTHING
-            }
-        }
-    }
-
-    async fn settle(
-        &self,
-        reservation: Reservation,
-        usage: ReportedUsage,
-        target: &Target,
-        otherwise: Assume,
-    ) -> Cost {
-        self.settle_by(reservation, usage, &target.model, otherwise).await
-    }
-
-    pub(super) fn not_answered(&self, reservation: Reservation, error: &AttemptError) -> Tried {
-        if error.may_have_been_charged() {
-            drop(reservation);
+        let usage = read_answer(&body).usage;
+        let charged = if gave_up_waiting(status) && usage.found().is_none() {
+            stake.charge_in_full()
         } else {
-            self.parts.funds.cancel(reservation);
-        }
-        tracing::warn!(%error, "attempt failed");
+            self.settle(stake, usage, target, Assume::Nothing).await
+        };
+        Tried::Failed { failure, response: with_headers(status, headers, body.into()), charged }
+    }
+
+    pub(super) fn not_answered(&self, target: &Target, stake: Stake, error: &AttemptError) -> Tried {
+        let charged = if error.may_have_been_charged() {
+            stake.charge_in_full()
+        } else {
+            self.parts.funds.cancel(stake.reservation);
+            Charged::NOTHING
+        };
+        let label = &target.label;
+        tracing::warn!(
+            request = label.request(),
+            key = label.key(),
+            route = label.route(),
+            %error,
+            "attempt failed"
+        );
         let (cause, told) = told(error);
-        failed(cause.into(), told)
+        failed(cause.into(), told, charged)
     }
 
     fn remember(&self, provider: &Name, tried: &Tried) {
@@ -298,17 +285,8 @@ impl Proxy {
     }
 }
 
-/// What an answer without usage is taken to have cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Assume {
-    /// The provider says that it failed.
-    Nothing,
-    /// It did the work: all that was reserved.
-    AllOfIt,
-}
-
-fn failed(failure: AttemptFailure, told: RequestError) -> Tried {
-    Tried::Failed { failure, response: told.into_response() }
+fn failed(failure: AttemptFailure, told: RequestError, charged: Charged) -> Tried {
+    Tried::Failed { failure, response: told.into_response(), charged }
 }
 
 fn told(error: &AttemptError) -> (Cause, RequestError) {

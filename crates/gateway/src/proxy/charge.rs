@@ -1,10 +1,11 @@
 //! What an answer is charged, and what is said when its usage cannot be taken at its word.
 
 use super::Proxy;
+use super::attempt::Target;
 use quorate_catalog::{ModelSpec, TokenClass};
 use quorate_dialect::openai::{ReportedUsage, ServedTier, Usage};
 use quorate_domain::PicoUsdPerToken;
-use quorate_wallet::Cost;
+use quorate_wallet::{Cost, Reservation};
 
 /// What a tier with prices of its own is taken to cost, as a multiple of the model's. The dearest that is published,
 /// OpenAI's priority, costs two and a half times the ordinary price.
@@ -28,30 +29,119 @@ pub(super) fn cost(usage: &Usage, model: &ModelSpec) -> Cost {
     Cost { tokens: usage.total(), money }
 }
 
+/// What an attempt has reserved: the most it can cost. Dropped, it is charged in full.
+pub(super) struct Stake {
+    pub(super) reservation: Reservation,
+    pub(super) bound: Cost,
+}
+
+impl Stake {
+    /// Charges all of it: the provider may have done the work, and nobody can tell what it bills.
+    pub(super) fn charge_in_full(self) -> Charged {
+        drop(self.reservation);
+        Charged { reported: Cost::NOTHING, assumed: Some(self.bound) }
+    }
+}
+
+/// What an attempt was charged, or all attempts of a request together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Charged {
+    /// By the usage that providers reported.
+    pub(super) reported: Cost,
+    /// In full, because nobody could tell; `None` unless it came to that.
+    pub(super) assumed: Option<Cost>,
+}
+
+impl Charged {
+    pub(super) const NOTHING: Self = Self { reported: Cost::NOTHING, assumed: None };
+
+    pub(super) fn plus(self, more: Self) -> Self {
+        let assumed = match (self.assumed, more.assumed) {
+            (Some(one), Some(other)) => Some(sum(one, other)),
+            (one, other) => one.or(other),
+        };
+        Self { reported: sum(self.reported, more.reported), assumed }
+    }
+
+    pub(super) fn total(&self) -> Cost {
+        sum(self.reported, self.assumed.unwrap_or(Cost::NOTHING))
+    }
+}
+
+fn sum(one: Cost, other: Cost) -> Cost {
+    Cost { tokens: one.tokens.saturating_add(other.tokens), money: one.money.saturating_add(other.money) }
+}
+
+/// What an answer without usage is taken to have cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Assume {
+    /// The provider says that it failed.
+    Nothing,
+    /// It did the work: all that was reserved.
+    AllOfIt,
+}
+
 impl Proxy {
+    /// Charges what the provider reports; what it does not report is assumed.
+    pub(super) async fn settle(
+        &self,
+        stake: Stake,
+        usage: ReportedUsage,
+        target: &Target,
+        otherwise: Assume,
+    ) -> Charged {
+        match (usage.found(), otherwise) {
+            (Some(usage), _) => {
+                let reported = cost(&usage, &target.model.spec);
+                self.watch_tier(&usage, target);
+                self.parts.funds.settle(stake.reservation, &reported).await;
+                Charged { reported, assumed: None }
+            }
+            (None, Assume::Nothing) => {
+                self.parts.funds.cancel(stake.reservation);
+                Charged::NOTHING
+            }
+            (None, Assume::AllOfIt) => {
+                self.usage_missing(usage, target);
+                stake.charge_in_full()
+            }
+        }
+    }
+
     /// Counts an answer without usage, which is charged in full. Some providers never say any; one that says nonsense
     /// is worth a look.
-    pub(super) fn usage_missing(&self, usage: ReportedUsage, model: &ModelSpec) {
+    fn usage_missing(&self, usage: ReportedUsage, target: &Target) {
         self.parts.metrics.usage_missing(usage);
         let why = match usage {
             ReportedUsage::Absent | ReportedUsage::Found(_) => return,
             ReportedUsage::Unreadable => "it is unreadable",
             ReportedUsage::Impossible => "no model can produce it",
         };
-        let (provider, model) = (model.provider.as_str(), model.name.as_str());
-        tracing::warn!(provider, model, why, "usage is not believed: the answer is charged in full");
+        let Target { model, label, .. } = target;
+        tracing::warn!(
+            request = label.request(),
+            key = label.key(),
+            route = label.route(),
+            provider = model.spec.provider.as_str(),
+            model = model.spec.name.as_str(),
+            why,
+            "usage is not believed: the answer is charged in full"
+        );
     }
 
     /// Counts an answer that was served at a tier with prices of its own.
-    pub(super) fn watch_tier(&self, usage: &Usage, model: &ModelSpec) {
+    fn watch_tier(&self, usage: &Usage, target: &Target) {
         match usage.tier {
             ServedTier::Ordinary => {}
             ServedTier::Other => {
                 self.parts.metrics.served_at_other_tier();
-                let (provider, model) = (model.provider.as_str(), model.name.as_str());
+                let Target { model, label, .. } = target;
                 tracing::warn!(
-                    provider,
-                    model,
+                    request = label.request(),
+                    key = label.key(),
+                    route = label.route(),
+                    provider = model.spec.provider.as_str(),
+                    model = model.spec.name.as_str(),
                     "served at a tier without prices: its money is charged threefold"
                 );
             }
@@ -84,6 +174,18 @@ mod tests {
         let other = cost(&usage(100, 10, ServedTier::Other), &model);
         assert_eq!((ordinary.tokens, ordinary.money), (Tokens::new(110), NanoUsd::new(120_000)));
         assert_eq!((other.tokens, other.money), (Tokens::new(110), NanoUsd::new(360_000)));
+    }
+
+    #[test]
+    fn what_several_attempts_were_charged_adds_up_and_shows_what_was_assumed() {
+        let of = |tokens| Cost { tokens: Tokens::new(tokens), money: NanoUsd::new(10 * tokens) };
+        let reported = Charged { reported: of(3), assumed: None };
+        let assumed = Charged { reported: Cost::NOTHING, assumed: Some(of(5)) };
+        let all = Charged::NOTHING.plus(assumed).plus(reported).plus(assumed);
+        assert_eq!(all, Charged { reported: of(3), assumed: Some(of(10)) });
+        assert_eq!(all.total(), of(13));
+        let unbounded = Charged { reported: Cost::NOTHING, assumed: Some(Cost::NOTHING) };
+        assert_ne!(Charged::NOTHING.plus(unbounded), Charged::NOTHING, "it may be billed all the same");
     }
 
     #[test]

@@ -3,16 +3,16 @@
 use super::Proxy;
 use super::admit::Admitted;
 use super::attempt::{Answered, Tried};
+use super::charge::Charged;
 use super::reply::Caller;
 use crate::error::RequestError;
 use crate::metrics::{Phase, Result as Counted};
 use crate::stopwatch::Stopwatch;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use quorate_domain::{KeyId, MonoTime, Name};
 use quorate_routing::{Plan, Policy, Standing, Step};
-use quorate_wallet::Cost;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -52,11 +52,33 @@ impl RequestId {
     }
 }
 
-/// What is known of a request so far; logged and counted when it ends.
-pub(super) struct Ticket {
+/// What every line of the log says of a request, as far as it is known. Cloning it copies nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Label {
     pub(super) id: RequestId,
     pub(super) key: Option<KeyId>,
     pub(super) route: Option<Name>,
+}
+
+impl Label {
+    pub(super) fn request(&self) -> &str {
+        self.id.as_str()
+    }
+
+    pub(super) fn key(&self) -> Option<u64> {
+        self.key.map(KeyId::get)
+    }
+
+    pub(super) fn route(&self) -> Option<&str> {
+        self.route.as_ref().map(Name::as_str)
+    }
+}
+
+/// What is known of a request so far; logged and counted when it ends.
+pub(super) struct Ticket {
+    pub(super) label: Label,
+    /// What its attempts were charged so far.
+    charged: Charged,
     pub(super) begun: MonoTime,
     pub(super) number: u64,
     watch: Stopwatch,
@@ -66,7 +88,8 @@ impl Ticket {
     pub(super) fn new(proxy: &Proxy, headers: &HeaderMap, begun: MonoTime) -> Self {
         let number = proxy.n_requests.fetch_add(1, Ordering::Relaxed);
         let id = RequestId::new(proxy, headers, number);
-        Self { id, key: None, route: None, begun, number, watch: Stopwatch::start(begun) }
+        let label = Label { id, key: None, route: None };
+        Self { label, charged: Charged::NOTHING, begun, number, watch: Stopwatch::start(begun) }
     }
 
     /// A phase of the gateway's own work has ended.
@@ -79,14 +102,15 @@ impl Ticket {
         self.watch.skip(proxy.parts.clock.mono());
     }
 
-    /// The request ended before any attempt.
+    /// The request ended without an answer of a provider.
     pub(super) fn refused(&self, proxy: &Proxy, error: &RequestError) {
         let (status, _, code, ..) = error.answer();
         proxy.parts.metrics.request_ended(Counted::of(status.as_u16()), self.took(proxy));
+        proxy.parts.metrics.charged(&self.charged.reported, self.charged.assumed.as_ref());
         tracing::info!(
-            request = self.id.as_str(),
-            key = self.key.map(KeyId::get),
-            route = self.route.as_ref().map(Name::as_str),
+            request = self.label.request(),
+            key = self.label.key(),
+            route = self.label.route(),
             status = status.as_u16(),
             code = code.as_str(),
             "request refused"
@@ -94,21 +118,31 @@ impl Ticket {
     }
 
     /// The request ended with an answer, which may have been cut.
-    pub(super) fn ended(&self, proxy: &Proxy, status: u16, charged: &Cost) {
+    pub(super) fn ended(&self, proxy: &Proxy, status: u16) {
         let took = self.took(proxy);
         proxy.parts.metrics.request_ended(Counted::of(status), took);
         proxy.parts.metrics.overhead(&self.watch);
-        proxy.parts.metrics.charged(charged);
+        proxy.parts.metrics.charged(&self.charged.reported, self.charged.assumed.as_ref());
+        let charged = self.charged.total();
         tracing::debug!(
-            request = self.id.as_str(),
-            key = self.key.map(KeyId::get),
-            route = self.route.as_ref().map(Name::as_str),
+            request = self.label.request(),
+            key = self.label.key(),
+            route = self.label.route(),
             status,
             tokens = charged.tokens.get(),
             nano_usd = charged.money.get(),
+            assumed_tokens = self.charged.assumed.map(|assumed| assumed.tokens.get()),
             took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             "request answered"
         );
+    }
+
+    /// Keeps a client from trying again by itself what may be billed a second time.
+    fn seal(&self, mut failure: Response) -> Response {
+        if self.charged != Charged::NOTHING {
+            crate::error::discourage_retry(failure.headers_mut());
+        }
+        failure
     }
 
     fn took(&self, proxy: &Proxy) -> std::time::Duration {
@@ -125,7 +159,7 @@ impl Proxy {
         loop {
             if caller.is_gone() && plan.n_attempts() > 0 {
                 // Nobody would hear of another attempt, but somebody would pay for it.
-                return ticket.ended(&self, CLIENT_GONE, &Cost::NOTHING);
+                return ticket.ended(&self, CLIENT_GONE);
             }
             match plan.next_step() {
                 Step::Send(place) => match self.attempt(&admitted, place, &mut ticket).await {
@@ -133,7 +167,8 @@ impl Proxy {
                         self.add_rate_headers(&admitted.path, answered.headers_mut());
                         return self.give(answered, ticket, caller).await;
                     }
-                    Tried::Failed { failure, response } => {
+                    Tried::Failed { failure, response, charged } => {
+                        ticket.charged = ticket.charged.plus(charged);
                         self.parts.metrics.attempt_failed(failure.cause);
                         plan.failed(failure);
                         last = response;
@@ -141,7 +176,7 @@ impl Proxy {
                     }
                     Tried::Refused(error) => {
                         ticket.refused(&self, &error);
-                        return caller.give(error.into_response());
+                        return caller.give(ticket.seal(error.into_response()));
                     }
                 },
                 Step::Wait(pause) => {
@@ -149,8 +184,8 @@ impl Proxy {
                     ticket.others_worked(&self);
                 }
                 Step::GiveUp(_) => {
-                    ticket.ended(&self, last.status().as_u16(), &Cost::NOTHING);
-                    return caller.give(last);
+                    ticket.ended(&self, last.status().as_u16());
+                    return caller.give(ticket.seal(last));
                 }
             }
         }
@@ -161,13 +196,15 @@ impl Proxy {
             Answered::Whole { response, charged, read_at } => {
                 ticket.watch.skip(read_at);
                 ticket.phase_ended(self, Phase::Settle);
-                ticket.ended(self, response.status().as_u16(), &charged);
+                ticket.charged = ticket.charged.plus(charged);
+                ticket.ended(self, response.status().as_u16());
                 caller.give(response);
             }
             Answered::Stream(stream) => {
                 let status = stream.status().as_u16();
                 let charged = stream.pass_on(self, caller, &mut ticket).await;
-                ticket.ended(self, status, &charged);
+                ticket.charged = ticket.charged.plus(charged);
+                ticket.ended(self, status);
             }
         }
     }

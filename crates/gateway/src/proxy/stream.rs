@@ -6,21 +6,19 @@
 //! worth waiting for, for a while.
 
 use super::Proxy;
-use super::attempt::{Assume, Tried};
+use super::attempt::{Target, Tried};
+use super::charge::{Assume, Charged, Stake};
 use super::reply::{Caller, Listener, with_headers};
-use super::request::Ticket;
+use super::request::{Label, Ticket};
 use crate::error::RequestError;
 use crate::metrics::Phase;
 use axum::response::IntoResponse;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
-use quorate_catalog::Model;
 use quorate_dialect::openai::{ChunkHead, DONE, Passed, StreamEnd, StreamReader, UsageChunk, error_event};
 use quorate_domain::{Clock, MonoTime, Span};
 use quorate_routing::{AttemptFailure, Cause};
 use quorate_upstream::{AttemptError, UpstreamBody, UpstreamResponse};
-use quorate_wallet::{Cost, Reservation};
-use std::sync::Arc;
 
 /// One event may be this long; a longer one is no event.
 const EVENT_BYTES_MAX: usize = 4 << 20;
@@ -33,8 +31,8 @@ pub(super) struct Stream {
     headers: HeaderMap,
     body: UpstreamBody,
     reader: StreamReader,
-    reservation: Reservation,
-    model: Arc<Model>,
+    stake: Stake,
+    target: Target,
     /// What came with the first content, for the client.
     held: BytesMut,
     /// The end, if it came with the first content.
@@ -61,20 +59,15 @@ enum Next {
 }
 
 impl Stream {
-    pub(super) fn new(
-        response: UpstreamResponse,
-        reservation: Reservation,
-        model: Arc<Model>,
-        shows_usage: bool,
-    ) -> Self {
+    pub(super) fn new(response: UpstreamResponse, stake: Stake, target: Target, shows_usage: bool) -> Self {
         let usage_chunk = if shows_usage { UsageChunk::Show } else { UsageChunk::Hide };
         Self {
             status: response.status,
             headers: response.headers,
             body: response.body,
             reader: StreamReader::new(usage_chunk, EVENT_BYTES_MAX),
-            reservation,
-            model,
+            stake,
+            target,
             held: BytesMut::new(),
             last: Bytes::new(),
             unheard_until: None,
@@ -112,27 +105,30 @@ impl Stream {
 
     /// Gives up a stream without content: the client knows nothing of it yet.
     pub(super) async fn abandon(self, proxy: &Proxy, broken: Broken) -> Tried {
-        let provider = self.model.spec.provider.to_string();
         match broken {
-            Broken::Attempt(error) => proxy.not_answered(self.reservation, &error),
+            Broken::Attempt(error) => proxy.not_answered(&self.target, self.stake, &error),
             Broken::Empty => {
-                drop(self.reservation);
-                let told = RequestError::ProviderBadAnswer(provider);
-                Tried::Failed { failure: Cause::Broken.into(), response: told.into_response() }
+                let charged = self.stake.charge_in_full();
+                let told = RequestError::ProviderBadAnswer(self.target.provider.name().to_string());
+                Tried::Failed { failure: Cause::Broken.into(), response: told.into_response(), charged }
             }
             Broken::ErrorInside => {
                 let seen = self.reader.seen();
                 let status = seen.error.as_ref().and_then(quorate_dialect::openai::ProviderError::status);
-                proxy.settle_by(self.reservation, seen.usage, &self.model, Assume::Nothing).await;
+                let charged = proxy.settle(self.stake, seen.usage, &self.target, Assume::Nothing).await;
                 let failure = AttemptFailure::from(Cause::ErrorInside(status));
                 let body = if self.last.is_empty() { self.held.freeze() } else { self.last };
-                Tried::Failed { failure, response: with_headers(self.status, self.headers, body.into()) }
+                Tried::Failed {
+                    failure,
+                    response: with_headers(self.status, self.headers, body.into()),
+                    charged,
+                }
             }
         }
     }
 
     /// Passes the stream on to its end and settles it. Says what was charged.
-    pub(super) async fn pass_on(mut self, proxy: &Proxy, caller: Caller, ticket: &mut Ticket) -> Cost {
+    pub(super) async fn pass_on(mut self, proxy: &Proxy, caller: Caller, ticket: &mut Ticket) -> Charged {
         let _open = proxy.parts.metrics.stream_open();
         let mut client = caller.give_stream(self.status, std::mem::take(&mut self.headers));
         client.hear(self.held.split().freeze()).await;
@@ -165,7 +161,7 @@ impl Stream {
             return self.next_unheard(clock.mono()).await;
         }
         tokio::select! {
-            piece = self.body.piece() => next_of(Ok(piece)),
+            piece = self.body.piece() => next_of(Ok(piece), &self.target.label),
             // Come back without a client.
             () = client.gone() => Next::Piece(Bytes::new()),
         }
@@ -178,12 +174,12 @@ impl Stream {
             // A timeout of nothing would still take whatever is there at once, for ever.
             return Next::Broken;
         }
-        next_of(tokio::time::timeout(left, self.body.piece()).await)
+        next_of(tokio::time::timeout(left, self.body.piece()).await, &self.target.label)
     }
 
-    async fn end(self, proxy: &Proxy, mut client: Listener, last: Bytes, ticket: &mut Ticket) -> Cost {
-        let Self { reader, reservation, model, .. } = self;
-        let charged = proxy.settle_by(reservation, reader.seen().usage, &model, Assume::AllOfIt).await;
+    async fn end(self, proxy: &Proxy, mut client: Listener, last: Bytes, ticket: &mut Ticket) -> Charged {
+        let Self { reader, stake, target, .. } = self;
+        let charged = proxy.settle(stake, reader.seen().usage, &target, Assume::AllOfIt).await;
         ticket.phase_ended(proxy, Phase::Settle);
         match reader.end() {
             StreamEnd::Done | StreamEnd::Failed => client.hear(last).await,
@@ -193,7 +189,7 @@ impl Stream {
             }
             StreamEnd::Cut => {
                 proxy.parts.metrics.stream_cut();
-                let provider = model.spec.provider.to_string();
+                let provider = target.provider.name().to_string();
                 let error = RequestError::ProviderUnreachable { provider, may_have_been_charged: true };
                 let head = reader.chunk_head().unwrap_or_else(ChunkHead::default);
                 client.hear(error_event(&head, &error.body())).await;
@@ -203,12 +199,21 @@ impl Stream {
     }
 }
 
-fn next_of(piece: Result<Result<Option<Bytes>, AttemptError>, tokio::time::error::Elapsed>) -> Next {
+/// A piece, or the wait for one that ended.
+type Came = Result<Result<Option<Bytes>, AttemptError>, tokio::time::error::Elapsed>;
+
+fn next_of(piece: Came, label: &Label) -> Next {
     match piece {
         Ok(Ok(Some(piece))) => Next::Piece(piece),
         Ok(Ok(None)) => Next::End,
         Ok(Err(error)) => {
-            tracing::warn!(%error, "stream broke");
+            tracing::warn!(
+                request = label.request(),
+                key = label.key(),
+                route = label.route(),
+                %error,
+                "stream broke"
+            );
             Next::Broken
         }
         Err(_elapsed) => Next::Broken,

@@ -1,0 +1,164 @@
+"""Each row of docs/charging.md: what a provider answers, what it is charged, and whether a client may try again by itself."""
+
+import json
+
+import httpx
+import openai
+import pytest
+
+from support.canned import HANG, Canned, event, head, whole
+from support.processes import free_ports
+from support.wait import eventually
+from test_usage import metric
+
+LIMIT = 100_000
+MAX_TOKENS = 5
+# What a short answer says that it used, and what the answers of these tests say.
+FOLLOWED, SAID = 3, 11
+USAGE = {"prompt_tokens": 7, "completion_tokens": 4, "total_tokens": SAID}
+TIMEOUTS = {"connect_ms": 1_000, "first_byte_ms": 600, "idle_ms": 600, "total_ms": 60_000}
+MISSING = 'quorate_usage_missing_total{{reason="{}"}}'
+
+CHOICE = {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}
+ERROR = {"error": {"message": "no", "type": "server_error", "code": None}}
+CONTENT = event({"id": "c", "choices": [{"index": 0, "delta": {"content": "hi"}}]})
+LAST = event({"id": "c", "choices": [], "usage": USAGE})
+STREAM = head(200, "text/event-stream")
+
+
+def answer(usage=None):
+    body = {"id": "c", "object": "chat.completion", "choices": [CHOICE]}
+    return whole(200, body if usage is None else {**body, "usage": usage})
+
+
+NOTHING, BY_USAGE, IN_FULL = "nothing", "by usage", "in full"
+# Name: what is sent, what is charged, and how it is counted in `quorate_usage_missing_total`.
+WHOLE = {
+    "usage": ([answer(USAGE)], BY_USAGE, None),
+    "none": ([answer()], IN_FULL, "Absent"),
+    "negative": ([answer({**USAGE, "completion_tokens": -4})], IN_FULL, "Unreadable"),
+    "fraction": ([answer({**USAGE, "completion_tokens": 4.5})], IN_FULL, "Unreadable"),
+    "text": ([answer("a lot")], IN_FULL, "Unreadable"),
+    "impossible": ([answer({**USAGE, "completion_tokens": 2**33})], IN_FULL, "Impossible"),
+    "inside": ([whole(200, ERROR)], NOTHING, None),
+    "inside-usage": ([whole(200, {**ERROR, "usage": USAGE})], BY_USAGE, None),
+    **{f"status-{status}": ([whole(status, ERROR)], NOTHING, None) for status in (400, 404, 409, 422, 429, 500, 502, 503)},
+    **{f"status-{status}-usage": ([whole(status, {**ERROR, "usage": USAGE})], BY_USAGE, None) for status in (400, 500, 504)},
+    **{f"gave-up-{status}": ([whole(status, ERROR)], IN_FULL, None) for status in (408, 499, 504, 524)},
+    **{f"credentials-{status}": ([whole(status, ERROR)], NOTHING, None) for status in (401, 402, 403, 407)},
+    "redirect": ([whole(302, {}, location="http://127.0.0.1:1/")], IN_FULL, None),
+    "silent": ([HANG], IN_FULL, None),
+    "hung-up": ([], IN_FULL, None),
+    "stalls": ([head(200, length=1_000), b'{"id":', HANG], IN_FULL, None),
+    "too-long": ([head(200), b" " * ((64 << 20) + 1)], IN_FULL, None),
+    "cut": ([head(200, length=1_000), b'{"id":'], IN_FULL, None),
+}
+STREAMED = {
+    "stream": ([STREAM, CONTENT, LAST, b"data: [DONE]\n\n"], BY_USAGE, None),
+    "stream-none": ([STREAM, CONTENT, b"data: [DONE]\n\n"], IN_FULL, "Absent"),
+    "stream-empty": ([STREAM], IN_FULL, None),
+    "stream-silent": ([STREAM, HANG], IN_FULL, None),
+    "stream-inside": ([STREAM, event(ERROR)], NOTHING, None),
+    "stream-inside-usage": ([STREAM, event({**ERROR, "usage": USAGE})], BY_USAGE, None),
+    "stream-cut": ([STREAM, CONTENT], IN_FULL, "Absent"),
+    "stream-cut-after-usage": ([STREAM, CONTENT, LAST], BY_USAGE, None),
+    "stream-stalls": ([STREAM, CONTENT, HANG], IN_FULL, "Absent"),
+}
+CASES = {**{name: (False, *case) for name, case in WHOLE.items()}, **{name: (True, *case) for name, case in STREAMED.items()}}
+
+
+@pytest.fixture(scope="module")
+def canned(cluster):
+    provider = Canned()
+    provider.answer("follow", answer({"prompt_tokens": 1, "completion_tokens": 2}))
+    cluster.admin.provider("canned", provider.url)
+    cluster.admin.model("follow", "canned")
+    cluster.admin.route("follow", "follow")
+    yield provider
+    provider.stop()
+
+
+def serve(cluster, name, url):
+    """A route of its own, so that no failure before this one lets a target rest."""
+    cluster.admin.provider(f"of-{name}", url, timeouts=TIMEOUTS)
+    cluster.admin.model(name, f"of-{name}")
+    cluster.admin.route(name, name)
+
+
+def ask(node, key, model, stream=False):
+    """Sends the request, and says how many tokens it may cost: its bytes, some for what surrounds them, the longest answer."""
+    wish = {"model": model, "messages": [{"role": "user", "content": "hello"}], "max_tokens": MAX_TOKENS, "stream": stream}
+    body = json.dumps(wish).encode()
+    headers = {"authorization": f"Bearer {key['secret']}", "content-type": "application/json"}
+    response = httpx.post(f"{node.client_url}/v1/chat/completions", content=body, headers=headers, timeout=30)
+    return response, len(body) + 8 + 8 + MAX_TOKENS
+
+
+def check_charged(cluster, node, key, tokens):
+    """All that was charged to the key is so much: a request that follows brings what the first one left behind with it."""
+    assert ask(node, key, "follow")[0].status_code == 200
+    budget = cluster.admin.budget_of(key)
+    eventually(lambda: cluster.admin.explain(budget)["used"] >= tokens + FOLLOWED, what=f"a charge of {tokens} tokens")
+    assert cluster.admin.explain(budget)["used"] == tokens + FOLLOWED
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_answer_is_charged_as_documented(cluster, canned, name):
+    stream, parts, charged, missing = CASES[name]
+    canned.answer(name, *parts)
+    serve(cluster, name, canned.url)
+    node = cluster.nodes[0]
+    key = cluster.admin.key(budgets=[{"unit": "tokens", "limit": LIMIT}])
+    series = [MISSING.format(reason) for reason in ("Absent", "Unreadable", "Impossible")]
+    series += ["quorate_charged_tokens_total", "quorate_charged_assumed_tokens_total"]
+    before = [metric(node, name) for name in series]
+
+    response, bound = ask(node, key, name, stream)
+
+    tokens = {NOTHING: 0, BY_USAGE: SAID, IN_FULL: bound}[charged]
+    if response.status_code >= 400:
+        # What was charged is not for an SDK to try again on its own.
+        told = response.headers.get("x-should-retry")
+        assert told == "false" if charged != NOTHING else told != "false" or "credentials" in name, response.headers
+    check_charged(cluster, node, key, tokens)
+    assert canned.asked(name) == 1
+    counts = [reason == missing for reason in ("Absent", "Unreadable", "Impossible")]
+    grown = [*counts, (SAID if charged == BY_USAGE else 0) + FOLLOWED, bound if charged == IN_FULL else 0]
+    eventually(lambda: [metric(node, name) - count for name, count in zip(series, before, strict=True)] == grown, what=f"{grown}")
+
+
+def test_a_provider_that_cannot_be_reached_charges_nothing(cluster, canned):
+    (port,) = free_ports(1)
+    serve(cluster, "unreachable", f"http://127.0.0.1:{port}")
+    key = cluster.admin.key(budgets=[{"unit": "tokens", "limit": LIMIT}])
+    response, _ = ask(cluster.nodes[0], key, "unreachable")
+    assert (response.status_code, response.headers["x-should-retry"]) == (502, "true")
+    check_charged(cluster, cluster.nodes[0], key, 0)
+
+
+def test_what_an_earlier_target_was_charged_keeps_the_last_failure_from_being_tried_again(cluster, canned):
+    canned.answer("first", HANG)
+    canned.answer("second", whole(503, ERROR))
+    for name in ("first", "second"):
+        cluster.admin.provider(f"of-{name}", canned.url, timeouts=TIMEOUTS)
+        cluster.admin.model(name, f"of-{name}")
+    cluster.admin.route("two", "first", "second")
+    key = cluster.admin.key(budgets=[{"unit": "tokens", "limit": LIMIT}])
+    response, bound = ask(cluster.nodes[0], key, "two")
+    assert (response.status_code, response.headers["x-should-retry"]) == (503, "false")
+    check_charged(cluster, cluster.nodes[0], key, bound)
+
+
+@pytest.mark.parametrize(("status", "times"), [(504, 1), (500, 3)])
+def test_the_sdk_does_not_try_again_what_was_charged(cluster, canned, status, times):
+    name = f"sdk-{status}"
+    canned.answer(name, whole(status, ERROR))
+    serve(cluster, name, canned.url)
+    key = cluster.admin.key(budgets=[{"unit": "requests", "limit": 10}])
+    with pytest.raises(openai.InternalServerError):
+        messages = [{"role": "user", "content": "hello"}]
+        cluster.nodes[0].sdk(key, max_retries=2).chat.completions.create(model=name, messages=messages)
+    assert canned.asked(name) == times
+    assert ask(cluster.nodes[0], key, "follow")[0].status_code == 200
+    used = 1 + (status == 504)
+    eventually(lambda: cluster.admin.budget_of(key)["used"] == used, what=f"{used} requests in the ledger")
