@@ -7,9 +7,9 @@ import openai
 import pytest
 
 from support.canned import HANG, Canned, event, head, whole
+from support.metrics import metric
 from support.processes import free_ports
 from support.wait import eventually
-from test_usage import metric
 
 LIMIT = 100_000
 MAX_TOKENS = 5
