@@ -39,8 +39,8 @@ name = "acme"
 
 [[budgets]]
 subject = "org:acme"
-tokens = 500
-period = "lifetime"
+unit = "tokens"
+limit = 500
 
 [[keys]]
 label = "default"

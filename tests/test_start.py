@@ -1,11 +1,15 @@
 """A node that does not start: each message of the table in docs/errors/README.md, its exit code, and no more than that."""
 
+import json
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
+from support.admin import Admin
 from support.documented import check_told, table
 from support.node_file import NodeFile
 from support.processes import Process, binary
@@ -49,8 +53,9 @@ def waiting(folder):
     """Starts nodes that wait to be told which cluster is theirs."""
     started = []
 
-    def start(name, **fields):
-        file = NodeFile(folder / name, **fields)
+    def start(name, started_before=None, before="", **fields):
+        file = started_before or NodeFile(folder / name, **fields)
+        file.before = before
         process = file.start()
         started.append(process)
         file.wait_for(process, "/livez")
@@ -59,6 +64,11 @@ def waiting(folder):
     yield start
     for process in started:
         process.kill()
+
+
+def admin_of(file):
+    """The admin API of a node that founded its cluster by its file."""
+    return Admin(f"http://{file.admin}", file.data.joinpath("admin-token").read_text())
 
 
 def join(file, *seeds):
@@ -84,6 +94,71 @@ def test_a_bad_file_is_refused_with_every_problem(folder):
     file = NodeFile(folder / "bad", found=True, seeds=["127.0.0.1:1"], heartbeat_ms=0)
     said = refused(file, "FILE cannot be used:")
     assert "either found = true or seeds" in said and "cluster.heartbeat_ms" in said
+
+
+@pytest.mark.parametrize(
+    "objects, problem",
+    [
+        ('routes = [{ name = "r", targets = [{ model = "gone" }] }]', "model gone, which does not exist"),
+        ('[[budgets]]\nsubject = "org:gone"\nunit = "tokens"\nlimit = 5', "org:gone does not exist"),
+        ('teams = [{ name = "t", organisation = "gone" }]', "organisation gone, which does not exist"),
+        ('users = [{ name = "u" }, { name = "u" }]', "user u is there twice"),
+        ('[log]\nlevel = "info,="', "log.level"),
+    ],
+)
+def test_what_a_file_says_in_vain_is_refused_before_anything_is_founded(tmp_path, objects, problem):
+    file = NodeFile(tmp_path / "node", found=True)
+    # In TOML, fields of the whole file come before its first table.
+    file.before, file.objects = ("", objects) if objects.startswith("[") else (objects, "")
+    file.write()
+    validated = subprocess.run([file.command[0], "config", "validate", str(file.path)], capture_output=True, text=True, timeout=20)
+    served = subprocess.run(file.command, capture_output=True, text=True, timeout=20)
+    for done in (validated, served):
+        check_told("FILE cannot be used:", done.returncode, done.stderr)
+        assert problem in done.stderr
+    assert not file.data.exists()
+
+
+def test_a_file_that_contradicts_the_cluster_is_refused_at_every_start(folder):
+    file = NodeFile(folder / "contradicting", found=True)
+    tenants = 'organisations = [{ name = "acme" }, { name = "other" }]\nteams = [{ name = "search", organisation = "acme" }]\n'
+    minted = json.loads(subprocess.check_output([file.command[0], "key", "mint", "-o", "json"], text=True, timeout=20))
+    folder.joinpath("minted").write_text(minted["secret"])
+    file.before = tenants
+    process = file.start()
+    file.wait_for(process, "/readyz")
+    admin_of(file).call("PUT", "/teams/search", {"name": "search", "organisation": "other"})
+    assert process.stop()
+    file.objects = f'[[keys]]\nlabel = "k"\norganisation = "acme"\nteam = "search"\nsecret = "${{file:{folder}/minted}}"'
+    for _ in range(2):
+        said = refused(file, "the configuration file cannot be applied")
+        assert "two organisations" in said
+
+
+def test_the_file_of_a_node_that_joined_is_not_used_and_a_warning_says_so(folder):
+    founder = NodeFile(folder / "founder", found=True)
+    joiner = NodeFile(folder / "joiner", seeds=[founder.peer])
+    joiner.before = 'users = [{ name = "ann" }]'
+    processes = []
+    try:
+        for file in (founder, joiner):
+            processes.append(file.start())
+            file.wait_for(processes[-1], "/readyz")
+        assert "are not used: it did not found the cluster" in processes[1].log.read_text()
+        assert admin_of(founder).items("/users") == []
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def test_a_node_that_was_told_to_found_a_cluster_adds_what_its_file_says_at_each_start(folder, waiting):
+    file, process = waiting("init")
+    token = httpx.post(f"http://{file.admin}/admin/v1/cluster/init", json={}, timeout=30).json()["admin_token"]
+    file.wait_for(process, "/readyz")
+    assert process.stop()
+    file, _process = waiting("init", started_before=file, before='users = [{ name = "ann" }]')
+    admin = Admin(f"http://{file.admin}", token)
+    eventually(lambda: [user["name"] for user in admin.items("/users")] == ["ann"], what="the user of the file")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ START_S = 60
 
 
 class NodeFile:
-    """The file of one node. What `cluster` has goes into its table of that name."""
+    """The file of one node. What `cluster` has goes into its table of that name; `before` it and
+    `objects` after it are more of the file, as text."""
 
     def __init__(self, folder, secret=SECRET, **cluster):
         folder.mkdir(parents=True, exist_ok=True)
@@ -24,6 +25,7 @@ class NodeFile:
         self.data = folder / "data"
         self.client, self.admin, self.peer = (f"127.0.0.1:{port}" for port in free_ports(3))
         self.cluster = cluster
+        self.before = self.objects = ""
         folder.joinpath("secret").write_text(secret)
         self.command = [binary("quorate", "QUORATE_BIN"), "serve", "--config", str(self.path)]
 
@@ -37,7 +39,7 @@ class NodeFile:
             for name, fields in tables.items()
             for line in (f"[{name}]", *(f"{field} = {json.dumps(value)}" for field, value in fields.items()))
         ]
-        self.path.write_text("\n".join(lines) + "\n")
+        self.path.write_text("\n".join([self.before, *lines, self.objects, ""]))
 
     def refused(self):
         """Runs a node that does not start: its exit code, and what it said on standard error."""

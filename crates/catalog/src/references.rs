@@ -17,6 +17,17 @@ impl Catalog {
         subjects
     }
 
+    /// Whether there is somebody whom a budget for this subject would limit.
+    #[must_use]
+    pub fn has_subject(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Organisation(name) => self.organisations.contains_key(name),
+            Subject::Team(name) => self.teams.contains_key(name),
+            Subject::User(name) => self.users.contains_key(name),
+            Subject::Key(id) => self.keys.contains_key(id),
+        }
+    }
+
     /// Checks an object that a command touched: what it names now, and those that name it.
     pub(crate) fn check_touched(&self, before: &Before) -> Result<(), Rejection> {
         let id = before.id();

@@ -1,80 +1,85 @@
-//! Budgets as people type them: `5M/day`, `$12.50/month`, `200000`.
+//! Budgets as people type them: `5M/day`, `$12.50/month`, `100 requests/day`, `200000`.
 
 use serde_json::{Value, json};
 
 /// A limit and the stretch of time it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wish {
-    unit: &'static str,
     window: String,
     limit: Limit,
 }
 
-/// How much: dollars as text, tokens as a number.
+/// How much: dollars as text, what is counted as a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
     Usd(String),
     Tokens(u64),
+    Requests(u64),
+    /// A number that does not say of what: of tokens, or of what the budget is in.
+    Number(u64),
 }
 
 const WINDOWS: [&str; 6] = ["lifetime", "minute", "hour", "day", "week", "month"];
 
 impl Wish {
-    /// Reads `[$]AMOUNT[/WINDOW]`.
+    /// Reads `[$]AMOUNT[ tokens| requests][/WINDOW]`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (amount, window) = text.split_once('/').unwrap_or((text, "lifetime"));
         if !WINDOWS.contains(&window) {
             return Err(format!("{window:?} is not one of {}", WINDOWS.join(", ")));
         }
-        let limit = Limit::parse(amount)?;
-        let unit = match limit {
-            Limit::Usd(_) => "usd",
-            Limit::Tokens(_) => "tokens",
-        };
-        Ok(Self { unit, window: window.to_owned(), limit })
+        Ok(Self { window: window.to_owned(), limit: Limit::parse(amount)? })
     }
 
     pub(crate) fn json(&self) -> Value {
-        json!({ "unit": self.unit, "window": self.window, "limit": self.limit.json() })
+        let unit = self.limit.unit().unwrap_or("tokens");
+        json!({ "unit": unit, "window": self.window, "limit": self.limit.json() })
     }
 }
 
 impl Limit {
-    /// Reads `$12.50`, or tokens such as `200000`, `500k`, `5M`, `2G`.
+    /// Reads `$12.50`, `100 requests`, or tokens such as `200000`, `500k`, `5M`, `2G`, with or without the word.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if let Some(dollars) = text.strip_prefix('$') {
             let parsed: Result<quorate_domain::NanoUsd, _> = dollars.parse();
             return parsed.map(|money| Self::Usd(money.to_string())).map_err(|error| error.to_string());
         }
-        let (number, times) = match text.strip_suffix(['k', 'M', 'G']) {
-            Some(number) => (
-                number,
-                if text.ends_with('k') {
-                    1_000
-                } else if text.ends_with('M') {
-                    1_000_000
-                } else {
-                    1_000_000_000
-                },
-            ),
-            None => (text, 1_u64),
+        let parsed = match text.split_once(' ') {
+            Some((number, "requests")) => count(number).map(Self::Requests),
+            Some((number, "tokens")) => count(number).map(Self::Tokens),
+            Some(_) => None,
+            None => count(text).map(Self::Number),
         };
-        let wrong =
-            || format!("{text:?} is neither tokens, such as 200000 or 5M, nor dollars, such as $12.50");
-        number
-            .parse::<u64>()
-            .ok()
-            .and_then(|number| number.checked_mul(times))
-            .map(Self::Tokens)
-            .ok_or_else(wrong)
+        parsed.ok_or_else(|| {
+            format!("{text:?} is neither tokens, such as 200000 or 5M, nor dollars, such as $12.50, nor \"100 requests\"")
+        })
+    }
+
+    /// The unit, as the admin API calls it; `None` if it was not said.
+    pub(crate) const fn unit(&self) -> Option<&'static str> {
+        match self {
+            Self::Usd(_) => Some("usd"),
+            Self::Tokens(_) => Some("tokens"),
+            Self::Requests(_) => Some("requests"),
+            Self::Number(_) => None,
+        }
     }
 
     pub(crate) fn json(&self) -> Value {
         match self {
             Self::Usd(text) => json!(text),
-            Self::Tokens(number) => json!(number),
+            Self::Tokens(number) | Self::Requests(number) | Self::Number(number) => json!(number),
         }
     }
+}
+
+fn count(text: &str) -> Option<u64> {
+    const TIMES: [(char, u64); 3] = [('k', 1_000), ('M', 1_000_000), ('G', 1_000_000_000)];
+    let (number, times) = TIMES
+        .into_iter()
+        .find_map(|(suffix, times)| Some((text.strip_suffix(suffix)?, times)))
+        .unwrap_or((text, 1));
+    number.parse::<u64>().ok()?.checked_mul(times)
 }
 
 #[cfg(test)]
@@ -93,8 +98,18 @@ mod tests {
     }
 
     #[test]
+    fn the_unit_may_be_said() {
+        assert_eq!(json("100 requests/day"), r#"{"limit":100,"unit":"requests","window":"day"}"#);
+        assert_eq!(json("2k requests"), r#"{"limit":2000,"unit":"requests","window":"lifetime"}"#);
+        assert_eq!(json("5M tokens"), r#"{"limit":5000000,"unit":"tokens","window":"lifetime"}"#);
+    }
+
+    #[test]
     fn what_is_no_budget_is_refused() {
         for text in ["", "M", "5M/fortnight", "5 M", "$", "$1e3", "1.5M", "-5", "99999999999999G", "/day"] {
+            assert!(Wish::parse(text).is_err(), "{text}");
+        }
+        for text in ["5 usd", "$5 requests", "requests", " requests", "5  requests", "5 requests /day"] {
             assert!(Wish::parse(text).is_err(), "{text}");
         }
     }

@@ -15,7 +15,7 @@ pub(crate) enum BudgetVerb {
     Create {
         /// Whose spending: key:ID, user:NAME, team:NAME or org:NAME.
         subject: Subject,
-        /// How much: tokens such as 5M, or dollars such as $12.50; then /minute, /hour, /day, /week, /month or nothing.
+        /// How much: tokens such as 5M, dollars such as $12.50, or '100 requests'; then /minute, /hour, /day, /week, /month or nothing.
         #[arg(value_parser = Wish::parse)]
         limit: Wish,
     },
@@ -132,15 +132,13 @@ fn of(path: &str, subject: Option<&Subject>) -> String {
 async fn set(client: &Client, id: u64, limit: &Limit) -> Result<Value, CliError> {
     let path = format!("/budgets/{id}");
     let budget = client.get(&path).await?;
-    let in_dollars = budget["unit"] == "usd";
-    match limit {
-        Limit::Tokens(_) if in_dollars => {
-            Err(CliError::Usage(format!("budget {id} is in dollars: write $AMOUNT")))
+    let unit = budget["unit"].as_str().unwrap_or_default();
+    match (limit.unit(), unit) {
+        (None, "usd") => Err(CliError::Usage(format!("budget {id} is in dollars: write $AMOUNT"))),
+        (Some(said), unit) if said != unit => {
+            Err(CliError::Usage(format!("budget {id} is in {unit}, which {said} are not")))
         }
-        Limit::Usd(_) if !in_dollars => {
-            Err(CliError::Usage(format!("budget {id} is in {}: write a number without $", budget["unit"])))
-        }
-        Limit::Tokens(_) | Limit::Usd(_) => {
+        (Some(_) | None, _) => {
             let path = format!("{path}?expected_revision={}", budget["revision"]);
             client.put(&path, &json!({ "limit": limit.json() })).await
         }

@@ -28,7 +28,7 @@ pub(crate) enum CliError {
     Config(String),
     /// A node ended because of a fault.
     #[error("{message}")]
-    Node { message: String, next: &'static str },
+    Node { message: String, next: &'static str, exit: u8 },
 }
 
 impl CliError {
@@ -61,7 +61,7 @@ impl CliError {
             Self::TimedOut { .. } => 6,
             Self::Refused { status, code, .. } => refusal_code(*status, code),
             Self::Config(_) => 78,
-            Self::Node { .. } => 70,
+            Self::Node { exit, .. } => *exit,
             Self::NotANode { .. } | Self::Io { .. } => 1,
         }
     }

@@ -17,7 +17,7 @@ pub(crate) enum KeyVerb {
         /// What it opens.
         #[arg(long, value_enum, default_value_t = Role::Client)]
         role: Role,
-        /// A budget of the key itself, such as 5M/day (tokens) or $12.50/month. Can be repeated.
+        /// A budget of the key itself, such as 5M/day (tokens), $12.50/month or '100 requests/day'. Can be repeated.
         #[arg(long, value_parser = Wish::parse)]
         budget: Vec<Wish>,
         #[command(flatten)]

@@ -20,6 +20,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use budget::BudgetInput;
 pub use document::Document;
 pub use error::AdminError;
 pub use log::LogLevel;

@@ -1,12 +1,13 @@
 //! The configuration file as people write it (TOML). Nothing is checked here but its shape; see `settings`.
 
 use quorate_catalog::{ModelSpec, OrganisationSpec, ProviderSpec, RouteSpec, TeamSpec, UserSpec};
-use serde::{Deserialize, Serialize};
+use quorate_gateway::admin::BudgetInput;
+use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// A node's configuration file.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// This node: where its data is and where it listens.
@@ -31,12 +32,12 @@ pub struct Config {
     pub routes: Vec<RouteSpec>,
     /// API keys to begin with.
     pub keys: Vec<Key>,
-    /// Budgets to begin with.
-    pub budgets: Vec<Budget>,
+    /// Budgets to begin with, as the admin API takes them.
+    pub budgets: Vec<BudgetInput>,
 }
 
 /// Where a node keeps its data and listens.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Node {
     /// The directory of its data. Created if it is missing.
@@ -61,7 +62,7 @@ impl Default for Node {
 }
 
 /// How a node finds its cluster.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cluster {
     /// Where other nodes connect.
@@ -95,7 +96,7 @@ const fn default_election_ms() -> u64 {
 }
 
 /// What is written to the log, as JSON lines on standard error.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// The level, or a filter such as `info,quorate_consensus=debug`. Can be changed while the node runs.
@@ -109,7 +110,7 @@ impl Default for Log {
 }
 
 /// Bounds on requests.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// The largest request body, in bytes.
@@ -125,7 +126,7 @@ impl Default for Limits {
 }
 
 /// An API key that exists from the beginning.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
     /// What people call it.
@@ -144,20 +145,4 @@ pub struct Key {
     /// The routes it may use; all of them if the list is missing.
     #[serde(default)]
     pub allowed_models: Option<Vec<quorate_domain::Name>>,
-}
-
-/// A budget that exists from the beginning.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Budget {
-    /// `org:NAME`, `team:NAME`, `user:NAME` or `key:ID`.
-    pub subject: String,
-    /// The most tokens, if tokens are limited.
-    #[serde(default)]
-    pub tokens: Option<u64>,
-    /// The most money, in US dollars such as `"12.50"`, if money is limited.
-    #[serde(default)]
-    pub usd: Option<String>,
-    /// `lifetime`, `minute`, `hour`, `day`, `week` or `month`.
-    pub period: String,
 }

@@ -35,13 +35,13 @@ impl Entrance<'_> {
             FirstStart::Join(seeds) => Start::Join { seeds: seeds.clone() },
             FirstStart::Wait => Start::Resume,
         };
-        let is_founder = first == Start::Found;
+        let founds = first == Start::Found;
         let place = Identity::load(&self.settings.data_dir)?.and_then(|identity| identity.place);
         let is_new = place.is_none();
         match self.start(first).await {
             Ok((replica, runner)) => {
-                let resumed = place.filter(|place| place.founder).map(|_| Founder::Resumed);
-                let founder = if is_founder { Some(Founder::File) } else { resumed };
+                let is_founder = place.map_or(founds, |place| place.founder);
+                let founder = is_founder.then_some(Founder::Alone);
                 Ok(Some(Member { replica, runner, founder, is_new }))
             }
             Err(StartError::NoIdentity) => self.wait_to_be_told(room).await,

@@ -2,9 +2,7 @@
 
 use crate::{Beginning, mint_key};
 use anyhow::{Context, anyhow, bail};
-use quorate_catalog::{
-    Actor, ApiKeyText, Apply, Catalog, Change, Command, Founding, NewKey, Outcome, Pepper, Role,
-};
+use quorate_catalog::{Actor, ApiKeyText, Apply, Command, Founding, Outcome, Pepper};
 use quorate_domain::{ClusterId, Secret};
 use quorate_gateway::admin::{Initialised, SetupError};
 use quorate_gateway::replica::{Replica, Unavailable};
@@ -25,13 +23,17 @@ const TOKEN_FILE: &str = "admin-token";
 
 /// Why a node founds a cluster.
 pub(crate) enum Founder {
-    /// Its configuration file says so.
-    File,
-    /// An operator said so before a crash. If the crash came before the admin key, there is one to be made.
-    Resumed,
+    /// Its configuration file says so, or an operator said so at an earlier start. Nobody waits for the admin key; if
+    /// a crash came before it, there is one to be made.
+    Alone,
     /// An operator said so, and waits for the admin key.
     Caller(oneshot::Sender<Result<Initialised, SetupError>>),
 }
+
+/// A cluster that refuses what the configuration file begins with, because of what was changed since.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration file cannot be applied: {0}")]
+pub(crate) struct FileRejected(String);
 
 /// What a founder has to do once Raft runs. Safe to repeat after a crash anywhere in between.
 pub(crate) struct Foundation {
@@ -42,13 +44,18 @@ pub(crate) struct Foundation {
 }
 
 impl Foundation {
-    /// As [`Foundation::lay`], for a cluster that is there already: what goes wrong is told, and does not stop the
-    /// node.
+    /// As [`Foundation::lay`], for a cluster that is there already. Only a file that it rejects stops the node; a
+    /// cluster without a majority just now does not.
     pub(crate) async fn keep_laid(self, founder: Founder) -> anyhow::Result<()> {
-        if let Err(error) = self.lay(founder).await {
-            tracing::error!(?error, "what the configuration file begins with could not be written");
+        match self.lay(founder).await {
+            Err(error) if error.is::<FileRejected>() => Err(error),
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "what the configuration file begins with could not be written");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
-        Ok(())
     }
 
     /// Makes the cluster usable: its first admin key, and what the configuration file says it begins with.
@@ -62,15 +69,14 @@ impl Foundation {
         }
         let is_new = self.replica.catalog().read().foundation().is_none();
         match founder {
-            Founder::File | Founder::Resumed if is_new => {
+            Founder::Alone if is_new => {
                 let token = mint_key()?;
                 // First the file: a key that nobody knows would lock everybody out for ever.
                 keep(&token, &self.data_dir)?;
                 self.found(&token).await?;
             }
-            Founder::File => {}
+            Founder::Alone => {}
             Founder::Caller(caller) => drop(caller.send(self.found_for_caller().await)),
-            Founder::Resumed => return Ok(()),
         }
         begin(&*self.replica, &self.beginning).await
     }
@@ -132,16 +138,12 @@ fn drawn<const N: usize>() -> anyhow::Result<[u8; N]> {
 /// Writes what the configuration file names and the cluster does not have. What it has stays as it is: since the
 /// file was written, an operator may have changed it.
 async fn begin(replica: &dyn Replica, beginning: &Beginning) -> anyhow::Result<()> {
-    let changes = {
-        let catalog = replica.catalog().read();
-        let absent = beginning.changes.iter().filter(|change| !has(&catalog, change));
-        absent.cloned().chain(new_keys(&catalog, beginning)).collect::<Vec<_>>()
-    };
+    let changes = beginning.missing_in(&replica.catalog().read());
     if !changes.is_empty() {
         let reason = Some("configuration file".to_owned());
         let apply = Apply { actor: Actor::Node(replica.node()), reason, changes };
         if let Outcome::Rejected(rejection) = replica.propose_catalog(Command::Apply(apply), LIMIT).await? {
-            bail!("the configuration file cannot be applied: {rejection}");
+            return Err(FileRejected(rejection.to_string()).into());
         }
     }
     for spec in beginning.budgets.iter().cloned() {
@@ -149,39 +151,8 @@ async fn begin(replica: &dyn Replica, beginning: &Beginning) -> anyhow::Result<(
         if let quorate_ledger::Outcome::Rejected(rejection) = replica.propose_ledger(put, LIMIT).await?
             && !matches!(rejection, Rejection::BudgetExists(_))
         {
-            bail!("a budget of the configuration file cannot be applied: {rejection}");
+            return Err(FileRejected(rejection.to_string()).into());
         }
     }
     Ok(())
-}
-
-fn new_keys(catalog: &Catalog, beginning: &Beginning) -> Vec<Change> {
-    let new_key = |(text, spec): &(ApiKeyText, quorate_catalog::KeySpec)| {
-        let id = ApiKeyText::id_in(text.expose()).ok().filter(|id| catalog.key(*id).is_none())?;
-        let digest = catalog.digest(text.expose())?;
-        Some(Change::CreateKey(NewKey { id, role: Role::Client, spec: spec.clone(), digest }))
-    };
-    beginning.keys.iter().filter_map(new_key).collect()
-}
-
-/// Whether the catalogue has an object of that name.
-fn has(catalog: &Catalog, change: &Change) -> bool {
-    match change {
-        Change::PutProvider { spec, .. } => catalog.provider(spec.name.as_str()).is_some(),
-        Change::PutModel { spec, .. } => catalog.model(spec.name.as_str()).is_some(),
-        Change::PutRoute { spec, .. } => catalog.route(spec.name.as_str()).is_some(),
-        Change::PutOrganisation { spec, .. } => catalog.organisation(spec.name.as_str()).is_some(),
-        Change::PutTeam { spec, .. } => catalog.team(spec.name.as_str()).is_some(),
-        Change::PutUser { spec, .. } => catalog.user(spec.name.as_str()).is_some(),
-        Change::DeleteProvider { .. }
-        | Change::DeleteModel { .. }
-        | Change::DeleteRoute { .. }
-        | Change::DeleteOrganisation { .. }
-        | Change::DeleteTeam { .. }
-        | Change::DeleteUser { .. }
-        | Change::CreateKey(_)
-        | Change::UpdateKey { .. }
-        | Change::RotateKey { .. }
-        | Change::RevokeKey { .. } => false,
-    }
 }

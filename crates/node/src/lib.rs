@@ -1,6 +1,7 @@
 //! A node: settings → build → spawn → drain. Nothing here decides about requests or budgets; it puts the parts
 //! together and ends them in order. Start with [`serve`].
 
+mod beginning;
 mod bridge;
 mod clock;
 mod declared;
@@ -9,6 +10,7 @@ mod founding;
 mod log;
 mod mint;
 mod next_step;
+mod problems;
 mod reference;
 mod serve;
 mod settings;
@@ -17,11 +19,12 @@ mod tasks;
 mod ticker;
 mod waiting_room;
 
+pub use beginning::Beginning;
 pub use clock::SystemClock;
 pub use declared::Config;
 pub use mint::mint_key;
-pub use next_step::next_step;
+pub use next_step::{exit_code, next_step};
 pub use reference::{ReferenceError, environment, resolve};
 pub use serve::serve;
-pub use settings::{Beginning, ClusterSettings, ConfigError, FirstStart, Settings};
+pub use settings::{ClusterSettings, ConfigError, FirstStart, Settings};
 pub use tasks::{Ended, OnEnd, Tasks};

@@ -30,6 +30,11 @@ pub(crate) fn start(level: &str) -> Result<Filter> {
     Ok(Filter(handle))
 }
 
+/// Whether it could be filtered by this.
+pub(crate) fn check(level: &str) -> Result<(), String> {
+    parse(level).map(drop).map_err(|error| format!("{level:?} is no filter: {error}"))
+}
+
 /// From now on each line tells which node wrote it.
 pub(crate) fn name(node: NodeId) {
     NODE.get_or_init(|| node);

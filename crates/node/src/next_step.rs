@@ -1,10 +1,14 @@
 //! What an operator does about a node that did not start, or that stopped: the last column of the table in
-//! docs/errors/README.md, in one sentence.
+//! docs/errors/README.md, in one sentence; and the exit code by which scripts know whose turn it is.
 
+use crate::founding::FileRejected;
 use quorate_consensus::{Refusal, RunError, StartError, StoreError};
 use quorate_gateway::JournalFailure;
 use std::io::{self, ErrorKind};
 
+/// Of sysexits.h.
+const EX_SOFTWARE: u8 = 70;
+const EX_CONFIG: u8 = 78;
 const LOOK: &str = "look at the log above, and at docs/errors/README.md";
 const WRITE: &str = "make room on the disk, or mend it, then start the node again";
 const OF_SYSTEM: &[(ErrorKind, &str)] = &[
@@ -16,9 +20,18 @@ const OF_SYSTEM: &[(ErrorKind, &str)] = &[
     (ErrorKind::StorageFull, WRITE),
 ];
 
+/// The exit code for an error of [`serve`](crate::serve): 78 if the configuration file is to be corrected, 70 else.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<FileRejected>() { EX_CONFIG } else { EX_SOFTWARE }
+}
+
 /// What to do about an error of [`serve`](crate::serve).
 #[must_use]
 pub fn next_step(error: &anyhow::Error) -> &'static str {
+    if error.is::<FileRejected>() {
+        return "correct the file, or what was changed in the cluster since: they contradict each other";
+    }
     if let Some(error) = error.downcast_ref::<StoreError>() {
         return of_store(error);
     }

@@ -154,6 +154,10 @@ impl Node {
             } else {
                 money.spawn("foundation", OnEnd::Ignore, foundation.keep_laid(founder));
             }
+        } else if !self.settings.beginning.is_empty() {
+            tracing::warn!(
+                "the objects, keys and budgets of this node's file are not used: it did not found the cluster"
+            );
         }
         let journal = Arc::new(BridgedJournal(journal));
         let (funds, treasurer) = Funds::new(Arc::clone(&replica), journal, Arc::clone(&self.clock));

@@ -1,12 +1,11 @@
 //! Settings: the configuration file, checked. Every problem is found before the first is reported.
 
 use crate::declared::{self, Config};
-use crate::reference;
-use quorate_catalog::{AllowedModels, ApiKeyText, KeySpec, Owner, Text};
-use quorate_domain::{Amount, NanoUsd, Period, Secret, Subject, Unit};
-use quorate_ledger::{BudgetSpec, Kind};
+use crate::problems::Problems;
+use crate::{Beginning, log, reference};
+use quorate_domain::Secret;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -66,17 +65,6 @@ pub enum FirstStart {
     Wait,
 }
 
-/// What the catalogue and the ledger begin with.
-#[derive(Clone, Debug, Default)]
-pub struct Beginning {
-    /// Everything but keys and budgets, in an order in which it can be written.
-    pub changes: Vec<quorate_catalog::Change>,
-    /// Keys, by their text.
-    pub keys: Vec<(ApiKeyText, KeySpec)>,
-    /// Budgets.
-    pub budgets: Vec<BudgetSpec>,
-}
-
 /// Everything that is wrong with a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -125,6 +113,8 @@ impl Settings {
         if config.limits.body_bytes_max == 0 {
             problems.add("limits.body_bytes_max", "must be more than zero");
         }
+        problems.take("node.data_dir", directory(&config.node.data_dir));
+        problems.take("log.level", log::check(&config.log.level));
         let settings = Self {
             data_dir: config.node.data_dir.clone(),
             client_listen: config.node.client_listen,
@@ -134,7 +124,7 @@ impl Settings {
             log_level: config.log.level.clone(),
             body_bytes_max: config.limits.body_bytes_max,
             budget_wait: Duration::from_millis(config.limits.budget_wait_ms),
-            beginning: beginning(config, &mut problems),
+            beginning: Beginning::read(config, &mut problems),
         };
         if problems.0.is_empty() { Ok(settings) } else { Err(problems.0) }
     }
@@ -147,19 +137,6 @@ fn without_the_line(cause: &toml::de::Error, text: &str) -> String {
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
     format!("line {line}, column {column}: {}", cause.message())
-}
-
-#[derive(Default)]
-struct Problems(Vec<String>);
-
-impl Problems {
-    fn add(&mut self, place: &str, problem: impl fmt::Display) {
-        self.0.push(format!("{place}: {problem}"));
-    }
-
-    fn take<T, E: fmt::Display>(&mut self, place: &str, result: Result<T, E>) -> Option<T> {
-        result.map_err(|problem| self.add(place, problem)).ok()
-    }
 }
 
 /// A cluster of one: its peer port is on loopback and nobody knows its secret.
@@ -191,6 +168,12 @@ fn cluster(declared: &declared::Cluster, problems: &mut Problems) -> Option<Clus
             "is needed, because other nodes cannot reach this one at 0.0.0.0 or ::",
         );
     }
+    for (number, seed) in declared.seeds.iter().enumerate() {
+        problems.take(&format!("cluster.seeds[{number}]"), address(seed));
+    }
+    if let Some(own) = &declared.peer_address {
+        problems.take("cluster.peer_address", peer_address(own));
+    }
     let secret = problems.take("cluster.secret", reference::resolve(&declared.secret))?;
     if secret.expose().len() < CLUSTER_SECRET_MIN {
         problems.add("cluster.secret", format_args!("is shorter than {CLUSTER_SECRET_MIN} characters"));
@@ -210,76 +193,37 @@ fn cluster(declared: &declared::Cluster, problems: &mut Problems) -> Option<Clus
     })
 }
 
-fn beginning(config: Config, problems: &mut Problems) -> Beginning {
-    use quorate_catalog::{Change, Expected::Any};
-    let keys = config
-        .keys
-        .iter()
-        .enumerate()
-        .filter_map(|(place, declared)| key(place, declared, problems))
-        .collect();
-    let budgets = config
-        .budgets
-        .iter()
-        .enumerate()
-        .flat_map(|(place, declared)| budget(place, declared, problems))
-        .collect();
-    let mut changes = Vec::new();
-    changes
-        .extend(config.organisations.into_iter().map(|spec| Change::PutOrganisation { expected: Any, spec }));
-    changes.extend(config.teams.into_iter().map(|spec| Change::PutTeam { expected: Any, spec }));
-    changes.extend(config.users.into_iter().map(|spec| Change::PutUser { expected: Any, spec }));
-    changes.extend(config.providers.into_iter().map(|spec| Change::PutProvider { expected: Any, spec }));
-    changes.extend(config.models.into_iter().map(|spec| Change::PutModel { expected: Any, spec }));
-    changes.extend(config.routes.into_iter().map(|spec| Change::PutRoute { expected: Any, spec }));
-    Beginning { changes, keys, budgets }
-}
-
-fn key(place: usize, declared: &declared::Key, problems: &mut Problems) -> Option<(ApiKeyText, KeySpec)> {
-    let place = format!("keys[{place}]");
-    let label = problems.take(&format!("{place}.label"), Text::parse(&declared.label));
-    let secret = problems.take(&format!("{place}.secret"), reference::resolve(&declared.secret))?;
-    let text = problems.take(&format!("{place}.secret"), ApiKeyText::parse(secret.expose()))?;
-    let spec = KeySpec {
-        label,
-        owner: Owner {
-            organisation: declared.organisation.clone(),
-            team: declared.team.clone(),
-            user: declared.user.clone(),
-        },
-        allowed_models: match &declared.allowed_models {
-            Some(routes) => AllowedModels::Only(routes.iter().cloned().collect()),
-            None => AllowedModels::All,
-        },
-        expires_at: None,
-    };
-    Some((text, spec))
-}
-
-fn budget(place: usize, declared: &declared::Budget, problems: &mut Problems) -> Vec<BudgetSpec> {
-    let place = format!("budgets[{place}]");
-    let subject = problems.take(&format!("{place}.subject"), declared.subject.parse::<Subject>());
-    let kind = problems.take(&format!("{place}.period"), kind(&declared.period));
-    let usd = declared.usd.as_ref().map(|usd| problems.take(&format!("{place}.usd"), usd.parse::<NanoUsd>()));
-    if declared.tokens.is_none() && declared.usd.is_none() {
-        problems.add(&place, "needs tokens, usd or both");
+/// Checks a `host:port` that nodes dial.
+fn address(text: &str) -> Result<(), String> {
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let is_bracketed = host.starts_with('[') && host.ends_with(']');
+    let host_is_good = !host.is_empty() && !host.contains(char::is_whitespace);
+    if port.parse::<u16>().is_ok_and(|port| port != 0)
+        && host_is_good
+        && (is_bracketed || !host.contains(':'))
+    {
+        Ok(())
+    } else {
+        Err(format!("{text:?} is not HOST:PORT"))
     }
-    let (Some(subject), Some(kind)) = (subject, kind) else { return Vec::new() };
-    let tokens = declared.tokens.map(|tokens| (Unit::Tokens, Amount::new(tokens)));
-    let money = usd.flatten().map(|usd| (Unit::NanoUsd, usd.amount()));
-    let spec = |(unit, limit)| BudgetSpec { subject: subject.clone(), unit, kind, limit };
-    tokens.into_iter().chain(money).map(spec).collect()
 }
 
-fn kind(text: &str) -> Result<Kind, String> {
-    match text {
-        "lifetime" => Ok(Kind::Lifetime),
-        "minute" => Ok(Kind::Fixed(Period::Minute)),
-        "hour" => Ok(Kind::Fixed(Period::Hour)),
-        "day" => Ok(Kind::Fixed(Period::Day)),
-        "week" => Ok(Kind::Fixed(Period::Week)),
-        "month" => Ok(Kind::Fixed(Period::Month)),
-        other => Err(format!("{other:?} is not lifetime, minute, hour, day, week or month")),
+fn peer_address(text: &str) -> Result<(), String> {
+    address(text)?;
+    let host = text.rsplit_once(':').map_or(text, |(host, _)| host).trim_matches(['[', ']']);
+    if host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified()) {
+        return Err(format!("other nodes cannot reach this one at {host}"));
+    }
+    Ok(())
+}
+
+/// Checks that a directory is there or could be made. Who may write to it is seen when it is used.
+fn directory(path: &Path) -> Result<(), String> {
+    let found = path.ancestors().find_map(|place| place.metadata().ok().map(|found| (place, found)));
+    match found {
+        _ if path.as_os_str().is_empty() => Err("is empty".to_owned()),
+        Some((place, found)) if !found.is_dir() => Err(format!("{} is no directory", place.display())),
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -321,7 +265,8 @@ mod tests {
             secret = "${env:NO_SUCH_VARIABLE_AT_ALL}"
             [[budgets]]
             subject = "group:x"
-            period = "fortnight"
+            unit = "usd"
+            limit = 5
             "#,
             &expect![[r#"
                 cluster.election_ms: must be at least three times cluster.heartbeat_ms
@@ -329,9 +274,95 @@ mod tests {
                 cluster.secret: write ${env:NAME} or ${file:PATH}
                 node.admin_listen: is the same address as node.client_listen
                 keys[0].secret: environment variable NO_SUCH_VARIABLE_AT_ALL is not set
-                budgets[0].subject: "group:x" is not a subject: write key:ID, user:NAME, team:NAME or org:NAME
-                budgets[0].period: "fortnight" is not lifetime, minute, hour, day, week or month
-                budgets[0]: needs tokens, usd or both"#]],
+                budgets[0]: subject: "group:x" is not a subject: write key:ID, user:NAME, team:NAME or org:NAME"#]],
+        );
+    }
+
+    #[test]
+    fn addresses_the_log_and_the_data_directory_are_checked_before_the_node_starts() {
+        check(
+            r#"
+            [node]
+            data_dir = "/dev/null/data"
+            [log]
+            level = "info,="
+            [cluster]
+            peer_listen = "127.0.0.1:7000"
+            peer_address = "0.0.0.0:7000"
+            secret = "${file:/dev/null}"
+            seeds = ["no port", "a:0", "::1:7000", "[::1]:7000", "node-2.example:7000"]
+            "#,
+            &expect![[r#"
+                cluster.seeds[0]: "no port" is not HOST:PORT
+                cluster.seeds[1]: "a:0" is not HOST:PORT
+                cluster.seeds[2]: "::1:7000" is not HOST:PORT
+                cluster.peer_address: other nodes cannot reach this one at 0.0.0.0
+                cluster.secret: is shorter than 16 characters
+                node.data_dir: /dev/null is no directory
+                log.level: "info,=" is no filter: invalid filter directive"#]],
+        );
+    }
+
+    #[test]
+    fn what_the_cluster_would_refuse_is_refused_in_the_file() {
+        check(
+            r#"
+            organisations = [{ name = "acme" }, { name = "acme" }]
+            teams = [{ name = "search", organisation = "acme" }, { name = "lost", organisation = "nobody" }]
+            providers = [{ name = "p", base_url = "http://127.0.0.1:1" }]
+            [[models]]
+            name = "m"
+            provider = "p"
+            upstream_model = "m"
+            price = { input = "1", output = "1" }
+            context_tokens = 0
+            output_tokens_max = 0
+            [[routes]]
+            name = "r"
+            targets = [{ model = "gone" }]
+            [[budgets]]
+            subject = "org:gone"
+            unit = "tokens"
+            limit = 5
+            [[budgets]]
+            subject = "team:search"
+            unit = "usd"
+            window = "day"
+            limit = "12.50"
+            [[budgets]]
+            subject = "team:search"
+            unit = "usd"
+            window = "day"
+            limit = "13"
+            "#,
+            &expect![[r#"
+                organisations[1]: organisation acme is there twice
+                teams[1]: team lost names organisation nobody, which does not exist
+                models[0]: model m needs context_tokens above zero and not below output_tokens_max
+                routes[0]: route r names model gone, which does not exist
+                budgets[0]: org:gone does not exist, so a budget would limit nobody
+                budgets[2]: team:search has a budget of this unit and window already"#]],
+        );
+    }
+
+    #[test]
+    fn a_budget_has_the_words_of_the_admin_api() {
+        let budget = |fields: &str| {
+            format!("organisations = [{{ name = \"a\" }}]\n[[budgets]]\nsubject = \"org:a\"\n{fields}")
+        };
+        check(&budget("unit = \"requests\"\nlimit = 5"), &expect!["Found"]);
+        check(&budget("unit = \"usd\"\nwindow = \"month\"\nlimit = \"0.50\""), &expect!["Found"]);
+        check(
+            &budget("unit = \"usd\"\nlimit = 5\nperiod = \"day\""),
+            &expect![
+                "line 6, column 1: unknown field `period`, expected one of `subject`, `unit`, `window`, `limit`"
+            ],
+        );
+        check(
+            &budget("unit = \"tokens\"\nlimit = 5\nwindow = \"fortnight\""),
+            &expect![[
+                r#"line 6, column 10: "fortnight" is none of lifetime, minute, hour, day, week, month"#
+            ]],
         );
     }
 

@@ -102,7 +102,7 @@ impl Member {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let last = log.lines().rfind(|line| !line.starts_with(" next: ")).unwrap_or("nothing");
         let message = format!("node {} {how}; its log {} ends with: {last}", self.id, self.log.display());
-        CliError::Node { message, next: "look at that log" }
+        CliError::Node { message, next: "look at that log", exit: 70 }
     }
 }
 

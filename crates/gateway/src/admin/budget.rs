@@ -9,7 +9,6 @@ use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
-use quorate_catalog::Catalog;
 use quorate_domain::{Amount, BudgetId, NanoUsd, Subject, Unit};
 use quorate_ledger::{BudgetReport, BudgetSpec, Command, Expected, Kind, Ledger, Outcome, PutBudget};
 use serde::Deserialize;
@@ -27,10 +26,10 @@ pub(super) struct NewBudget {
     limit: Number,
 }
 
-/// A budget as people write it.
-#[derive(Deserialize)]
+/// A budget as people write it, in a request or in a configuration file.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct BudgetInput {
+pub struct BudgetInput {
     subject: String,
     #[serde(deserialize_with = "words::unit")]
     unit: Unit,
@@ -50,7 +49,7 @@ struct LimitInput {
 pub(super) struct Filter(Option<Subject>);
 
 /// An amount: a number, or a text for dollars with decimals.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "limit: write a whole number, or dollars as a text such as \"12.50\"")]
 enum Number {
     Whole(u64),
@@ -63,12 +62,12 @@ const fn lifetime() -> Kind {
 }
 
 impl Number {
-    fn amount(&self, unit: Unit) -> Result<Amount, AdminError> {
+    fn amount(&self, unit: Unit) -> Result<Amount, String> {
         let text = match self {
             Self::Whole(number) => number.to_string(),
             Self::Text(text) => text.clone(),
         };
-        let wrong = |why: String| AdminError::Body(format!("limit: {why}"));
+        let wrong = |why: String| format!("limit: {why}");
         match unit {
             Unit::NanoUsd => text.parse().map(NanoUsd::amount).map_err(|error| wrong(format!("{error}"))),
             Unit::Tokens | Unit::Requests | Unit::Permits => {
@@ -81,6 +80,18 @@ impl Number {
 impl NewBudget {
     /// The budget for this subject.
     pub(super) fn spec_for(&self, subject: Subject) -> Result<BudgetSpec, AdminError> {
+        let limit = self.limit.amount(self.unit).map_err(AdminError::Body)?;
+        Ok(BudgetSpec { subject, unit: self.unit, kind: self.window, limit })
+    }
+}
+
+impl BudgetInput {
+    /// The budget it asks for.
+    ///
+    /// # Errors
+    /// Says which field has no such value.
+    pub fn spec(&self) -> Result<BudgetSpec, String> {
+        let subject = self.subject.parse().map_err(|error| format!("subject: {error}"))?;
         let limit = self.limit.amount(self.unit)?;
         Ok(BudgetSpec { subject, unit: self.unit, kind: self.window, limit })
     }
@@ -133,12 +144,10 @@ pub(super) async fn create(
     by: Administrator,
     body: Body,
 ) -> Result<Response, AdminError> {
-    let BudgetInput { subject, unit, window, limit } = body.read()?;
-    let subject = subject.parse().map_err(|error| AdminError::Body(format!("subject: {error}")))?;
-    if !exists(&admin.replica()?.catalog().read(), &subject) {
-        return Err(AdminError::NoSubject(subject.to_string()));
+    let spec = body.read::<BudgetInput>()?.spec().map_err(AdminError::Body)?;
+    if !admin.replica()?.catalog().read().has_subject(&spec.subject) {
+        return Err(AdminError::NoSubject(spec.subject.to_string()));
     }
-    let spec = NewBudget { unit, window, limit }.spec_for(subject)?;
     let id = store(&admin, &by, spec, Expected::Absent).await?;
     answer(&admin, StatusCode::CREATED, id)
 }
@@ -151,7 +160,7 @@ pub(super) async fn set(
 ) -> Result<Response, AdminError> {
     let LimitInput { limit } = body.read()?;
     let mut spec = report(&admin, BudgetId::new(id))?.spec;
-    spec.limit = limit.amount(spec.unit)?;
+    spec.limit = limit.amount(spec.unit).map_err(AdminError::Body)?;
     let id = store(&admin, &by, spec, precondition.into()).await?;
     answer(&admin, StatusCode::OK, id)
 }
@@ -216,15 +225,6 @@ async fn delete(
 ) -> Result<(), AdminError> {
     let told = format!("delete budget {budget}");
     admin.change_ledger(by, told, Command::RemoveBudget { budget, expected }).await.map(|_| ())
-}
-
-fn exists(catalog: &Catalog, subject: &Subject) -> bool {
-    match subject {
-        Subject::Organisation(name) => catalog.organisations().contains_key(name),
-        Subject::Team(name) => catalog.teams().contains_key(name),
-        Subject::User(name) => catalog.users().contains_key(name),
-        Subject::Key(id) => catalog.keys().contains_key(id),
-    }
 }
 
 fn reports(admin: &Admin, Filter(subject): Filter) -> Result<Vec<BudgetReport>, AdminError> {
