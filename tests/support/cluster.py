@@ -77,18 +77,20 @@ class Node:
 class Cluster:
     """Nodes, their provider, and the one who may do everything."""
 
-    def __init__(self, folder, nodes=3):
+    def __init__(self, folder, nodes=3, config=None):
         self.folder = folder
         ready_file = folder / "ready.json"
         command = [binary("quorate", "QUORATE_BIN"), "dev", "--nodes", str(nodes)]
         command += ["--data-dir", str(folder / "data"), "--ready-file", str(ready_file)]
+        command += ["--config", str(config)] if config else []
+        ready_file.unlink(missing_ok=True)
         self.process = Process(command, folder / "dev.log")
         try:
             eventually(lambda: self.process.check_alive() or ready_file.exists(), START_S, "the ready file")
             ready = json.loads(ready_file.read_text())
             self.token = ready["admin_token"]
             self.nodes = [Node(node, self.token, folder) for node in ready["nodes"]]
-            self.provider = FakeProvider(ready["fake_provider_url"])
+            self.provider = FakeProvider(ready["fake_provider_url"]) if not config else None
         except BaseException:
             self.process.stop()
             raise

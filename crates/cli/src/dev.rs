@@ -17,6 +17,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use toml::Table;
 
 /// Starts a cluster, waits until it serves, and stops it at Ctrl-C or SIGTERM. The same directory again brings the
 /// same cluster back.
@@ -31,21 +32,25 @@ pub(crate) struct Dev {
     /// Written once the cluster serves: the admin token and the addresses, as JSON.
     #[arg(long)]
     ready_file: Option<PathBuf>,
-    /// Providers, models, routes, keys and budgets of your own, instead of the fake provider.
+    /// A configuration file with providers, models, routes, keys and budgets of your own, instead of the fake provider.
+    /// At each start the cluster is brought to what it says; keys and budgets are added only.
     #[arg(long)]
     config: Option<PathBuf>,
 }
 
 /// A machine under load needs this long to start seven nodes.
 const START_LIMIT: Duration = Duration::from_secs(90);
+/// The tables of a configuration file that the admin API applies.
+const OBJECTS: [&str; 6] = ["providers", "models", "routes", "organisations", "teams", "users"];
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 impl Dev {
     pub(crate) async fn run(self) -> Result<(), CliError> {
-        let layout = Layout::prepare(&self.data_dir, self.config.as_deref(), self.nodes)?;
+        let own = self.config.as_deref().map(layout::read_config).transpose()?;
+        let layout = Layout::prepare(&self.data_dir, own.as_ref(), self.nodes)?;
         let mut members = Vec::new();
-        if self.config.is_some() {
-            let cluster = self.live(&layout, &mut members, None);
+        if let Some(own) = own {
+            let cluster = self.live(&layout, &mut members, Serving::Own(own));
             let ended = until_told_to_stop(cluster, pending()).await;
             stop_all(members).await;
             return ended;
@@ -54,7 +59,7 @@ impl Dev {
         let bound = FakeProvider::bind(anywhere, Behaviour::default()).await;
         let (address, provider) =
             bound.map_err(|cause| CliError::Io { what: "start the fake provider".to_owned(), cause })?;
-        let cluster = self.live(&layout, &mut members, Some(format!("http://{address}")));
+        let cluster = self.live(&layout, &mut members, Serving::Fake(format!("http://{address}")));
         let provider = async {
             provider.await;
             Ok(())
@@ -73,28 +78,24 @@ impl Dev {
         &self,
         layout: &Layout,
         members: &mut Vec<Member>,
-        fake: Option<String>,
+        serving: Serving,
     ) -> Result<(), CliError> {
         members.push(Member::start(layout, 1)?);
         let token = found(layout, &mut members[0]).await?;
-        // One after the other, so that the node ids of the cluster are those of the folders.
-        for id in 1..=self.nodes {
-            if id > 1 {
-                members.push(Member::start(layout, id)?);
+        for id in 2..=self.nodes {
+            // One after the other, so that the node ids of the cluster are those of the folders. Nodes that have
+            // theirs need each other to be ready.
+            if !layout.has_started(id) {
+                all_ready(members).await?;
             }
-            tell(&format!("waiting for node {id}"));
-            if let Some(member) = members.last_mut() {
-                let client = member.client(Some(token.clone()))?;
-                member.until(async || client.is_ready().await).await?;
-            }
+            members.push(Member::start(layout, id)?);
         }
+        all_ready(members).await?;
         let first = members[0].client(Some(token.clone()))?;
         let everybody = self.nodes;
         members[0].until(async || votes(&first).await == Some(everybody)).await?;
-        if let Some(url) = &fake {
-            first.post("/apply", &fake::objects(url)).await?;
-        }
-        self.announce(layout, members, &token, fake)?;
+        first.post("/apply", &serving.objects()).await?;
+        self.announce(layout, members, &token, serving.fake_url())?;
         member::note_ends(members).await;
         Ok(())
     }
@@ -138,6 +139,33 @@ impl Dev {
     }
 }
 
+/// Who answers the requests of a development cluster.
+enum Serving {
+    /// The fake provider at this address.
+    Fake(String),
+    /// The providers of a configuration file.
+    Own(Table),
+}
+
+impl Serving {
+    /// What the cluster is brought to at each start. Keys and budgets are not objects: the first node's file adds them.
+    fn objects(&self) -> Value {
+        match self {
+            Self::Fake(url) => fake::objects(url),
+            Self::Own(config) => {
+                OBJECTS.iter().filter_map(|name| Some((*name, json!(config.get(*name)?)))).collect()
+            }
+        }
+    }
+
+    fn fake_url(self) -> Option<String> {
+        match self {
+            Self::Fake(url) => Some(url),
+            Self::Own(_) => None,
+        }
+    }
+}
+
 /// Founds the cluster on its first start, and gives back the admin token of then.
 async fn found(layout: &Layout, first: &mut Member) -> Result<String, CliError> {
     let client = first.client(None)?;
@@ -154,6 +182,15 @@ async fn found(layout: &Layout, first: &mut Member) -> Result<String, CliError> 
         Err(CliError::Refused { code, .. }) if code == "already_initialised" => layout.kept_token(),
         Err(error) => Err(error),
     }
+}
+
+async fn all_ready(members: &mut [Member]) -> Result<(), CliError> {
+    for member in members {
+        tell(&format!("waiting for node {}", member.id));
+        let client = member.client(None)?;
+        member.until(async || client.is_ready().await).await?;
+    }
+    Ok(())
 }
 
 /// How many nodes count for a majority, if all of them do.

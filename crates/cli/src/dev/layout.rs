@@ -11,6 +11,8 @@ use toml::{Table, Value};
 /// Shorter than in production: nobody waits half a minute for Ctrl-C.
 const DRAIN_MS: i64 = 5_000;
 const SECRET_BYTES: usize = 32;
+/// The tables of a configuration file that are for every node.
+const OF_EVERY_NODE: [&str; 2] = ["log", "limits"];
 
 /// Where everything of a development cluster is.
 pub(super) struct Layout {
@@ -26,15 +28,15 @@ pub(super) struct Addresses {
 }
 
 impl Layout {
-    /// Makes the folder and every configuration file that is not there yet.
-    pub(super) fn prepare(folder: &Path, objects: Option<&Path>, nodes: u64) -> Result<Self, CliError> {
+    /// Makes the folder and every configuration file that is not there yet. With a file of one's own, all of them are
+    /// written anew, but for where the nodes are: keys and budgets come from there.
+    pub(super) fn prepare(folder: &Path, own: Option<&Table>, nodes: u64) -> Result<Self, CliError> {
         fs::create_dir_all(folder).map_err(|cause| io_error("create", folder, cause))?;
         let folder = folder.canonicalize().map_err(|cause| io_error("find", folder, cause))?;
         let layout = Self { folder };
         layout.prepare_secret()?;
-        let objects = objects.map_or_else(|| Ok(Table::new()), read_objects)?;
         for id in 1..=nodes {
-            layout.prepare_node(id, if id == 1 { objects.clone() } else { Table::new() })?;
+            layout.prepare_node(id, own)?;
         }
         Ok(layout)
     }
@@ -49,6 +51,11 @@ impl Layout {
 
     pub(super) fn log_file(&self, id: u64) -> PathBuf {
         self.node_folder(id).join("log.jsonl")
+    }
+
+    /// Whether this node was there at an earlier start.
+    pub(super) fn has_started(&self, id: u64) -> bool {
+        self.node_folder(id).join("data").join("identity").exists()
     }
 
     pub(super) fn token_file(&self) -> PathBuf {
@@ -106,18 +113,25 @@ impl Layout {
         write_private(&path, &text).map_err(|cause| io_error("write", &path, cause))
     }
 
-    fn prepare_node(&self, id: u64, mut config: Table) -> Result<(), CliError> {
+    fn prepare_node(&self, id: u64, own: Option<&Table>) -> Result<(), CliError> {
         let path = self.config_file(id);
-        if path.exists() {
+        let is_new = !path.exists();
+        if !is_new && own.is_none() {
             return Ok(());
         }
         let folder = self.node_folder(id);
         fs::create_dir_all(&folder).map_err(|cause| io_error("create", &folder, cause))?;
-        let free = free_addresses().map_err(|cause| io_error("find free ports for", &folder, cause))?;
-        config.insert("node".to_owned(), Value::Table(self.node_table(id, free)));
-        config.insert("cluster".to_owned(), Value::Table(self.cluster_table(id, free)?));
-        let text = config.to_string();
-        write_private(&path, &text).map_err(|cause| io_error("write", &path, cause))
+        let addresses = if is_new {
+            free_addresses().map_err(|cause| io_error("find free ports for", &folder, cause))?
+        } else {
+            self.addresses(id)?
+        };
+        let mut config = own.cloned().unwrap_or_default();
+        // The objects are the founder's to write; the others would warn of them.
+        config.retain(|name, _| id == 1 || OF_EVERY_NODE.contains(&name));
+        config.insert("node".to_owned(), Value::Table(self.node_table(id, addresses)));
+        config.insert("cluster".to_owned(), Value::Table(self.cluster_table(id, addresses)?));
+        write_at_once(&path, &config.to_string())
     }
 
     fn node_table(&self, id: u64, addresses: Addresses) -> Table {
@@ -151,7 +165,8 @@ pub(super) fn write_at_once(path: &Path, text: &str) -> Result<(), CliError> {
     written.map_err(|cause| io_error("write", path, cause))
 }
 
-fn read_objects(path: &Path) -> Result<Table, CliError> {
+/// A configuration file of one's own, once it is known to be a good one.
+pub(super) fn read_config(path: &Path) -> Result<Table, CliError> {
     quorate_node::Settings::load(path).map_err(|error| CliError::Config(error.to_string()))?;
     read_table(path)
 }
@@ -203,6 +218,23 @@ mod tests {
         let before = addresses(2);
         assert_eq!(addresses(3), before);
         assert_ne!(before[0].client, before[0].admin);
+    }
+
+    #[test]
+    fn a_file_of_ones_own_replaces_the_one_before_but_for_the_addresses() {
+        let folder = tempfile::tempdir().unwrap();
+        let prepared = |text: &str| {
+            let own: Table = text.parse().unwrap();
+            let layout = Layout::prepare(folder.path(), Some(&own), 2).unwrap();
+            let settings = [1, 2].map(|id| quorate_node::Settings::load(&layout.config_file(id)).unwrap());
+            (layout.addresses(1).unwrap(), settings)
+        };
+        let (before, _) = prepared("users = [{ name = \"ann\" }]");
+        let (after, [first, second]) =
+            prepared("users = [{ name = \"bob\" }, { name = \"cid\" }]\n[log]\nlevel = \"warn\"");
+        assert_eq!(after, before);
+        assert_eq!((first.beginning.changes.len(), second.beginning.changes.len()), (2, 0));
+        assert_eq!((first.log_level.as_str(), second.log_level.as_str()), ("warn", "warn"));
     }
 
     #[test]
