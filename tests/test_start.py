@@ -17,6 +17,8 @@ from support.wait import eventually
 
 # For thirty seconds a node asks its seeds, and a question takes five at most.
 SEEDS_S = 40
+# Of TEST-NET-3 (RFC 5737), which no machine has.
+ELSEWHERE = "203.0.113.1:18080"
 MAGIC, VERSION, PAYLOAD = 0, 1, 12
 
 
@@ -175,6 +177,26 @@ def test_an_address_that_is_taken_is_named(running, folder, which, message):
     assert getattr(running, which) in refused(file, message)
 
 
+@pytest.mark.parametrize(
+    "which, message",
+    [
+        ("client", "cannot listen on ADDRESS: Cannot assign requested address"),
+        ("admin", "cannot listen on ADDRESS: Cannot assign requested address"),
+        ("peer", "cannot listen for peers on ADDRESS: Cannot assign requested address"),
+    ],
+)
+def test_an_address_that_the_machine_does_not_have_is_named(folder, which, message):
+    file = NodeFile(folder / f"elsewhere-{which}", found=True)
+    setattr(file, which, ELSEWHERE)
+    assert ELSEWHERE in refused(file, message)
+
+
+def test_a_data_directory_that_cannot_be_made_is_named(folder):
+    file = NodeFile(folder / "nowhere", found=True)
+    file.data = Path("/proc/no-directory-can-be-made-here")
+    assert str(file.data) in refused(file, "create the data directory DIR")
+
+
 def test_a_data_directory_that_is_in_use_is_named(running, folder):
     file = NodeFile(folder / "sharing", found=True)
     file.data = running.data
@@ -246,6 +268,7 @@ def test_a_node_that_is_told_to_join_with_another_secret_says_so_and_waits_on(ru
     asked = join(file, running.peer)
     assert asked.popen.wait(10) == 7
     assert f"node at {running.peer} refuses: the cluster secret differs" in asked.tail()
+    assert "next: give all nodes of the cluster one cluster.secret" in asked.tail()
     process.check_alive()
 
 

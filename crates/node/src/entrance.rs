@@ -2,7 +2,7 @@
 
 use crate::founding::Founder;
 use crate::waiting_room::{Call, WaitingRoom};
-use crate::{FirstStart, Settings};
+use crate::{FirstStart, Settings, next_step};
 use anyhow::Result;
 use quorate_consensus::{Identity, Replica, Runner, Start, StartError, Timings};
 use quorate_domain::{Clock, NodeId};
@@ -63,7 +63,10 @@ impl Entrance<'_> {
                         return Ok(Some(Member { replica, runner, founder: None, is_new: true }));
                     }
                     // The operator may have mistyped a seed: wait for a better one.
-                    Err(error) => drop(caller.send(Err(SetupError::NoAnswer(error.to_string())))),
+                    Err(error) => {
+                        let next = next_step::of_start(&error);
+                        drop(caller.send(Err(SetupError::NoAnswer { cause: error.to_string(), next })));
+                    }
                 },
             }
         }

@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind};
 /// Of sysexits.h.
 const EX_SOFTWARE: u8 = 70;
 const EX_CONFIG: u8 = 78;
-const LOOK: &str = "look at the log above, and at docs/errors/README.md";
+const AGAIN: &str = "start the node again; if it ends like this again, report it with its log";
 const WRITE: &str = "make room on the disk, or mend it, then start the node again";
 const OF_SYSTEM: &[(ErrorKind, &str)] = &[
     (
@@ -44,7 +44,7 @@ pub fn next_step(error: &anyhow::Error) -> &'static str {
     if let Some(error) = error.downcast_ref::<io::Error>() {
         return of_system(error.kind());
     }
-    if error.downcast_ref::<JournalFailure>().is_some() { WRITE } else { LOOK }
+    if error.downcast_ref::<JournalFailure>().is_some() { WRITE } else { AGAIN }
 }
 
 fn of_system(kind: ErrorKind) -> &'static str {
@@ -52,7 +52,7 @@ fn of_system(kind: ErrorKind) -> &'static str {
     known.map_or("mend what the system names, then start the node again", |(_, step)| step)
 }
 
-const fn of_start(error: &StartError) -> &'static str {
+pub(crate) const fn of_start(error: &StartError) -> &'static str {
     match error {
         StartError::Store(error) => of_store(error),
         StartError::Listen { .. } => "choose another cluster.peer_listen, or stop the process that has it",
@@ -62,7 +62,8 @@ const fn of_start(error: &StartError) -> &'static str {
         }
         StartError::NoIdentity => "run `quorate cluster init` or `quorate cluster join`",
         StartError::Settings(_) => "correct what is named in the configuration file",
-        StartError::Random(_) | StartError::Raft(_) => LOOK,
+        StartError::Random(_) => "mend the machine: its operating system gives no random numbers",
+        StartError::Raft(_) => AGAIN,
     }
 }
 
@@ -92,6 +93,8 @@ const fn of_store(error: &StoreError) -> &'static str {
 mod tests {
     use super::*;
     use anyhow::{Context, anyhow};
+    use quorate_domain::{ClusterId, NodeId};
+    use std::time::Duration;
 
     #[test]
     fn a_cause_is_found_behind_what_was_being_done() {
@@ -102,6 +105,95 @@ mod tests {
         assert_eq!(of(Err(RunError::Storage(full())).context("raft failed")), WRITE);
         assert_eq!(of(Err(JournalFailure("the disk is full".to_owned())).context("treasurer failed")), WRITE);
         assert_eq!(of(Err(io::Error::from(ErrorKind::StorageFull)).context("write the key")), WRITE);
-        assert_eq!(of(Err(anyhow!("something else"))), LOOK);
+        assert_eq!(of(Err(anyhow!("something else"))), AGAIN);
+    }
+
+    /// How the page shows a message: what differs from case to case is in capitals.
+    fn shown_of_start(error: &StartError) -> &'static str {
+        match error {
+            StartError::Store(error) => shown_of_store(error),
+            StartError::Listen { .. } => "cannot listen for peers on ADDRESS: Address already in use",
+            StartError::NoIdentity => "this node has neither founded nor joined a cluster yet",
+            StartError::Refused { refusal, .. } => shown_of_refusal(refusal),
+            StartError::NotJoined { .. } => "no cluster could be joined in 30s; last asked ADDRESS",
+            StartError::Settings(_) => "raft settings",
+            StartError::Random(_) => "no random numbers",
+            StartError::Raft(_) => "raft did not start",
+        }
+    }
+
+    fn shown_of_refusal(refusal: &Refusal) -> &'static str {
+        match refusal {
+            Refusal::Version { .. } => "node at ADDRESS refuses: it speaks peer protocol N only",
+            Refusal::Secret => "node at ADDRESS refuses: the cluster secret differs",
+            Refusal::Cluster { .. } => "node at ADDRESS refuses: it belongs to cluster A, not to B",
+            Refusal::Node { .. } => "node at ADDRESS refuses: it is node N, not node M",
+            Refusal::NotReady => "node at ADDRESS refuses: it has not joined a cluster yet",
+        }
+    }
+
+    fn shown_of_store(error: &StoreError) -> &'static str {
+        match error {
+            StoreError::Locked { .. } => "DIR is in use by another process",
+            StoreError::DiskFull { .. } => "the disk under DIR is full",
+            StoreError::Foreign { .. } => "DIR was not written by quorate",
+            StoreError::Newer { .. } => "DIR has format N, newer than M",
+            StoreError::Corrupt { .. } => "DIR is damaged",
+            StoreError::Io { .. } => "DIR: Input/output error",
+            StoreError::Stopped { .. } => "storage stopped after a failed write",
+        }
+    }
+
+    fn every_start_error() -> Vec<StartError> {
+        let text = || "t".to_owned();
+        let (dir, cause) = (|| "/d".into(), text);
+        let (one, two) = (NodeId::new(1), NodeId::new(2));
+        let refused = |refusal| StartError::Refused { seed: "a:1".to_owned(), refusal };
+        let (expected, actual) = (ClusterId::new(1), ClusterId::new(2));
+        let mut errors: Vec<_> = [
+            StoreError::Locked { dir: dir() },
+            StoreError::DiskFull { dir: dir() },
+            StoreError::Foreign { dir: dir(), found: text() },
+            StoreError::Newer { dir: dir(), found: 2, supported: 1 },
+            StoreError::Corrupt { dir: dir(), cause: cause() },
+            StoreError::Io { dir: dir(), cause: "Input/output error (os error 5)".to_owned() },
+            StoreError::Stopped { cause: cause() },
+        ]
+        .map(StartError::Store)
+        .into();
+        errors.extend([
+            StartError::Listen { address: "a:1".to_owned(), cause: "Address already in use".to_owned() },
+            StartError::NoIdentity,
+            refused(Refusal::Version { supported: 1 }),
+            refused(Refusal::Secret),
+            refused(Refusal::Cluster { expected, actual }),
+            refused(Refusal::Node { expected: one, actual: two }),
+            refused(Refusal::NotReady),
+            StartError::NotJoined { within: Duration::from_secs(30), seed: "a:1".to_owned(), cause: cause() },
+            StartError::Settings(text()),
+            StartError::Random(text()),
+            StartError::Raft(text()),
+        ]);
+        errors
+    }
+
+    fn fits(shown: &str, said: &str) -> bool {
+        let bare = |word: &str| word.trim_end_matches([',', ':', ';']).to_owned();
+        let is_open = |word: &str| bare(word).chars().all(|letter| letter.is_ascii_uppercase());
+        let mut said = said.split(' ');
+        shown
+            .split(' ')
+            .all(|word| said.next().is_some_and(|other| is_open(word) || bare(word) == bare(other)))
+    }
+
+    #[test]
+    fn what_a_node_says_when_it_does_not_start_is_on_the_page_of_errors() {
+        let page = include_str!("../../../docs/errors/README.md");
+        for error in every_start_error() {
+            let shown = shown_of_start(&error);
+            assert!(fits(shown, &error.to_string()), "{shown:?} is not how {error} is shown");
+            assert!(page.contains(&format!("`{shown}`")), "docs/errors/README.md does not have `{shown}`");
+        }
+        assert!(page.contains("`the configuration file cannot be applied`"));
     }
 }

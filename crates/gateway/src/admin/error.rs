@@ -77,7 +77,8 @@ impl AdminError {
             Self::Unauthenticated => (
                 StatusCode::UNAUTHORIZED,
                 "unauthenticated",
-                "send `Authorization: Bearer <admin key>`; the first one was shown by `quorate cluster init`",
+                "send `Authorization: Bearer <admin key>`, or set QUORATE_TOKEN or QUORATE_TOKEN_FILE; the first key was \
+                 shown by `quorate cluster init`, and is in the file admin-token of the founder's data directory",
             ),
             Self::NotAdmin => (
                 StatusCode::FORBIDDEN,
@@ -219,11 +220,7 @@ fn told_of_setup(error: &SetupError) -> Told {
             "already_initialised",
             "look at `quorate cluster status`; there is nothing to do",
         ),
-        SetupError::NoAnswer(_) => (
-            StatusCode::BAD_GATEWAY,
-            "no_answer",
-            "check that the seeds are peer addresses of running nodes that this machine can reach",
-        ),
+        SetupError::NoAnswer { cause: _, next } => (StatusCode::BAD_GATEWAY, "no_answer", next),
         SetupError::Failed(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "setup_failed", "look at the node's log")
         }

@@ -29,9 +29,14 @@ pub enum SetupError {
     /// It is part of one already.
     #[error("this node already belongs to a cluster")]
     AlreadyMember,
-    /// None of the addresses led to a cluster.
-    #[error("no cluster answered: {0}")]
-    NoAnswer(String),
+    /// None of the addresses led into a cluster.
+    #[error("no cluster was joined: {cause}")]
+    NoAnswer {
+        /// Why not.
+        cause: String,
+        /// What to do about that.
+        next: &'static str,
+    },
     /// The node could not start.
     #[error("the node could not start: {0}")]
     Failed(String),

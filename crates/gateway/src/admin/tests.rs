@@ -117,7 +117,7 @@ impl Setup for FoundsAtOnce {
     }
 
     fn join(&self, seeds: Vec<String>) -> Eventually<'_, Result<NodeId, SetupError>> {
-        Box::pin(async move { Err(SetupError::NoAnswer(seeds.join(", "))) })
+        Box::pin(async move { Err(SetupError::NoAnswer { cause: seeds.join(", "), next: "try again" }) })
     }
 }
 
