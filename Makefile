@@ -26,7 +26,7 @@ endef
 
 .PHONY: help
 help: ## list these commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 24
 
 .PHONY: setup
 setup: ## install what building needs (Debian packages; once)
@@ -46,7 +46,7 @@ binaries: rocksdb
 	cargo build --package quorate-cli --package quorate-fake-provider
 
 .PHONY: demo
-demo: binaries ## a three-node cluster, a budget spent to the last token, the leader killed on the way
+demo: binaries ## a three-node cluster, a budget spent to the last request, the leader killed on the way
 	QUORATE_BIN=$(TARGET)/debug/quorate python3 tests/demo.py
 
 .PHONY: demo-stop

@@ -1,6 +1,7 @@
 """A single node is a full gateway: one configuration file, no cluster steps."""
 
 import json
+import os
 import subprocess
 
 import openai
@@ -104,6 +105,29 @@ def test_one_file_makes_a_gateway_whose_budget_ends_and_survives_a_crash(single,
         while True:
             sdk.chat.completions.create(model="chat", messages=MESSAGES, max_tokens=100)
     assert provider.billed_tokens() <= 500
+
+
+def quorate(single, *words, **environment):
+    """The command line, at this node, as the README says."""
+    command = [binary("quorate", "QUORATE_BIN"), *words, "--server", single.node.admin_url]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("QUORATE_TOKEN")}
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, env={**env, **environment})
+
+
+def test_the_first_admin_key_is_in_the_file_that_the_documents_and_the_hint_name(single, tmp_path):
+    refused = quorate(single, "key", "list")
+    assert refused.returncode == 4 and "QUORATE_TOKEN_FILE" in refused.stderr and "admin-token" in refused.stderr
+    key = {"QUORATE_TOKEN_FILE": str(tmp_path / "data" / "admin-token")}
+    listed = quorate(single, "key", "list", "--output", "json", **key)
+    (own,) = [item for item in json.loads(listed.stdout)["items"] if item.get("label") == "default"]
+    for limit in ("$5/month", "5M/day", "100 requests/day"):
+        made = quorate(single, "budget", "create", f"key:{own['id']}", limit, **key)
+        assert made.returncode == 0, made.stderr
+    explained = quorate(single, "budget", "explain", f"key:{own['id']}", **key)
+    assert "of 100 requests (day) 0 are spent" in explained.stdout, explained.stderr
+    wrong = quorate(single, "budget", "set", "4", "$7", **key)
+    assert wrong.returncode == 2 and "is in requests" in wrong.stderr
+    assert quorate(single, "budget", "set", "4", "7", **key).returncode == 0
 
 
 def test_a_second_node_on_its_port_is_refused_and_says_which(single):

@@ -124,7 +124,7 @@ fn keep(token: &Secret<String>, data_dir: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("write {}", path.display()))?;
     file.write_all(token.expose().as_bytes())?;
     file.sync_all()?;
-    tracing::info!(path = %path.display(), "the first admin key is in this file");
+    tracing::info!(path = %path.display(), "the first admin key is in this file: set QUORATE_TOKEN_FILE");
     Ok(())
 }
 

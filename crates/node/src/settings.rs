@@ -231,6 +231,7 @@ fn directory(path: &Path) -> Result<(), String> {
 mod tests {
     use super::*;
     use expect_test::{Expect, expect};
+    use quorate_catalog::ApiKeyText;
 
     fn check(text: &str, expected: &Expect) {
         let dir = tempfile::tempdir().unwrap();
@@ -246,6 +247,60 @@ mod tests {
     #[test]
     fn an_empty_file_is_a_node_of_its_own() {
         check("", &expect!["Found"]);
+    }
+
+    /// The examples of the document, with a file in place of every secret.
+    fn examples(secret: &Path) -> Vec<String> {
+        let document = include_str!("../../../docs/configuration.md");
+        let blocks = document.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let reference = format!("${{file:{}}}", secret.display());
+        let known = |line: &str| match line.split_once("secret = \"${") {
+            Some((before, rest)) => {
+                let after = rest.split_once("}\"").map_or("", |(_, after)| after);
+                format!("{before}secret = \"{reference}\"{after}\n")
+            }
+            None => format!("{line}\n"),
+        };
+        blocks.map(|block| block.lines().map(known).collect()).collect()
+    }
+
+    #[test]
+    fn the_examples_of_the_document_can_be_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let secret = dir.path().join("secret");
+        std::fs::write(&secret, ApiKeyText::mint(ApiKeyText::draw_id(1), &[7; 32]).expose()).unwrap();
+        let [node, objects] = examples(&secret).try_into().unwrap();
+        for text in [node.clone(), objects.clone(), format!("{node}\n{objects}")] {
+            let config = toml::from_str(&text).unwrap();
+            assert_eq!(Settings::check(config).map(|_| ()), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_field_is_in_the_document() {
+        let document = include_str!("../../../docs/configuration.md");
+        let whole = toml::from_str::<Config>("unknown = 1").unwrap_err().to_string();
+        let of_tables = ["node", "cluster", "log", "limits"].map(|table| format!("[{table}]\nunknown = 1"));
+        let of_lists = ["keys", "budgets"].map(|table| format!("[[{table}]]\nunknown = 1"));
+        let refusals =
+            of_tables.iter().chain(&of_lists).map(|text| toml::from_str::<Config>(text).unwrap_err());
+        for refusal in refusals.map(|refusal| refusal.to_string()).chain([whole]) {
+            let (_, expected) = refusal.split_once("expected ").unwrap();
+            let fields: Vec<_> = expected.split('`').skip(1).step_by(2).collect();
+            assert!(!fields.is_empty(), "{refusal}");
+            for field in fields {
+                let is_there = [
+                    format!("\n{field} = "),
+                    format!("[{field}]"),
+                    format!("also team, {field}"),
+                    format!("also {field}"),
+                ];
+                assert!(
+                    is_there.iter().any(|text| document.contains(text)),
+                    "docs/configuration.md lacks {field}"
+                );
+            }
+        }
     }
 
     #[test]
