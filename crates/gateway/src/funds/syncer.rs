@@ -57,20 +57,30 @@ async fn exchange(shared: &Shared, wallet: &Wallet) {
     let now = shared.clock.mono();
     let is_due = is_urgent || wallet.is_report_due(now, REPORT_EVERY);
     let speech = wallet.speech(&shared.replica.ledger().read(), is_due, now);
-    let (said, ()) = tokio::join!(
-        async {
-            match &speech {
-                Some(speech) => say(shared, wallet, speech).await,
-                None => Said::Heard,
-            }
-        },
-        ask_whether_behind(shared, wallet),
-    );
+    let said = {
+        let talk = async {
+            let (said, ()) =
+                tokio::join!(say_if_any(shared, wallet, speech.as_ref()), ask_whether_behind(shared, wallet));
+            said
+        };
+        while_turning_away(shared, wallet, talk).await
+    };
     if speech.is_some() {
         shared.flush.notify_one();
     }
     if said == Said::OutOfReach {
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Nobody waits longer than need be because the ledger does not answer.
+async fn while_turning_away<T>(shared: &Shared, wallet: &Wallet, talk: impl Future<Output = T>) -> T {
+    tokio::pin!(talk);
+    loop {
+        tokio::select! {
+            said = &mut talk => return said,
+            () = tokio::time::sleep(time_to_look(shared, wallet)) => turn_away(shared, wallet, None),
+        }
     }
 }
 
@@ -114,6 +124,13 @@ enum Said {
     OutOfReach,
 }
 
+async fn say_if_any(shared: &Shared, wallet: &Wallet, speech: Option<&Speech>) -> Said {
+    match speech {
+        Some(speech) => say(shared, wallet, speech).await,
+        None => Said::Heard,
+    }
+}
+
 /// Sends one speech and takes the answers in.
 async fn say(shared: &Shared, wallet: &Wallet, speech: &Speech) -> Said {
     let sent = shared.clock.mono();
@@ -139,10 +156,7 @@ async fn say(shared: &Shared, wallet: &Wallet, speech: &Speech) -> Said {
 pub(super) async fn report_everything(shared: &Shared, wallet: &Wallet) -> bool {
     follow(shared, wallet);
     let speech = wallet.speech(&shared.replica.ledger().read(), true, shared.clock.mono());
-    let said = match &speech {
-        Some(speech) => say(shared, wallet, speech).await,
-        None => Said::Heard,
-    };
+    let said = say_if_any(shared, wallet, speech.as_ref()).await;
     match said {
         Said::Heard => wallet.is_at_rest(),
         Said::SessionOver => true,
