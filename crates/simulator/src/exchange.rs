@@ -30,6 +30,7 @@ impl World {
         let is_due =
             is_urgent || self.nodes[place].drains.is_some() || wallet.is_report_due(now, REPORT_EVERY);
         if let Some(speech) = wallet.speech(&self.nodes[place].replica, is_due, now) {
+            self.items += (speech.sync.reports.len() + speech.sync.asks.len()) as u64;
             let command = Command::Sync(speech.sync.clone());
             self.send(place, Exchange::Saying(speech, now), &command);
         }

@@ -7,6 +7,7 @@ mod campaign;
 mod coverage;
 mod disk;
 mod exchange;
+mod measure;
 mod node;
 mod oracle;
 mod plan;
@@ -17,6 +18,7 @@ mod world;
 
 pub use campaign::{Campaign, Findings};
 pub use coverage::{Coverage, Reached};
+pub use measure::table;
 pub use oracle::Violation;
 pub use plan::{BudgetPlan, Direction, Fault, Plan, RequestPlan, Timing, What};
 pub use shrink::shrink;

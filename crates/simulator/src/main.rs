@@ -12,6 +12,7 @@ use std::process::ExitCode;
 const HELP: &str = "\
 usage: quorate-simulator [--seeds N] [--start N] [--threads N] [--stop-at-first] [--any-coverage]
        quorate-simulator --seed N | --plan FILE [--shrink]
+       quorate-simulator --table [--small]
 
   --seeds N         how many seeds to run (1000)
   --start N         the first of them (0)
@@ -21,6 +22,8 @@ usage: quorate-simulator [--seeds N] [--start N] [--threads N] [--stop-at-first]
   --seed N          run one seed and tell its story, event by event
   --plan FILE       the same for a plan in JSON, as --shrink prints it
   --shrink          print the smallest plan found that breaks the same promise
+  --table           print what the protocol costs and leaves unused, for docs/quotas.md
+  --small           only the cells that take seconds
 
 exit code: 0 all promises held and every state was reached, 1 a promise was broken, 2 wrong usage,
            3 unknown: a state that matters was not reached";
@@ -32,13 +35,23 @@ struct Arguments {
     seed: Option<u64>,
     plan: Option<String>,
     shrinks: bool,
+    table: bool,
+    small: bool,
 }
 
 impl Arguments {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let campaign = Campaign { start: 0, seeds: 1_000, threads, stops_at_first: false };
-        let mut arguments = Self { campaign, any_coverage: false, seed: None, plan: None, shrinks: false };
+        let mut arguments = Self {
+            campaign,
+            any_coverage: false,
+            seed: None,
+            plan: None,
+            shrinks: false,
+            table: false,
+            small: false,
+        };
         while let Some(option) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{option} needs a value"));
             match option.as_str() {
@@ -50,6 +63,8 @@ impl Arguments {
                 "--seed" => arguments.seed = Some(value()?.parse()?),
                 "--plan" => arguments.plan = Some(value()?),
                 "--shrink" => arguments.shrinks = true,
+                "--table" => arguments.table = true,
+                "--small" => arguments.small = true,
                 _ => return Err(format!("unknown option {option}\n{HELP}").into()),
             }
         }
@@ -74,6 +89,7 @@ fn main() -> ExitCode {
     let done = Arguments::parse(std::env::args().skip(1)).and_then(|arguments| match arguments.plan()? {
         Some(plan) if arguments.shrinks => print_smallest(&plan),
         Some(plan) => Ok(tell(&run(&plan, true))),
+        None if arguments.table => Ok(print_table(arguments.small)),
         None => Ok(judge(&arguments)),
     });
     done.unwrap_or_else(|error| {
@@ -104,6 +120,13 @@ fn print_smallest(plan: &Plan) -> Result<ExitCode, Box<dyn Error>> {
     eprintln!("{} requests, {} faults", smallest.requests.len(), smallest.faults.len());
     println!("{}", serde_json::to_string_pretty(&smallest)?);
     Ok(ExitCode::SUCCESS)
+}
+
+fn print_table(is_small: bool) -> ExitCode {
+    let nodes: &[usize] = if is_small { &[3] } else { &[3, 10, 30, 100] };
+    let headrooms: &[u64] = if is_small { &[300, 3_000] } else { &[300, 3_000, 30_000, 100_000] };
+    print!("{}", quorate_simulator::table(nodes, headrooms, &|row| eprintln!("{row}")));
+    ExitCode::SUCCESS
 }
 
 fn judge(arguments: &Arguments) -> ExitCode {

@@ -78,6 +78,11 @@ impl Node {
         self.wallet.as_ref().map(|wallet| wallet.session())
     }
 
+    /// The requests in its line.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = usize> {
+        self.tickets.values().copied()
+    }
+
     pub(crate) fn has_line(&self) -> bool {
         self.wallet.as_ref().is_some_and(|wallet| wallet.has_line())
     }
@@ -228,6 +233,7 @@ impl World {
         let now = self.mono();
         if let Ok(reservation) = wallet.reserve(&path, &cost(plan.bound), now) {
             self.coverage.reach(Reached::AdmittedLocally);
+            self.local += 1;
             self.runs(number, reservation);
         } else if wallet.is_fenced() {
             self.requests[number].state = State::Failed;
@@ -322,6 +328,7 @@ impl World {
 
     /// Does whatever can be done now, and says when to look again.
     pub(crate) fn look(&mut self, place: usize) {
+        self.touched.insert(place);
         let node = &self.nodes[place];
         if !node.is_up || node.is_paused {
             return;

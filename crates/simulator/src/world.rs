@@ -13,7 +13,7 @@ use quorate_ledger::{BudgetSpec, Command, Expected, Kind, Ledger, Outcome, PutBu
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// After the last request and the last fault, so long is given to come to rest.
@@ -38,6 +38,12 @@ pub struct Report {
     pub denied: u64,
     /// Entries of the log.
     pub entries: u64,
+    /// Reports and wishes that nodes sent to the ledger.
+    pub items: u64,
+    /// Requests that were admitted from a grant at hand.
+    pub local: u64,
+    /// Of each budget, what was charged in the end in its last window.
+    pub charged: Vec<u64>,
 }
 
 /// What happens next.
@@ -117,6 +123,11 @@ pub(crate) struct World {
     trace: DefaultHasher,
     story: Option<Vec<String>>,
     pub(crate) lost_a_disk: bool,
+    /// Nodes to which something happened since they were looked at.
+    pub(crate) touched: BTreeSet<usize>,
+    /// What requests cost, as the ledger is told: reports and wishes.
+    pub(crate) items: u64,
+    pub(crate) local: u64,
     pub(crate) violation: Option<Violation>,
 }
 
@@ -149,6 +160,9 @@ impl World {
             trace: DefaultHasher::new(),
             story: tells.then(Vec::new),
             lost_a_disk: false,
+            touched: BTreeSet::new(),
+            items: 0,
+            local: 0,
             violation: None,
         }
     }
@@ -391,25 +405,21 @@ impl World {
 
     /// For each request that waits: the least that was unreserved of each of its budgets since it came (G2).
     pub(crate) fn sample(&mut self) {
+        let waiting: Vec<usize> = self.nodes.iter().flat_map(Node::waiting).collect();
+        if waiting.is_empty() {
+            return;
+        }
         for place in 0..self.plan.budgets.len() {
-            let waits = |request: &Request| request.state == State::Waits;
-            let concerns = |(number, request): &(usize, &Request)| {
-                waits(request) && self.plan.requests[*number].path.contains(&place)
-            };
-            if !self.requests.iter().enumerate().any(|found| concerns(&found)) {
+            let concerns = |number: &&usize| self.plan.requests[**number].path.contains(&place);
+            let concerned: Vec<usize> = waiting.iter().filter(concerns).copied().collect();
+            if concerned.is_empty() {
                 continue;
             }
             let id = budget_id(place);
             let granted = self.granted_by_name(id);
-            let unreserved = {
-                let spends = |session| self.nodes.iter().any(|node| node.spends_for(session));
-                self.oracle.unreserved(&self.log.ledger, id, granted, &spends)
-            };
-            for (number, request) in self.requests.iter_mut().enumerate() {
-                if request.state == State::Waits && self.plan.requests[number].path.contains(&place) {
-                    request.saw(place, unreserved);
-                }
-            }
+            let spends = |session| self.nodes.iter().any(|node| node.spends_for(session));
+            let unreserved = self.oracle.unreserved(&self.log.ledger, id, granted, &spends);
+            concerned.into_iter().for_each(|number| self.requests[number].saw(place, unreserved));
         }
     }
 
@@ -450,6 +460,9 @@ impl World {
             admitted: count(State::Runs),
             denied: count(State::Denied),
             entries: self.log.entries.len() as u64,
+            items: self.items,
+            local: self.local,
+            charged: self.log.ledger.budgets().map(|(_, budget)| budget.current().used().get()).collect(),
             violation: self.violation,
             coverage: self.coverage,
             trace: self.trace.finish(),
