@@ -119,7 +119,7 @@ def test_the_first_admin_key_is_in_the_file_that_the_documents_and_the_hint_name
     assert refused.returncode == 4 and "QUORATE_TOKEN_FILE" in refused.stderr and "admin-token" in refused.stderr
     key = {"QUORATE_TOKEN_FILE": str(tmp_path / "data" / "admin-token")}
     listed = quorate(single, "key", "list", "--output", "json", **key)
-    (own,) = [item for item in json.loads(listed.stdout)["items"] if item.get("label") == "default"]
+    (own,) = [item for item in json.loads(listed.stdout) if item.get("label") == "default"]
     for limit in ("$5/month", "5M/day", "100 requests/day"):
         made = quorate(single, "budget", "create", f"key:{own['id']}", limit, **key)
         assert made.returncode == 0, made.stderr

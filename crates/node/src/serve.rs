@@ -229,7 +229,8 @@ impl Node {
 
 fn report((failed, aborted): (Vec<Ended>, usize)) {
     for ended in failed {
-        tracing::error!(task = ended.name, error = ?ended.error, "a task failed");
+        let error = ended.error.map(|error| format!("{error:#}"));
+        tracing::error!(task = ended.name, error, "a task failed");
     }
     if aborted > 0 {
         tracing::warn!(aborted, "tasks did not end in time");
