@@ -8,6 +8,7 @@ use crate::asker::{Asker, Talk};
 use crate::{Account, Statement, Wallet};
 use quorate_domain::{BudgetId, MonoTime, Round, WindowId};
 use quorate_ledger::{Answer, Ask, Ledger, Place, SpendingReport, Sync, View};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,11 @@ impl Wallet {
             let line = self.line.lock();
             account.follow(view, &|id| line.need_of(id, account.budget()), now)
         };
+        if account.is_closed() {
+            self.closed.lock().insert(account.budget());
+        } else {
+            self.closed.lock().remove(&account.budget());
+        }
         if account.is_short_of_room() || account.wants_mark() {
             self.low.push(Arc::clone(account));
         }
@@ -91,11 +97,18 @@ impl Wallet {
         }
     }
 
-    /// Accounts that are closed here, or should be.
+    /// Accounts that are closed here, or should be. Called for each entry of the log: it walks over the smaller of what is
+    /// active here and what is in central mode anywhere.
     fn central_accounts(&self, ledger: &Ledger) -> Vec<Arc<Account>> {
-        let is_central =
-            |account: &&Arc<Account>| account.is_closed() || ledger.central().contains(&account.budget());
-        self.active.lock().values().filter(is_central).cloned().collect()
+        let active = self.active.lock();
+        let central = ledger.central();
+        let closed = self.closed.lock();
+        let concerned: BTreeSet<BudgetId> = if active.len() < central.len() {
+            active.keys().filter(|budget| central.contains(budget)).copied().collect()
+        } else {
+            central.iter().filter(|budget| active.contains_key(budget)).copied().collect()
+        };
+        concerned.union(&closed).filter_map(|budget| active.get(budget)).cloned().collect()
     }
 
     /// What is to be said now, if anything: what was spent and given back if `is_due` or something is asked for.

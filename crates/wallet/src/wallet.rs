@@ -53,6 +53,8 @@ pub struct Wallet {
     /// Accounts the syncer looks at; `waking` brings new ones.
     pub(crate) active: Mutex<BTreeMap<BudgetId, Arc<Account>>>,
     pub(crate) waking: SegQueue<Arc<Account>>,
+    /// Budgets whose accounts are closed here, until a view opens them.
+    pub(crate) closed: Mutex<BTreeSet<BudgetId>>,
     /// Accounts whose watermark should be raised.
     pub(crate) low: SegQueue<Arc<Account>>,
 }
@@ -72,6 +74,7 @@ impl Wallet {
             finished: Mutex::default(),
             active: Mutex::default(),
             waking: SegQueue::new(),
+            closed: Mutex::default(),
             low: SegQueue::new(),
         }
     }
