@@ -219,7 +219,8 @@ impl World {
     pub(crate) fn arrives(&mut self, number: usize) {
         let plan = self.plan.requests[number].clone();
         let node = &self.nodes[plan.node];
-        let serves = node.is_up && !node.is_paused && node.drains.is_none();
+        let knows_all = plan.path.iter().all(|place| node.replica.budget(budget_id(*place)).is_some());
+        let serves = node.is_up && !node.is_paused && node.drains.is_none() && knows_all;
         let Some(wallet) = node.wallet.clone().filter(|_| serves) else {
             self.requests[number].state = State::Failed;
             return;

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// How long a round is waited for before another one begins without those who do not answer.
 const RECALL_LIMIT: Duration = Duration::from_millis(100);
+/// How often more is asked for ahead of need: what could not be had cannot be had in the next instant either.
+const AHEAD_EVERY: Duration = Duration::from_millis(100);
 
 /// What was said last, and what is known of rounds under way.
 #[derive(Debug, Default)]
@@ -22,6 +24,8 @@ pub(crate) struct Talk {
     pub(crate) last_search: MonoTime,
     /// The places that the ledger knows, where it knows any; `None` where nobody knows what it has heard.
     pub(crate) told: BTreeMap<BudgetId, Option<Vec<Place>>>,
+    /// When more was asked for ahead of need.
+    asked_ahead: BTreeMap<BudgetId, MonoTime>,
     /// Rounds that a last call waits for, and since when.
     rounds: BTreeMap<BudgetId, (Round, MonoTime)>,
 }
@@ -48,7 +52,7 @@ impl Asker<'_> {
         let told: BTreeSet<BudgetId> = talk.told.keys().copied().collect();
         let for_line = waited_at.union(&told).filter_map(|budget| self.ask_for_line(talk, *budget));
         let mut asks: Vec<Ask> = for_line.collect();
-        asks.extend(self.asks_ahead(&waited_at));
+        asks.extend(self.asks_ahead(talk, &waited_at));
         asks
     }
 
@@ -142,12 +146,17 @@ impl Asker<'_> {
     }
 
     /// For accounts that run low, before anybody has to wait.
-    fn asks_ahead(&self, waited_at: &BTreeSet<BudgetId>) -> Vec<Ask> {
+    fn asks_ahead(&self, talk: &mut Talk, waited_at: &BTreeSet<BudgetId>) -> Vec<Ask> {
+        talk.asked_ahead.retain(|_, asked| self.now.since(*asked) < AHEAD_EVERY);
+        let has_more =
+            |budget: BudgetId| self.ledger.budget(budget).is_some_and(|budget| !budget.free().is_zero());
         let runs_low = |account: &&Arc<Account>| {
             account.is_low()
                 && !account.has_ended_at(self.now)
                 && !waited_at.contains(&account.budget())
                 && self.wallet.is_current(account)
+                && !talk.asked_ahead.contains_key(&account.budget())
+                && has_more(account.budget())
         };
         let ask = |account: &Arc<Account>| Ask {
             budget: account.budget(),
@@ -156,6 +165,8 @@ impl Asker<'_> {
             want: account.welcome(Amount::ZERO, self.now),
             urgency: Urgency::CanWait,
         };
-        self.wallet.active.lock().values().filter(runs_low).map(ask).collect()
+        let asks: Vec<Ask> = self.wallet.active.lock().values().filter(runs_low).map(ask).collect();
+        talk.asked_ahead.extend(asks.iter().map(|ask| (ask.budget, self.now)));
+        asks
     }
 }

@@ -7,7 +7,7 @@ use crate::account::Followed;
 use crate::asker::{Asker, Talk};
 use crate::{Account, Statement, Wallet};
 use quorate_domain::{BudgetId, MonoTime, Round, WindowId};
-use quorate_ledger::{Answer, Ask, Ledger, Place, SpendingReport, Sync, View};
+use quorate_ledger::{Answer, Ask, Ledger, SpendingReport, Sync, View};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,12 @@ impl Wallet {
     /// be said at once.
     pub fn follow(&self, ledger: &Ledger, now: MonoTime) -> bool {
         self.look_for_strays(ledger, now);
+        let waited_at = self.line.lock().budgets();
+        // A budget that was there when the request came, and is not, was removed.
+        waited_at
+            .into_iter()
+            .filter(|budget| ledger.budget(*budget).is_none())
+            .for_each(|it| self.forget(it));
         self.wake();
         let accounts = self.central_accounts(ledger);
         for account in &accounts {
@@ -150,12 +156,12 @@ impl Wallet {
             talk.told.retain(|_, places| places.as_ref().is_none_or(|places| !places.is_empty()));
         }
         self.reported(&speech.reports, sent);
-        for (ask, answer) in speech.sync.asks.iter().zip(answers) {
+        for answer in answers {
             match answer {
                 Answer::Holds { budget, view, valid_for, proves_from } => {
                     let account = self.learn(*budget, view, now);
                     account.is_good_until(Account::end_of(*valid_for, sent));
-                    self.prove_from(*budget, &ask.places, (view.window.id, *proves_from));
+                    self.prove_from(*budget, sent, (view.window.id, *proves_from));
                 }
                 Answer::WindowOver { budget, .. } => {
                     self.window_over(*budget);
@@ -183,12 +189,13 @@ impl Wallet {
         account
     }
 
-    fn prove_from(&self, budget: BudgetId, places: &[Place], from: (WindowId, Round)) {
+    /// What was sent at `sent` has been heard: a round from `from` on shows something about everyone who had come by then,
+    /// whether the speech mentioned them or not.
+    fn prove_from(&self, budget: BudgetId, sent: MonoTime, from: (WindowId, Round)) {
         let mut line = self.line.lock();
         for ticket in line.tickets.iter_mut().filter(|ticket| ticket.is_at(budget)) {
-            let is_told = places.iter().any(|place| place.id == ticket.id);
             let is_known = ticket.proves_from.is_some_and(|(window, _)| window == from.0);
-            if is_told && !is_known {
+            if ticket.since <= sent && !is_known {
                 ticket.proves_from = Some(from);
             }
         }

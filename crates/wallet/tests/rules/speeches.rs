@@ -2,7 +2,7 @@
 
 use crate::cluster::*;
 use quorate_domain::{Amount, Period};
-use quorate_ledger::{Kind, PLACES_MAX, Sync, Urgency};
+use quorate_ledger::{Command, Expected, Kind, PLACES_MAX, Sync, Urgency};
 
 /// A budget of a hundred, all of which the other session has.
 fn spent_out() -> Cluster {
@@ -149,11 +149,34 @@ fn a_budget_that_is_gone_limits_nobody_in_line() {
     let mut cluster = spent_out();
     let id = cluster.queue(&[TEAM], 10, at(1));
     let speech = cluster.wallet.speech(&cluster.ledger, true, at(1)).unwrap();
-    let (budget, expected) = (TEAM.budget, quorate_ledger::Expected::Any);
-    cluster.apply(quorate_ledger::Command::RemoveBudget { budget, expected });
+    let (budget, expected) = (TEAM.budget, Expected::Any);
+    cluster.apply(Command::RemoveBudget { budget, expected });
     let answers = cluster.deliver(&speech);
     cluster.wallet.heard(&speech, &answers, at(1), at(2));
     let served = cluster.wallet.serve(at(2));
     assert_eq!(ids(&served), [id]);
     assert!(served[0].1.is_empty());
+}
+
+#[test]
+fn whoever_waits_for_a_budget_that_is_removed_waits_for_it_no_longer() {
+    let mut cluster = spent_out();
+    let id = cluster.queue(&[TEAM], 10, at(1));
+    cluster.talk(at(1)).unwrap();
+    assert_eq!(cluster.wallet.lacks(id), Some(TEAM.budget));
+    cluster.apply(Command::RemoveBudget { budget: TEAM.budget, expected: Expected::Any });
+    cluster.follow(at(2));
+    assert_eq!(ids(&serve(&cluster.wallet, at(2))), [id]);
+}
+
+#[test]
+fn more_than_there_is_is_not_asked_for_ahead_of_need_again_and_again() {
+    let mut cluster = Cluster::new(100, 100_000, Kind::Lifetime);
+    let reservation = cluster.run(&[TEAM], 10, at(1));
+    let limit = 100 - cluster.pool(TEAM);
+    cluster.limit(TEAM, limit);
+    drop(reservation);
+    let entries =
+        (2..60).filter(|millis| cluster.talk(at(*millis)).is_some_and(|said| !said.asks.is_empty()));
+    assert!(entries.count() <= 1, "the pool is empty, and nobody waits");
 }
