@@ -77,9 +77,14 @@ async fn exchange(shared: &Shared, wallet: &Wallet) {
 async fn while_turning_away<T>(shared: &Shared, wallet: &Wallet, talk: impl Future<Output = T>) -> T {
     tokio::pin!(talk);
     loop {
+        let look = async {
+            tokio::time::sleep(time_to_look(shared, wallet)).await;
+            turn_away(shared, wallet, None);
+            ask_whether_behind(shared, wallet).await;
+        };
         tokio::select! {
             said = &mut talk => return said,
-            () = tokio::time::sleep(time_to_look(shared, wallet)) => turn_away(shared, wallet, None),
+            () = look => {}
         }
     }
 }
