@@ -88,6 +88,10 @@ START ?= 0
 sim: ## simulate the quota protocol over seeds (SEEDS=20000 START=0); a failing seed is replayed by its number
 	cargo run --quiet --release --package quorate-simulator -- --seeds $(SEEDS) --start $(START)
 
+.PHONY: mutants
+mutants: ## put one mistake after the other into the quota protocol; the simulation must find each (long)
+	cargo xtask mutants
+
 .PHONY: verify
 verify: checks test ## everything that must hold before a change is merged
 
