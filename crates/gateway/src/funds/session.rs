@@ -45,15 +45,14 @@ pub(super) async fn open(
 async fn attempt(shared: &Shared, journalled: &[Mark]) -> Result<Outcome, Unavailable> {
     // After the barrier the local copy knows every grant that an earlier session can have spent from.
     shared.replica.read_barrier(ATTEMPT_LIMIT).await?;
-    let open = OpenSession {
-        node: shared.replica.node(),
-        boot: shared.replica.boot(),
-        previous: shared.replica.ledger().read().latest_session(shared.replica.node()),
-        evidence: Evidence::Intact {
-            generation: shared.journal.generation(),
-            marks: relevant(journalled, &shared.replica.ledger().read()),
-        },
+    let node = shared.replica.node();
+    let (previous, marks) = {
+        // Read once: a second guard would wait behind a writer that waits for the first.
+        let ledger = shared.replica.ledger().read();
+        (ledger.latest_session(node), relevant(journalled, &ledger))
     };
+    let evidence = Evidence::Intact { generation: shared.journal.generation(), marks };
+    let open = OpenSession { node, boot: shared.replica.boot(), previous, evidence };
     shared.replica.propose_ledger(Command::OpenSession(open), ATTEMPT_LIMIT).await
 }
 
