@@ -127,6 +127,11 @@ impl Account {
         self.line.len()
     }
 
+    /// Who stands in line: the session, and its request.
+    pub fn line(&self) -> impl Iterator<Item = (SessionId, Place)> {
+        self.line.all().map(|waiting| (waiting.session, waiting.place))
+    }
+
     /// All that was reported as spent or charged for the dead, overrun apart.
     #[must_use]
     pub fn used(&self) -> Amount {

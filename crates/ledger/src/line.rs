@@ -43,6 +43,10 @@ impl Line {
         self.waiting.len()
     }
 
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Waiting> {
+        self.waiting.iter()
+    }
+
     pub(crate) fn first(&self) -> Option<&Waiting> {
         self.waiting.front()
     }

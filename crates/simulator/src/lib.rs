@@ -6,11 +6,14 @@
 mod campaign;
 mod coverage;
 mod disk;
+mod entries;
 mod exchange;
+mod fairness;
 mod measure;
 mod node;
 mod oracle;
 mod plan;
+mod promptness;
 mod request;
 mod shrink;
 mod watch;

@@ -83,6 +83,17 @@ impl Node {
         self.tickets.values().copied()
     }
 
+    /// What requests in its line need of the ledger, budget by budget.
+    pub(crate) fn needs(&self, plan: &Plan) -> Vec<(BudgetId, u64)> {
+        let Some(wallet) = self.wallet.as_ref().filter(|_| self.is_up) else { return Vec::new() };
+        let need = |(id, number): (&PlaceId, &usize)| {
+            let budget = wallet.lacks(*id)?;
+            let place = usize::try_from(budget.get() - 1).ok()?;
+            Some((budget, in_unit(plan.budgets[place].unit, plan.requests[*number].bound)))
+        };
+        self.tickets.iter().filter_map(need).collect()
+    }
+
     pub(crate) fn has_line(&self) -> bool {
         self.wallet.as_ref().is_some_and(|wallet| wallet.has_line())
     }
@@ -100,8 +111,11 @@ impl Node {
             let (truth, durable) =
                 (oracle.truth(spot).taken(), self.disk.bound(spot.2, spot.0, spot.1).get());
             // The journal forgets what the ledger knows.
-            let shown = ledger.budget(spot.0).and_then(|budget| budget.account(spot.1));
-            let known = shown.and_then(|shown| shown.holding(spot.2)).map_or(0, |held| held.used.get());
+            // The ledger keeps no window of which it does not know all.
+            let Some(shown) = ledger.budget(spot.0).and_then(|budget| budget.account(spot.1)) else {
+                continue;
+            };
+            let known = shown.holding(spot.2).map_or(0, |held| held.used.get());
             if truth > durable.max(known) {
                 let what = format!(
                     "node {}, budget {}: {truth} taken, {durable} in the journal",
@@ -316,13 +330,23 @@ impl World {
         };
         let amounts: Vec<(Spot, u64)> = self.requests[number].spots.iter().filter_map(beyond).collect();
         let overrun = reservation.settle(&cost(plan.actual));
-        let node = &mut self.nodes[plan.node];
+        let place = plan.node;
+        let node = &mut self.nodes[place];
         if !amounts.is_empty()
             && let Some(wallet) = &node.wallet
         {
             wallet.record(&overrun);
             node.untold.push((overrun, amounts));
         }
+        self.tell_overruns(place);
+    }
+
+    /// Clients hear of the end of requests whose overrun is in the journal.
+    fn tell_overruns(&mut self, place: usize) {
+        let is_told = |(overrun, _): &mut (Overrun, Vec<(Spot, u64)>)| overrun.is_durable();
+        let told: Vec<_> =
+            self.nodes[place].untold.extract_if(.., is_told).flat_map(|(_, amounts)| amounts).collect();
+        told.into_iter().for_each(|(spot, amount)| self.oracle.told_overrun(spot, amount));
     }
 
     // What the treasurer does.
@@ -406,9 +430,7 @@ impl World {
         let over = wallet.settled_windows();
         node.disk.forget(wallet.session(), &over);
         wallet.journalled(&marks, MonoTime::from_micros(self.now));
-        let is_told = |(overrun, _): &mut (Overrun, Vec<(Spot, u64)>)| overrun.is_durable();
-        let told: Vec<_> = node.untold.extract_if(.., is_told).flat_map(|(_, amounts)| amounts).collect();
-        told.into_iter().for_each(|(spot, amount)| self.oracle.told_overrun(spot, amount));
+        self.tell_overruns(place);
         self.look(place);
     }
 

@@ -80,6 +80,7 @@ impl Oracle {
     /// G1, I1 and I3, after anything has happened.
     pub(crate) fn check(&self, ledger: &Ledger) -> Result<(), Violation> {
         ledger.validate().map_err(|broken| Violation { id: broken.id, what: broken.what })?;
+        self.check_pools(ledger)?;
         let mut taken: BTreeMap<(BudgetId, WindowId), u64> = BTreeMap::new();
         for ((budget, window, _), truth) in &self.truths {
             *taken.entry((*budget, *window)).or_default() += truth.taken();
@@ -99,6 +100,23 @@ impl Oracle {
                     let what =
                         format!("budget {budget}, window {window}: {taken} true, {known} in the ledger");
                     return Err(Violation { id: "I3", what });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// I1: the pool of a window is never overdrawn, but by a cut of its limit.
+    fn check_pools(&self, ledger: &Ledger) -> Result<(), Violation> {
+        for (budget, found) in ledger.budgets() {
+            for account in found.accounts() {
+                let window = account.window().id;
+                let limit = found.spec().limit.get();
+                let allowed = self.allowed.get(&(budget, window)).copied().unwrap_or(limit);
+                let committed = account.used().get() + account.outstanding().get();
+                if committed > allowed {
+                    let what = format!("budget {budget}, window {window}: {committed} counted of {allowed}");
+                    return Err(Violation { id: "I1", what });
                 }
             }
         }
@@ -152,7 +170,7 @@ impl Oracle {
                 let in_doubt: u64 = account
                     .holdings()
                     .filter(|(session, _)| {
-                        ledger.session(*session).is_none_or(|life| life.state != SessionState::Live)
+                        ledger.session(*session).is_some_and(|life| life.state != SessionState::Live)
                     })
                     .map(|(_, holding)| holding.outstanding().get())
                     .sum();
@@ -166,6 +184,9 @@ impl Oracle {
                         what: format!("budget {}, window {window}, at {at}: {what}", budget.spec().subject),
                     })
                 };
+                if account.line_length() > 0 {
+                    return broken("L2", "somebody who is gone stands in line for ever");
+                }
                 if outstanding != in_doubt {
                     return broken(
                         "I5",

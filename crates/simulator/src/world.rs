@@ -4,9 +4,12 @@
 //! is never lost. Messages to it and answers from it are lost, doubled, late and out of order; replicas lag.
 
 use crate::coverage::{Coverage, Reached};
+use crate::entries::Bounds;
+use crate::fairness::Lines;
 use crate::node::Node;
 use crate::oracle::{Oracle, Violation};
 use crate::plan::{Direction, Plan, What};
+use crate::promptness::Promptness;
 use crate::request::{Request, State};
 use quorate_domain::{Amount, BootId, BudgetId, LogTime, NodeId, Unit};
 use quorate_ledger::{BudgetSpec, Command, Expected, Kind, Ledger, Outcome, PutBudget};
@@ -123,6 +126,8 @@ pub(crate) struct World {
     trace: DefaultHasher,
     story: Option<Vec<String>>,
     pub(crate) lost_a_disk: bool,
+    lines: Lines,
+    promptness: Promptness,
     /// Nodes to which something happened since they were looked at.
     pub(crate) touched: BTreeSet<usize>,
     /// What requests cost, as the ledger is told: reports and wishes.
@@ -160,6 +165,8 @@ impl World {
             trace: DefaultHasher::new(),
             story: tells.then(Vec::new),
             lost_a_disk: false,
+            lines: Lines::default(),
+            promptness: Promptness::default(),
             touched: BTreeSet::new(),
             items: 0,
             local: 0,
@@ -277,7 +284,13 @@ impl World {
         }
         let at = LogTime::from_millis(self.wall_ms()).max(self.log.ledger.time());
         let central = self.log.ledger.central().clone();
+        let bounds = Bounds::of(&self.log.ledger, at, &command);
         let outcome = self.log.ledger.apply(at, command.clone());
+        let is_kept = bounds.check(&self.log.ledger, &outcome);
+        let is_fair = self.lines.follow(&self.log.ledger, &command);
+        if let Err(violation) = is_kept.and(is_fair) {
+            self.violation.get_or_insert(violation);
+        }
         self.watch_modes(&central, &command);
         self.log.entries.push((at, command));
         let upto = self.log.entries.len();
@@ -397,6 +410,9 @@ impl World {
             self.violation = self.oracle.check(&self.log.ledger).err();
         }
         self.sample();
+        if self.violation.is_none() && self.plan.is_calm() {
+            self.violation = self.promptness.check(self.now, &self.log.ledger, &self.nodes, &self.plan).err();
+        }
         if self.violation.is_none() {
             self.violation =
                 self.nodes.iter().find_map(|node| node.check(&self.oracle, &self.log.ledger).err());
