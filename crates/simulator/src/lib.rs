@@ -14,6 +14,7 @@ mod node;
 mod oracle;
 mod plan;
 mod promptness;
+mod race;
 mod request;
 mod shrink;
 mod watch;

@@ -1,5 +1,6 @@
 //! What happens in a run, as an explicit list: so that it can be printed, shrunk, and run again.
 
+use crate::race;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -156,19 +157,29 @@ impl Plan {
     /// The plan of a seed.
     #[must_use]
     pub fn of(seed: u64) -> Self {
+        race::of(seed).unwrap_or_else(|| Self::drawn(seed))
+    }
+
+    fn drawn(seed: u64) -> Self {
         let mut draw = ChaCha8Rng::seed_from_u64(seed);
         let nodes = draw.random_range(1..=5);
         let length_us = draw.random_range(1_000_000..8_000_000);
         let timing = timing(&mut draw);
         let budgets: Vec<_> = (0..draw.random_range(1..=4)).map(|_| budget(&mut draw)).collect();
         let count = draw.random_range(20..250);
-        let kinds = Habits::of(&mut draw);
+        let kinds = Habits::of(&mut draw, length_us);
         let mut requests: Vec<_> =
             (0..count).map(|_| request(&mut draw, &kinds, nodes, budgets.len(), length_us)).collect();
         requests.sort_by_key(|request| request.at_us);
         let n_faults = if draw.random_bool(0.4) { 0 } else { draw.random_range(1..=8) };
-        let mut faults: Vec<_> =
-            (0..n_faults).map(|_| fault(&mut draw, nodes, &budgets, length_us)).collect();
+        let mut faults: Vec<_> = (0..n_faults)
+            .map(|_| {
+                let at_us = strikes_at(&mut draw, &requests, length_us);
+                fault(&mut draw, nodes, &budgets, at_us)
+            })
+            .collect();
+        let again: Vec<_> = faults.iter().filter_map(|fault| crash_again(&mut draw, fault)).collect();
+        faults.extend(again);
         faults.sort_by_key(|fault| fault.at_us);
         let starts_at_ms = 60_000 - draw.random_range(0..length_us / 1_000).min(59_000);
         Self { seed, nodes, starts_at_ms, budgets, timing, requests, faults }
@@ -194,19 +205,56 @@ struct Habits {
     uses_all: bool,
     leaving: f64,
     overrunning: f64,
+    /// Most requests come within moments of one of these instants, so that they meet; none if they come evenly.
+    rushes: Vec<u64>,
 }
 
+/// A rush lasts about as long as a few messages take.
+const RUSH_US: u64 = 60_000;
+/// A fault that aims at the end of a request strikes so long after it at most: before all is written and reported.
+const AIM_US: u64 = 40_000;
+
 impl Habits {
-    fn of(draw: &mut impl Rng) -> Self {
+    fn of(draw: &mut impl Rng, length_us: u64) -> Self {
         Self {
             bound_max: *pick(draw, &[1, 4, 10, BOUND_MAX]),
             takes_us: *pick(draw, &[2_000, 50_000, 400_000]),
             patience_us: *pick(draw, &[0, 0, 20_000, 500_000, 3_000_000]),
             uses_all: draw.random_bool(0.3),
             leaving: *pick(draw, &[0.0, 0.1, 0.5]),
-            overrunning: *pick(draw, &[0.0, 0.0, 0.02]),
+            overrunning: *pick(draw, &[0.0, 0.0, 0.02, 0.3]),
+            rushes: rushes(draw, length_us),
         }
     }
+}
+
+fn rushes(draw: &mut impl Rng, length_us: u64) -> Vec<u64> {
+    let count = *pick(draw, &[0, 2, 6]);
+    (0..count).map(|_| draw.random_range(0..length_us)).collect()
+}
+
+fn comes_at(draw: &mut impl Rng, habits: &Habits, length_us: u64) -> u64 {
+    if habits.rushes.is_empty() || draw.random_bool(0.2) {
+        return draw.random_range(0..length_us);
+    }
+    *pick(draw, &habits.rushes) + draw.random_range(0..RUSH_US)
+}
+
+fn strikes_at(draw: &mut impl Rng, requests: &[RequestPlan], length_us: u64) -> u64 {
+    if draw.random_bool(0.5) {
+        return draw.random_range(0..length_us);
+    }
+    let aim = pick(draw, requests);
+    aim.at_us + aim.takes_us + draw.random_range(0..AIM_US)
+}
+
+/// A node that has just come back dies again: while it opens its session, as likely as not.
+fn crash_again(draw: &mut impl Rng, fault: &Fault) -> Option<Fault> {
+    let What::Crash { node, for_us, .. } = fault.what else { return None };
+    draw.random_bool(0.5).then(|| Fault {
+        at_us: fault.at_us + for_us + draw.random_range(1..20_000),
+        what: What::Crash { node, for_us: 5_000, keeps_journal: draw.random_bool(0.5) },
+    })
 }
 
 fn pick<'a, T>(draw: &mut impl Rng, among: &'a [T]) -> &'a T {
@@ -250,7 +298,7 @@ fn request(
         path.push(draw.random_range(0..budgets));
     }
     RequestPlan {
-        at_us: draw.random_range(0..length_us),
+        at_us: comes_at(draw, habits, length_us),
         node: draw.random_range(0..nodes),
         path,
         bound,
@@ -261,7 +309,7 @@ fn request(
     }
 }
 
-fn fault(draw: &mut impl Rng, nodes: usize, budgets: &[BudgetPlan], length_us: u64) -> Fault {
+fn fault(draw: &mut impl Rng, nodes: usize, budgets: &[BudgetPlan], at_us: u64) -> Fault {
     let node = draw.random_range(0..nodes);
     let for_us = *pick(draw, &[5_000, 80_000, 300_000, 2_000_000]);
     let budget = draw.random_range(0..budgets.len());
@@ -278,5 +326,5 @@ fn fault(draw: &mut impl Rng, nodes: usize, budgets: &[BudgetPlan], length_us: u
         10 => What::Expire { node },
         _ => What::Drain { node, for_us },
     };
-    Fault { at_us: draw.random_range(0..length_us), what }
+    Fault { at_us, what }
 }
