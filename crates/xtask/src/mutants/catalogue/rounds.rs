@@ -30,16 +30,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         breaks: &["G2"],
     },
     Mutation {
-        name: "served-means-aware",
-        why: "who holds a grant besides what was granted by name may be spending it, and has not heard of the mode yet",
-        edits: &[Edit {
-            file: LEDGER_ACCOUNT,
-            right: "if known.outstanding().is_zero() {",
-            wrong: "if true {",
-        }],
-        breaks: &["G2"],
-    },
-    Mutation {
         name: "recall-without-granted",
         why: "who answers a round without knowing of a grant that is on its way has not returned it",
         edits: &[
