@@ -1,6 +1,8 @@
 """Errors as clients get them, for each page in docs/errors: how to provoke it, its status, and who should do what."""
 
 import contextlib
+import re
+import shutil
 import socket
 import threading
 
@@ -235,6 +237,61 @@ def test_each_error_says_who_has_to_act_and_whether_to_try_again(world, provoke,
     answer = provoke(world)
     assert told(answer) == expected
     assert answer.headers.get("www-authenticate") == ("Bearer" if answer.status_code == 401 else None)
+
+
+def refused_by(node, key):
+    """The first answer that is not 200."""
+    headers = {"authorization": f"Bearer {key['secret']}"}
+    body = {"model": "chat", "messages": MESSAGES}
+
+    def ask():
+        answer = httpx.post(node.client_url + CHAT, json=body, headers=headers, timeout=30)
+        return answer if answer.status_code != 200 else None
+
+    return eventually(ask, 60, "a refusal")
+
+
+def holds_some(cluster, node, key):
+    """The budget, once the node has served one request of the key and holds more than that."""
+    answer = node.sdk(key).chat.completions.create(model="chat", messages=MESSAGES)
+    assert answer.choices
+    budget = cluster.admin.budget_of(key)
+
+    def held():
+        explained = cluster.admin.explain(budget)
+        return explained["granted"] > 1 and explained["used"] == 1
+
+    eventually(held, what="a grant with something left")
+    return budget
+
+
+@pytest.mark.timeout(240)
+def test_what_a_node_holds_that_does_not_answer_is_named_and_keeps_nobody_waiting_for_a_denial(own_cluster):
+    own_cluster.serve("chat")
+    key = own_cluster.admin.key(budgets=[{"unit": "requests", "limit": 40}])
+    dead, asked, other = own_cluster.nodes[2], own_cluster.nodes[0], own_cluster.nodes[1]
+    holds_some(own_cluster, dead, key)
+    dead.kill()
+    for node in (asked, other, asked, other):
+        answer = refused_by(node, key)
+        assert told(answer) == (429, "budget_held", "caller", "true")
+        assert re.search(r"; \d+ are with nodes that died or do not answer", answer.json()["error"]["message"])
+
+
+@pytest.mark.timeout(240)
+def test_what_a_node_held_that_came_back_without_its_journal_is_in_doubt(own_cluster):
+    own_cluster.serve("chat")
+    key = own_cluster.admin.key(budgets=[{"unit": "requests", "limit": 40}])
+    dead, asked = own_cluster.nodes[2], own_cluster.nodes[0]
+    budget = holds_some(own_cluster, dead, key)
+    dead.kill()
+    shutil.rmtree(own_cluster.folder / "data" / f"node-{dead.id}" / "data" / "journal")
+    dead.start_again()
+    dead.wait_until_ready()
+    in_doubt = eventually(lambda: own_cluster.admin.explain(budget)["in_doubt"], what="something in doubt")
+    answer = refused_by(asked, key)
+    assert told(answer) == (429, "budget_in_doubt", "gateway", "false")
+    assert f"; {in_doubt} are with nodes that died or do not answer" in answer.json()["error"]["message"]
 
 
 @pytest.mark.timeout(240)

@@ -68,6 +68,8 @@ pub enum ErrorCode {
     OrganisationBudgetExhausted,
     /// What is left of the budget is held by requests in flight.
     BudgetHeld,
+    /// What is left of the budget is with a node that died.
+    BudgetInDoubt,
     /// The ledger cannot be reached.
     QuotaUnavailable,
     /// No provider could be used.
@@ -105,6 +107,7 @@ impl ErrorCode {
             Self::TeamBudgetExhausted => "project_spend_limit_exceeded",
             Self::OrganisationBudgetExhausted => "organization_spend_limit_exceeded",
             Self::BudgetHeld => "budget_held",
+            Self::BudgetInDoubt => "budget_in_doubt",
             Self::QuotaUnavailable => "quota_unavailable",
             Self::NoUsableProvider => "no_usable_provider",
             Self::ProviderUnreachable => "provider_unreachable",
@@ -293,7 +296,7 @@ impl RequestError {
         match self {
             Self::Denied(denial) => match denial.cause {
                 Cause::Held => Some(1),
-                Cause::Spent => denial.resets_in.map(|span| span.millis().div_ceil(1_000)),
+                Cause::Spent | Cause::InDoubt => denial.resets_in.map(|span| span.millis().div_ceil(1_000)),
                 Cause::TooBig => None,
             },
             Self::QuotaUnavailable | Self::NotReady => Some(1),
@@ -336,6 +339,9 @@ impl Denial {
                 (status, InsufficientQuota, ErrorCode::RequestExceedsBudget, Source::Caller, Retry::Useless)
             }
             Cause::Held => (status, RateLimitExceeded, ErrorCode::BudgetHeld, Source::Caller, Retry::Safe),
+            Cause::InDoubt => {
+                (status, InsufficientQuota, ErrorCode::BudgetInDoubt, Source::Gateway, Retry::Useless)
+            }
         }
     }
 }
@@ -344,11 +350,12 @@ fn denial_text(denial: &Denial) -> String {
     let Denial { subject, unit, need, limit, in_doubt, .. } = denial;
     let doubt = match in_doubt {
         0 => String::new(),
-        doubtful => format!("; {doubtful} are with nodes that do not answer"),
+        doubtful => format!("; {doubtful} are with nodes that died or do not answer"),
     };
     let what = match denial.cause {
         Cause::Spent => "is spent",
         Cause::TooBig => "is smaller than this request",
+        Cause::InDoubt => "is spent, but for what a node held when it died",
         Cause::Held => "is held by requests in flight; some of it may come back when they end",
     };
     format!("the budget of {subject} {what}: the request may cost {need} of {limit} {unit}{doubt}")
@@ -455,6 +462,10 @@ mod tests {
             &expect!["429 project_spend_limit_exceeded retry=false after=2 source=caller"],
         );
         check(denial(Cause::Held, None), &expect!["429 budget_held retry=true after=1 source=caller"]);
+        check(
+            denial(Cause::InDoubt, None),
+            &expect!["429 budget_in_doubt retry=false after=- source=gateway"],
+        );
         check(
             denial(Cause::TooBig, None),
             &expect!["429 request_exceeds_budget retry=false after=- source=caller"],

@@ -94,12 +94,13 @@ struct PhaseLabel {
 enum RefusalReason {
     Spent,
     Held,
+    InDoubt,
     TooBig,
     Unavailable,
 }
 
 impl RefusalReason {
-    const ALL: [Self; 4] = [Self::Spent, Self::Held, Self::TooBig, Self::Unavailable];
+    const ALL: [Self; 5] = [Self::Spent, Self::Held, Self::InDoubt, Self::TooBig, Self::Unavailable];
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -277,6 +278,7 @@ impl Metrics {
             Refusal::Unavailable => RefusalReason::Unavailable,
             Refusal::Denied { cause: BudgetCause::Spent, .. } => RefusalReason::Spent,
             Refusal::Denied { cause: BudgetCause::Held, .. } => RefusalReason::Held,
+            Refusal::Denied { cause: BudgetCause::InDoubt, .. } => RefusalReason::InDoubt,
             Refusal::Denied { cause: BudgetCause::TooBig, .. } => RefusalReason::TooBig,
         };
         self.budget_refusals.of(reason as usize).inc();

@@ -6,7 +6,7 @@
 //! - I4: granted, used and returned of a holding never decrease.
 
 use crate::central::{Call, Central, Holder};
-use crate::line::{Line, Place};
+use crate::line::{Line, Place, Waiting};
 use crate::{Ask, Holding, Mark, SpendingReport, Tally, Urgency};
 use quorate_domain::{Amount, Round, SessionId, Window};
 use serde::{Deserialize, Serialize};
@@ -216,6 +216,12 @@ impl Account {
         }
     }
 
+    /// Whether another round begins as soon as the one under way is complete.
+    #[must_use]
+    pub fn is_round_called(&self) -> bool {
+        self.central().is_some_and(Central::is_called)
+    }
+
     /// Whether the round under way waits for this session's answer.
     #[must_use]
     pub fn asks(&self, session: SessionId) -> bool {
@@ -256,6 +262,7 @@ impl Account {
         if !merged.is_consistent() {
             return false;
         }
+        self.speaks(session);
         if let (Some(heard), Mode::Central(central)) = (report.heard, &mut self.mode) {
             merged.heard = merged.heard.max(heard.round);
             central.answer(session, heard.round, heard.granted == merged.granted);
@@ -268,6 +275,7 @@ impl Account {
     /// Grants what the session's requests need, or puts them in line; and what is welcome beyond it, as far as it is
     /// fair.
     pub(crate) fn ask(&mut self, session: SessionId, ask: &Ask, terms: &Terms<'_>) {
+        self.speaks(session);
         self.forget_served(session, ask);
         let new = self.unserved(session, ask);
         self.choose_mode(session, &new, terms);
@@ -285,6 +293,12 @@ impl Account {
     pub(crate) fn end(&mut self) {
         self.line = Line::default();
         self.version += 1;
+    }
+
+    fn speaks(&mut self, session: SessionId) {
+        if let Mode::Central(central) = &mut self.mode {
+            central.speaks(session);
+        }
     }
 
     /// A session is dead. What it holds is in doubt, and its requests are gone.
@@ -344,12 +358,11 @@ impl Account {
 
     /// Grants to the first in line what they need, as long as the pool has it.
     fn serve_line(&mut self, terms: &Terms<'_>) {
-        let Mode::Central(central) = &self.mode else { return };
-        let since = central.since();
-        while let Some(first) = self.line.first()
-            && first.place.need <= self.free(terms.limit)
-            && let Some(served) = self.line.pop()
+        let Some(since) = self.central().map(Central::since) else { return };
+        while let Some(served) = self.first_in_line()
+            && served.place.need <= self.free(terms.limit)
         {
+            self.line.served(&served);
             let known = self.holdings.get(&served.session).cloned().unwrap_or_default();
             let mut holding =
                 Holding { granted: known.granted.saturating_add(served.place.need), ..known.clone() };
@@ -360,6 +373,12 @@ impl Account {
             }
             self.replace(served.session, &known, holding);
         }
+    }
+
+    /// Whose turn it is. Nobody may be waiting for what would be granted to a silent session.
+    fn first_in_line(&self) -> Option<Waiting> {
+        let is_silent = |session| self.central().is_some_and(|central| central.is_silent(session));
+        self.line.first(is_silent)
     }
 
     fn unserved(&self, session: SessionId, ask: &Ask) -> Vec<Place> {
@@ -391,11 +410,12 @@ impl Account {
                 self.begin_central(largest, terms);
             }
             Mode::Central(central)
-                if self.line.is_empty()
+                if self.first_in_line().is_none()
                     && sum_of(new) <= free
                     && fair >= largest.max(central.need()).saturating_mul(GRANT_FROM_REQUESTS) =>
             {
                 self.mode = Mode::Grant;
+                self.line = Line::default();
                 self.forget_all_served();
             }
             Mode::Grant | Mode::Central(_) => {}

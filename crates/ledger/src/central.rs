@@ -11,7 +11,7 @@
 
 use quorate_domain::{Amount, Round, SessionId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The state of a window that is handed out request by request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct Central {
     is_called: bool,
     /// What the latest round that is complete has shown.
     tally: Option<Tally>,
+    /// Those who kept a round waiting in vain, and have said nothing since: nothing is granted to their requests, which
+    /// nobody may wait for any more.
+    silent: BTreeSet<SessionId>,
 }
 
 /// What a round has shown: at an instant after it began, no more than this was unreserved in the whole cluster, but for
@@ -69,6 +72,7 @@ impl Central {
             unproven: BTreeMap::new(),
             is_called: false,
             tally: None,
+            silent: BTreeSet::new(),
         };
         central.begin_round(round, free, holders);
         central
@@ -109,6 +113,12 @@ impl Central {
         !self.is_complete()
     }
 
+    /// Whether another round begins as soon as this one is complete.
+    #[must_use]
+    pub const fn is_called(&self) -> bool {
+        self.is_called
+    }
+
     /// What is known of an instant after the beginning of round `from`; the round with the fewest doubts counts.
     #[must_use]
     pub fn tally_from(&self, from: Round) -> Option<Tally> {
@@ -130,6 +140,17 @@ impl Central {
         Some(complete.filter(|tally| doubts(tally) <= doubts(&so_far)).unwrap_or(so_far))
     }
 
+    /// Whether a session kept a round waiting in vain, and has said nothing since.
+    #[must_use]
+    pub fn is_silent(&self, session: SessionId) -> bool {
+        self.silent.contains(&session)
+    }
+
+    /// A session says something.
+    pub(crate) fn speaks(&mut self, session: SessionId) {
+        self.silent.remove(&session);
+    }
+
     /// This much came back to the pool.
     pub(crate) fn arrived(&mut self, amount: Amount) {
         self.arrived = self.arrived.saturating_add(amount);
@@ -145,6 +166,7 @@ impl Central {
     /// A session is dead: no answer is to be expected of it. The round proves nothing about what it held, which may have
     /// been unreserved when it began; the next round begins without it.
     pub(crate) fn lose(&mut self, session: SessionId) {
+        self.silent.remove(&session);
         if let Some(held) = self.unanswered.remove(&session) {
             self.unproven.insert(session, held);
         }
@@ -152,7 +174,11 @@ impl Central {
 
     /// Somebody wants a round that begins after now; `overdue` is one that was waited for in vain.
     pub(crate) fn call(&mut self, overdue: Option<Round>) -> Call {
-        if self.is_complete() || overdue == Some(self.round) {
+        if self.is_complete() {
+            return Call::BeginNow;
+        }
+        if overdue == Some(self.round) {
+            self.silent.extend(self.unanswered.keys());
             return Call::BeginNow;
         }
         self.is_called = true;

@@ -35,10 +35,6 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.waiting.len()
     }
@@ -47,12 +43,13 @@ impl Line {
         self.waiting.iter()
     }
 
-    pub(crate) fn first(&self) -> Option<&Waiting> {
-        self.waiting.front()
+    /// The first one, those of silent sessions apart.
+    pub(crate) fn first(&self, is_silent: impl Fn(SessionId) -> bool) -> Option<Waiting> {
+        self.waiting.iter().find(|waiting| !is_silent(waiting.session)).copied()
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Waiting> {
-        self.waiting.pop_front()
+    pub(crate) fn served(&mut self, served: &Waiting) {
+        self.waiting.retain(|waiting| waiting != served);
     }
 
     /// The session's requests in line are these and no others. Who stands in line already keeps the place.

@@ -10,11 +10,15 @@ pub enum Prospect {
     TooBig,
     /// The budget is spent: even if everyone returned everything, it would not be enough.
     Spent,
+    /// Even if all that live returned everything, it would not be enough: only with what dead sessions hold.
+    InDoubt,
     /// Others hold what it would need. A round has shown that at an instant not enough was unreserved, but for what the
     /// doubtful hold, who have not answered.
     Held {
         /// Granted to sessions about which the round proves nothing.
         doubtful: Amount,
+        /// Granted to sessions that were dead when it began.
+        lost: Amount,
     },
     /// Perhaps enough is unreserved, or will be.
     Open,
@@ -59,33 +63,43 @@ impl Ledger {
         if need > shortage.limit {
             return Prospect::TooBig;
         }
-        if need > shortage.free.saturating_add(shortage.held) {
-            return Prospect::Spent;
+        let of_the_living = shortage.free.saturating_add(shortage.held);
+        if need > of_the_living {
+            let is_in_doubt = need <= of_the_living.saturating_add(shortage.in_doubt);
+            return if is_in_doubt { Prospect::InDoubt } else { Prospect::Spent };
         }
         let tally = from
             .filter(|(window, _)| *window == account.window().id)
             .and_then(|(_, round)| account.tally_from(round));
         match tally {
-            Some(tally) if need > tally.at_most => {
-                let doubtful =
-                    tally.doubtful.values().fold(Amount::ZERO, |sum, held| sum.saturating_add(*held));
-                Prospect::Held { doubtful }
-            }
+            Some(tally) if need > tally.at_most => Prospect::Held {
+                doubtful: sum(tally.doubtful.values().copied()),
+                lost: sum(self
+                    .lost(account)
+                    .filter(|(it, _)| !tally.doubtful.contains_key(it))
+                    .map(|(_, held)| held)),
+            },
             Some(_) | None => Prospect::Open,
         }
     }
 
     fn shortage(&self, account: &Account, limit: Amount) -> Shortage {
-        let mut shortage =
-            Shortage { limit, free: account.free(limit), held: Amount::ZERO, in_doubt: Amount::ZERO };
-        for (session, holding) in account.holdings() {
-            let sum = if self.is_live(session) { &mut shortage.held } else { &mut shortage.in_doubt };
-            *sum = sum.saturating_add(holding.outstanding());
-        }
-        shortage
+        let in_doubt = sum(self.lost(account).map(|(_, held)| held));
+        let held = account.outstanding().saturating_sub(in_doubt);
+        Shortage { limit, free: account.free(limit), held, in_doubt }
+    }
+
+    /// What dead sessions hold.
+    fn lost(&self, account: &Account) -> impl Iterator<Item = (SessionId, Amount)> {
+        let held = account.holdings().map(|(session, holding)| (session, holding.outstanding()));
+        held.filter(|(session, _)| !self.is_live(*session))
     }
 
     fn is_live(&self, session: SessionId) -> bool {
         self.session(session).is_some_and(|life| life.state == SessionState::Live)
     }
+}
+
+fn sum(amounts: impl Iterator<Item = Amount>) -> Amount {
+    amounts.fold(Amount::ZERO, Amount::saturating_add)
 }

@@ -21,6 +21,8 @@ pub enum Reached {
     /// A denial proven by a round.
     DeniedHeld,
     /// A denial that counts what silent nodes hold as in doubt.
+    DeniedUnanswered,
+    /// A denial where only what dead sessions hold would have been enough.
     DeniedInDoubt,
     /// A round that proved nothing about holders who had not heard of central mode.
     FirstRound,
@@ -60,7 +62,7 @@ pub enum Reached {
 
 impl Reached {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::AdmittedLocally,
         Self::AdmittedInLine,
         Self::CentralMode,
@@ -68,6 +70,7 @@ impl Reached {
         Self::DeniedSpent,
         Self::DeniedTooBig,
         Self::DeniedHeld,
+        Self::DeniedUnanswered,
         Self::DeniedInDoubt,
         Self::FirstRound,
         Self::LaterRound,

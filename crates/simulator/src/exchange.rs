@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const REPORT_EVERY: Duration = Duration::from_millis(250);
-const EXCHANGE_LIMIT_US: u64 = 400_000;
+pub(crate) const EXCHANGE_LIMIT_US: u64 = 400_000;
 /// After so long a paused node is tried again.
 const PAUSE_US: u64 = 20_000;
 
@@ -94,6 +94,7 @@ impl World {
             (Some(Exchange::Opening), Outcome::SessionOpened { session }) => {
                 node.disk.accepted(session);
                 node.wallet = Some(Arc::new(Wallet::new(session)));
+                node.free_since = self.now;
             }
             (Some(Exchange::Saying(speech, sent)), Outcome::Synced { answers }) => {
                 node.wallet.iter().for_each(|wallet| wallet.heard(&speech, &answers, sent, now));

@@ -1,4 +1,4 @@
-//! Watches the line of every budget: nobody is served past who came before, but for a last call (L3).
+//! Watches the line of every budget: nobody is served past who came before, but for a last call, and but for nodes that are silent (L3).
 
 use crate::oracle::Violation;
 use quorate_domain::{BudgetId, PlaceId, SessionId, WindowId};
@@ -48,8 +48,10 @@ impl Seen {
                 known.is_some_and(|at| self.waiting[at].1.is_last_call) || calls_last(command, id, served);
             let earlier = &self.waiting[..known.unwrap_or(self.waiting.len())];
             // Who became a last call in this very entry may have done so after the other was served.
-            let mut still =
-                earlier.iter().filter(|(session, place)| waiting.contains_key(&(*session, place.id)));
+            let is_silent = |session| account.central().is_some_and(|central| central.is_silent(session));
+            let mut still = earlier.iter().filter(|(session, place)| {
+                waiting.contains_key(&(*session, place.id)) && !is_silent(*session)
+            });
             still.find(|(_, place)| place.is_last_call || !is_last_call).copied()
         })
     }

@@ -3,7 +3,7 @@
 
 use crate::coverage::Reached;
 use crate::disk::Disk;
-use crate::exchange::Exchange;
+use crate::exchange::{EXCHANGE_LIMIT_US, Exchange};
 use crate::oracle::{Oracle, Spot, Violation};
 use crate::plan::Plan;
 use crate::request::{Request, State};
@@ -28,6 +28,8 @@ pub(crate) struct Node {
     pub(crate) is_deaf: bool,
     pub(crate) is_mute: bool,
     pub(crate) is_paused: bool,
+    /// Since when nothing keeps it from the ledger.
+    pub(crate) free_since: u64,
     pub(crate) replica: Ledger,
     applied: usize,
     pub(crate) wallet: Option<Arc<Wallet>>,
@@ -57,6 +59,7 @@ impl Node {
             is_deaf: false,
             is_mute: false,
             is_paused: false,
+            free_since: 0,
             replica: Ledger::default(),
             applied: 0,
             wallet: None,
@@ -96,11 +99,6 @@ impl Node {
 
     pub(crate) fn has_line(&self) -> bool {
         self.wallet.as_ref().is_some_and(|wallet| wallet.has_line())
-    }
-
-    /// Whether a session's node lives and spends in its name.
-    pub(crate) fn spends_for(&self, session: SessionId) -> bool {
-        self.is_up && self.session() == Some(session)
     }
 
     /// I2: what is true of this node's spending is below what its journal holds, or known to the ledger.
@@ -466,7 +464,22 @@ impl World {
     fn turn_away(&mut self, place: usize, wallet: &Wallet) {
         let node = &self.nodes[place];
         for (id, refusal) in wallet.turn_away(&node.replica, node.as_of, self.mono()) {
+            if refusal == Refusal::Unavailable {
+                self.check_reach(place, id);
+            }
             self.refuse(place, wallet, id, &refusal);
+        }
+    }
+
+    /// L2: nobody is told that the ledger is out of reach by a node that reaches it, whatever becomes of the others.
+    fn check_reach(&mut self, place: usize, id: PlaceId) {
+        let node = &self.nodes[place];
+        let Some(number) = node.tickets.get(&id) else { return };
+        let free_since = node.free_since.max(self.log.leads_since);
+        let is_free = self.log.has_leader && !node.is_deaf && !node.is_mute && self.plan.timing.is_reliable();
+        if is_free && free_since + EXCHANGE_LIMIT_US <= self.plan.requests[*number].at_us {
+            let what = format!("request {number} is told that the ledger is out of reach, and it is not");
+            self.violation.get_or_insert(Violation { id: "L2", what });
         }
     }
 
@@ -486,13 +499,6 @@ impl World {
             Refusal::Unavailable => {
                 self.coverage.reach(Reached::Unavailable);
                 self.requests[number].state = State::Failed;
-                // (L2)
-                if self.plan.is_calm() {
-                    let what = format!(
-                        "request {number} is told that the ledger is out of reach, and nothing is wrong"
-                    );
-                    self.violation.get_or_insert(Violation { id: "L2", what });
-                }
             }
             Refusal::Denied { budget, need, cause, doubtful, .. } => {
                 self.requests[number].state = State::Denied;
@@ -500,7 +506,8 @@ impl World {
                     Cause::TooBig => Reached::DeniedTooBig,
                     Cause::Spent => Reached::DeniedSpent,
                     Cause::Held if doubtful.is_zero() => Reached::DeniedHeld,
-                    Cause::Held => Reached::DeniedInDoubt,
+                    Cause::Held => Reached::DeniedUnanswered,
+                    Cause::InDoubt => Reached::DeniedInDoubt,
                 });
                 self.check_denial(number, *budget, *need, *doubtful);
             }

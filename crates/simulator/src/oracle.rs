@@ -125,14 +125,8 @@ impl Oracle {
 
     /// What is unreserved in the open window of a budget, in the whole cluster, at this instant (G2). `granted` is what
     /// the ledger has granted by name to requests that wait still: it counts as reserved from then on. What dead
-    /// sessions hold is in doubt and counts as spent.
-    pub(crate) fn unreserved(
-        &self,
-        ledger: &Ledger,
-        budget: BudgetId,
-        granted: u64,
-        spends: &dyn Fn(SessionId) -> bool,
-    ) -> i128 {
+    /// sessions hold and have not spent is unreserved: a denial that rests on it has to name it.
+    pub(crate) fn unreserved(&self, ledger: &Ledger, budget: BudgetId, granted: u64) -> i128 {
         let Some(report) = ledger.report(budget) else { return 0 };
         let window = report.window.id;
         let mut gone = i128::from(granted);
@@ -140,11 +134,7 @@ impl Oracle {
         let mut held_by_sessions = 0;
         for (session, holding) in account.into_iter().flat_map(|account| account.holdings()) {
             held_by_sessions += holding.used.get();
-            let is_live = spends(session)
-                && ledger.session(session).is_some_and(|life| life.state == SessionState::Live);
-            let truth = self.truth((budget, window, session));
-            let kept = holding.granted.get() - holding.returned.get();
-            gone += i128::from(if is_live { truth.taken() } else { kept });
+            gone += i128::from(self.truth((budget, window, session)).taken());
         }
         let closed = account.map_or(0, |account| account.used().get()) - held_by_sessions;
         let overrun: u64 = self

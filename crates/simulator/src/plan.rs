@@ -50,6 +50,13 @@ pub struct Timing {
     pub late: u32,
 }
 
+impl Timing {
+    /// Whether every message arrives, and in time.
+    pub(crate) const fn is_reliable(&self) -> bool {
+        self.lost == 0 && self.late == 0
+    }
+}
+
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestPlan {
@@ -188,8 +195,7 @@ impl Plan {
     /// Whether nothing goes wrong but that messages overtake each other, arrive twice, and tell of new limits.
     #[must_use]
     pub fn is_calm(&self) -> bool {
-        self.timing.lost == 0
-            && self.timing.late == 0
+        self.timing.is_reliable()
             && self
                 .faults
                 .iter()

@@ -109,6 +109,7 @@ pub(crate) struct Log {
     pub(crate) entries: Vec<(LogTime, Command)>,
     pub(crate) wall_offset_ms: i64,
     pub(crate) has_leader: bool,
+    pub(crate) leads_since: u64,
 }
 
 pub(crate) struct World {
@@ -147,7 +148,13 @@ pub fn run(plan: &Plan, tells: bool) -> Report {
 impl World {
     fn new(plan: Plan, tells: bool) -> Self {
         let draw = ChaCha8Rng::seed_from_u64(plan.seed ^ 0x51_0D_0C);
-        let log = Log { ledger: Ledger::default(), entries: Vec::new(), wall_offset_ms: 0, has_leader: true };
+        let log = Log {
+            ledger: Ledger::default(),
+            entries: Vec::new(),
+            wall_offset_ms: 0,
+            has_leader: true,
+            leads_since: 0,
+        };
         let nodes = (0..plan.nodes).map(Node::new).collect();
         let requests = plan.requests.iter().map(|_| Request::default()).collect();
         Self {
@@ -249,9 +256,10 @@ impl World {
             Event::Heals(node, direction) => self.heal(node, direction),
             Event::Resumes(node) => {
                 self.nodes[node].is_paused = false;
+                self.nodes[node].free_since = self.now;
                 self.look(node);
             }
-            Event::LeaderBack => self.log.has_leader = true,
+            Event::LeaderBack => (self.log.has_leader, self.log.leads_since) = (true, self.now),
             Event::Tick => {
                 self.append(Command::Tick);
                 self.after(TICK_US, Event::Tick);
@@ -399,6 +407,7 @@ impl World {
         let seat = &mut self.nodes[node];
         seat.is_deaf &= which == Direction::From;
         seat.is_mute &= which == Direction::To;
+        seat.free_since = self.now;
         let upto = self.log.entries.len();
         self.replicate(node, upto);
     }
@@ -433,8 +442,7 @@ impl World {
             }
             let id = budget_id(place);
             let granted = self.granted_by_name(id);
-            let spends = |session| self.nodes.iter().any(|node| node.spends_for(session));
-            let unreserved = self.oracle.unreserved(&self.log.ledger, id, granted, &spends);
+            let unreserved = self.oracle.unreserved(&self.log.ledger, id, granted);
             concerned.into_iter().for_each(|number| self.requests[number].saw(place, unreserved));
         }
     }

@@ -110,7 +110,7 @@ impl Asker<'_> {
     /// Whoever has none is not asked for: whether this replica is behind is found out without a word to the log.
     fn has_hope(&self, budget: BudgetId, ticket: &Ticket) -> bool {
         match self.ledger.prospect(budget, ticket.need(), None) {
-            Some((Prospect::TooBig | Prospect::Spent, _)) => false,
+            Some((Prospect::TooBig | Prospect::Spent | Prospect::InDoubt, _)) => false,
             Some((Prospect::Held { .. } | Prospect::Open, _)) | None => true,
         }
     }
@@ -126,21 +126,27 @@ impl Asker<'_> {
         let Some((account, round)) = shown.and_then(|account| Some((account, account.round()?))) else {
             return Urgency::Proof;
         };
+        if !account.is_round_under_way() {
+            return Urgency::Proof;
+        }
+        if self.is_overdue(talk, budget, round) {
+            return Urgency::Overdue(round);
+        }
         let shows = |place: &Place| {
             let proves_from = self.line.get(place.id).and_then(|ticket| ticket.proves_from);
             proves_from.is_some_and(|(_, from)| from <= round)
         };
-        if !account.is_round_under_way() || !last_calls.any(shows) {
-            return Urgency::Proof;
-        }
+        // Whom this round says nothing about, the next one does.
+        if account.is_round_called() || last_calls.any(shows) { Urgency::CanWait } else { Urgency::Proof }
+    }
+
+    /// Whether somebody has waited in vain for what this round shows, or for the next one to begin.
+    fn is_overdue(&self, talk: &mut Talk, budget: BudgetId, round: Round) -> bool {
         match talk.rounds.get(&budget) {
-            Some((known, since)) if *known == round => {
-                let is_overdue = self.now.since(*since) >= RECALL_LIMIT;
-                if is_overdue { Urgency::Overdue(round) } else { Urgency::CanWait }
-            }
+            Some((known, since)) if *known == round => self.now.since(*since) >= RECALL_LIMIT,
             Some(_) | None => {
                 talk.rounds.insert(budget, (round, self.now));
-                Urgency::CanWait
+                false
             }
         }
     }

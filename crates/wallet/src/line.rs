@@ -19,6 +19,8 @@ pub(crate) struct Ticket {
     /// Of the budgets of the path, the one it waits at.
     at: usize,
     taken: Reservation,
+    /// When it began to wait at that budget.
+    at_since: MonoTime,
     /// When it came. Only what is true of an instant after that can be said to it.
     pub(crate) since: MonoTime,
     /// Until when it may wait.
@@ -36,7 +38,7 @@ impl Ticket {
         deadline: MonoTime,
     ) -> Self {
         let taken = Reservation::new(Vec::with_capacity(path.len()));
-        Self { id, path, bound, at: 0, taken, since, deadline, proves_from: None }
+        Self { id, path, bound, at: 0, taken, at_since: since, since, deadline, proves_from: None }
     }
 
     /// The budget it waits at; `None` if it has all it needs.
@@ -58,15 +60,22 @@ impl Ticket {
         now >= self.deadline
     }
 
+    /// When its last call at the budget it waits at begins. One whose patience was over when it came there waits for
+    /// proof there as long as anybody.
+    pub(crate) fn last_called(&self) -> MonoTime {
+        self.deadline.max(self.at_since)
+    }
+
     /// It has this part now, and goes on to the next budget.
-    pub(crate) fn took(&mut self, part: Part) {
+    pub(crate) fn took(&mut self, part: Part, now: MonoTime) {
         self.taken.push(part);
-        self.pass();
+        self.pass(now);
     }
 
     /// It goes on to the next budget.
-    pub(crate) fn pass(&mut self) {
+    pub(crate) fn pass(&mut self, now: MonoTime) {
         self.at += 1;
+        self.at_since = now;
         self.proves_from = None;
     }
 

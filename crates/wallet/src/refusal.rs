@@ -17,7 +17,7 @@ pub enum Refusal {
         shortage: Shortage,
         /// What that means.
         cause: Cause,
-        /// Held by nodes that gave no answer: it is not known whether they need it.
+        /// Held by nodes that died or gave no answer: it is not known whether they need it.
         doubtful: Amount,
     },
     /// The ledger could not be asked, or the line is full. Says nothing about the budget.
@@ -32,6 +32,9 @@ pub enum Cause {
     TooBig,
     /// The budget is spent.
     Spent,
+    /// What is not spent is held by nodes that died: whether it was spent is not known until they come back, or somebody
+    /// resolves it.
+    InDoubt,
     /// Others hold what would be needed; when their requests end, some may come back.
     Held,
 }

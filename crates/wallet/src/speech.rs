@@ -33,7 +33,7 @@ impl Wallet {
         waited_at
             .into_iter()
             .filter(|budget| ledger.budget(*budget).is_none())
-            .for_each(|it| self.forget(it));
+            .for_each(|it| self.forget(it, now));
         self.wake();
         let accounts = self.central_accounts(ledger);
         for account in &accounts {
@@ -167,7 +167,7 @@ impl Wallet {
                     self.window_over(*budget);
                     self.talk.lock().is_unsure_of(*budget);
                 }
-                Answer::UnknownBudget { budget } => self.forget(*budget),
+                Answer::UnknownBudget { budget } => self.forget(*budget, now),
             }
         }
     }

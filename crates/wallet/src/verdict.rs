@@ -67,22 +67,31 @@ impl Wallet {
         match prospect {
             Prospect::TooBig if is_known => denied(Cause::TooBig, Amount::ZERO),
             Prospect::Spent if is_known => denied(Cause::Spent, Amount::ZERO),
-            Prospect::TooBig | Prospect::Spent if !is_out_of_time(ticket, now) => Verdict::AskWhetherBehind,
-            Prospect::Held { doubtful }
-                if ticket.is_last_call(now)
-                    && (doubtful.is_zero() || now.since(ticket.deadline) >= DOUBT_AFTER) =>
-            {
-                denied(Cause::Held, doubtful)
+            Prospect::InDoubt if is_known => denied(Cause::InDoubt, shortage.in_doubt),
+            Prospect::TooBig | Prospect::Spent | Prospect::InDoubt if !is_out_of_time(ticket, now) => {
+                Verdict::AskWhetherBehind
             }
-            Prospect::TooBig | Prospect::Spent | Prospect::Held { .. } | Prospect::Open => {
-                out_of_time(ticket, now)
+            Prospect::Held { doubtful, lost } if is_time_to_deny(ticket, doubtful, now) => {
+                denied(Cause::Held, doubtful.saturating_add(lost))
             }
+            Prospect::TooBig
+            | Prospect::Spent
+            | Prospect::InDoubt
+            | Prospect::Held { .. }
+            | Prospect::Open => out_of_time(ticket, now),
         }
     }
 }
 
+/// Whoever may still answer is given a moment.
+fn is_time_to_deny(ticket: &Ticket, doubtful: Amount, now: MonoTime) -> bool {
+    let called = ticket.last_called();
+    now >= called && (doubtful.is_zero() || now.since(called) >= DOUBT_AFTER)
+}
+
 fn is_out_of_time(ticket: &Ticket, now: MonoTime) -> bool {
-    ticket.is_last_call(now) && now.since(ticket.deadline) >= PROOF_LIMIT
+    let called = ticket.last_called();
+    now >= called && now.since(called) >= PROOF_LIMIT
 }
 
 fn out_of_time(ticket: &Ticket, now: MonoTime) -> Verdict {

@@ -232,7 +232,7 @@ impl Wallet {
             return false;
         };
         self.call_for_attention(&account);
-        ticket.took(Part { account, unit: charge.unit, amount });
+        ticket.took(Part { account, unit: charge.unit, amount }, now);
         true
     }
 
@@ -350,12 +350,12 @@ impl Wallet {
     }
 
     /// The budget is gone: nothing more can be reserved of it, and nobody waits for it.
-    pub(crate) fn forget(&self, budget: BudgetId) {
+    pub(crate) fn forget(&self, budget: BudgetId, now: MonoTime) {
         self.shard(budget).write().remove(&budget);
         self.active.lock().remove(&budget);
         self.retired.lock().retain(|account| account.budget() != budget);
         for ticket in self.line.lock().tickets.iter_mut().filter(|ticket| ticket.is_at(budget)) {
-            ticket.pass();
+            ticket.pass(now);
         }
     }
 

@@ -305,7 +305,8 @@ impl World {
             let (prospect, _) = self.ledger.prospect(BUDGET, need, request.proves_from).unwrap();
             let is_denied = match prospect {
                 Prospect::TooBig | Prospect::Spent => true,
-                Prospect::Held { doubtful } => doubtful.is_zero(),
+                Prospect::InDoubt => false,
+                Prospect::Held { doubtful, lost } => doubtful.saturating_add(lost).is_zero(),
                 Prospect::Open => false,
             };
             let least = request.least;

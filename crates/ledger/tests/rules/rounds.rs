@@ -162,7 +162,10 @@ fn a_session_that_dies_during_a_round_leaves_its_tally_doubtful_and_the_next_one
     assert_eq!((script.round(), script.account().is_round_under_way()), (from, false));
     // What it held may have been unreserved when the round began.
     assert_eq!(script.account().tally_from(from).unwrap().doubtful, [(b, Amount::new(30))].into());
-    assert_eq!(script.prospect(30, Some(from)), Prospect::Held { doubtful: Amount::new(30) });
+    assert_eq!(
+        script.prospect(30, Some(from)),
+        Prospect::Held { doubtful: Amount::new(30), lost: Amount::ZERO }
+    );
     script.say(c, demands(&[last_call(3, 30)]));
     assert_eq!(script.round().get(), from.get() + 1);
     assert!(!script.account().asks(b));
@@ -172,7 +175,10 @@ fn a_session_that_dies_during_a_round_leaves_its_tally_doubtful_and_the_next_one
         Some((0, vec![])),
         "what a dead session holds is in doubt, not unreserved"
     );
-    assert_eq!(script.prospect(30, Some(from)), Prospect::Held { doubtful: Amount::ZERO });
+    assert_eq!(
+        script.prospect(30, Some(from)),
+        Prospect::Held { doubtful: Amount::ZERO, lost: Amount::new(30) }
+    );
 }
 
 #[test]
@@ -220,4 +226,29 @@ fn an_overdue_round_is_followed_by_another_one_in_which_the_silent_session_is_do
     assert_eq!(script.tally(second), Some((0, vec![b])));
     script.say(c, overdue(first));
     assert_eq!(script.round(), second, "that one is over, and another one is on its way");
+}
+
+#[test]
+fn nothing_is_granted_to_requests_of_a_session_that_kept_a_round_waiting_in_vain_until_it_speaks() {
+    let (mut script, [a, b, c]) = three_holders();
+    script.say(b, waits(&[place(1, 10)]));
+    script.say(c, waits(&[last_call(2, 30), place(3, 10)]));
+    let overdue = Ask { urgency: Urgency::Overdue(script.round()), ..waits(&[place(3, 10)]) };
+    script.answer(a, 10, 0);
+    script.say(c, overdue);
+    script.answer(a, 10, 10);
+    assert_eq!((script.served(b), script.served(c)), (vec![], vec![3]), "it came earlier, and is silent");
+    script.answer(b, 0, 10);
+    assert_eq!(script.served(b), [1], "it stands where it stood");
+}
+
+#[test]
+fn requests_of_silent_sessions_keep_no_budget_in_central_mode() {
+    let (mut script, [a, b, c]) = three_holders();
+    script.say(b, waits(&[place(1, 10)]));
+    script.say(c, Ask { urgency: Urgency::Overdue(script.round()), ..waits(&[last_call(4, 1)]) });
+    assert!(script.account().central().unwrap().is_silent(b));
+    script.limit(1_000);
+    script.say(a, waits(&[place(2, 10)]));
+    assert_eq!((script.is_central(), script.account().line_length()), (false, 0));
 }

@@ -40,7 +40,7 @@ pub(crate) fn ids(served: &[(PlaceId, Reservation)]) -> Vec<PlaceId> {
 pub(crate) struct Cluster {
     pub(crate) ledger: Ledger,
     pub(crate) wallet: Wallet,
-    other: SessionId,
+    pub(crate) other: SessionId,
     other_said: u64,
     log_time: u64,
     kind: Kind,

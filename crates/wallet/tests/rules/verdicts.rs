@@ -2,7 +2,7 @@
 
 use crate::cluster::*;
 use quorate_domain::{MonoTime, PlaceId};
-use quorate_ledger::Kind;
+use quorate_ledger::{Command, Kind};
 use quorate_wallet::*;
 
 /// A budget of a hundred, all of which the other session has, and a request that waits until the tenth millisecond.
@@ -75,6 +75,44 @@ fn what_a_silent_holder_has_counts_as_in_doubt_a_while_after_the_last_call() {
         panic!("{refused:?}")
     };
     assert_eq!((refused, doubtful.get()), (id, 100));
+}
+
+#[test]
+fn a_silent_holder_keeps_nobody_from_proof_who_comes_while_a_round_waits_for_it() {
+    let (mut cluster, first) = one_waits(10);
+    cluster.talk(at(10)).unwrap();
+    cluster.wallet.leave(first);
+    let stuck = cluster.shown(TEAM).round().unwrap();
+    let id = cluster.wallet.queue([TEAM].into(), cost(10), at(20), at(20));
+    cluster.talk(at(20)).unwrap();
+    assert!(cluster.talk(at(21)).is_none(), "the next round is called for already");
+    cluster.talk(at(120)).unwrap();
+    assert!(cluster.shown(TEAM).round().unwrap() > stuck, "it is waited for no longer");
+    assert_eq!(turned_away(&cluster, None, at(269)), []);
+    assert_eq!(turned_away(&cluster, None, at(270)), [(id, Some(Cause::Held))]);
+}
+
+#[test]
+fn what_only_the_dead_hold_is_said_to_be_in_doubt_and_how_much_it_is() {
+    let (mut cluster, id) = one_waits(10);
+    cluster.other_reports(TEAM, 60, 0);
+    cluster.apply(Command::ExpireSession { session: cluster.other });
+    let refused = cluster.wallet.turn_away(&cluster.ledger, Some(at(2)), at(2));
+    let [(refused, Refusal::Denied { cause: Cause::InDoubt, doubtful, .. })] = refused[..] else {
+        panic!("{refused:?}")
+    };
+    assert_eq!((refused, doubtful.get()), (id, 40));
+}
+
+#[test]
+fn whoever_comes_to_a_budget_after_its_patience_is_over_waits_for_proof_there_as_long_as_anybody() {
+    let mut cluster = Cluster::new(100, 100_000, Kind::Lifetime);
+    cluster.other_asks(TEAM, 100);
+    cluster.run(&[KEY], 10, at(1)).cancel();
+    let id = cluster.wallet.queue([KEY, TEAM].into(), cost(10), at(1), at(10));
+    assert_eq!(ids(&serve(&cluster.wallet, at(500))), [], "it has what it needs of the key's");
+    assert_eq!(turned_away(&cluster, None, at(999)), []);
+    assert_eq!(turned_away(&cluster, None, at(1_000)), [(id, None)]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         edits: &[Edit {
             file: PROSPECT,
             right: "Some(_) | None => Prospect::Open,",
-            wrong: "Some(_) => Prospect::Open,\n            None => Prospect::Held { doubtful: Amount::ZERO },",
+            wrong: "Some(_) => Prospect::Open,\n            None => Prospect::Held { doubtful: Amount::ZERO, lost: Amount::ZERO },",
         }],
         breaks: &["G2"],
     },
