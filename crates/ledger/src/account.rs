@@ -244,7 +244,7 @@ impl Account {
         if let Mode::Central(central) = &mut self.mode {
             central.arrived(terms.limit.saturating_sub(old));
         } else if !self.excess(terms.limit).is_zero() {
-            self.begin_central(Amount::new(1), terms);
+            self.begin_central(terms);
         }
         self.settle_down(terms);
     }
@@ -407,12 +407,13 @@ impl Account {
         let largest = new.iter().map(|place| place.need).max().unwrap_or_default();
         match &self.mode {
             Mode::Grant if fair < largest.saturating_mul(CENTRAL_BELOW_REQUESTS) || sum_of(new) > free => {
-                self.begin_central(largest, terms);
+                self.begin_central(terms);
             }
-            Mode::Central(central)
+            Mode::Central(_)
                 if self.first_in_line().is_none()
                     && sum_of(new) <= free
-                    && fair >= largest.max(central.need()).saturating_mul(GRANT_FROM_REQUESTS) =>
+                    && !new.is_empty()
+                    && fair >= largest.saturating_mul(GRANT_FROM_REQUESTS) =>
             {
                 self.mode = Mode::Grant;
                 self.line = Line::default();
@@ -428,11 +429,11 @@ impl Account {
         self.holdings.values_mut().for_each(|holding| holding.served.clear());
     }
 
-    fn begin_central(&mut self, need: Amount, terms: &Terms<'_>) {
+    fn begin_central(&mut self, terms: &Terms<'_>) {
         self.forget_all_served();
         self.last_round = self.next_round();
         let (free, holders) = (self.free(terms.limit), self.holders(terms));
-        self.mode = Mode::Central(Central::begin(need, self.last_round, free, &holders));
+        self.mode = Mode::Central(Central::begin(self.last_round, free, &holders));
     }
 
     fn call_round(&mut self, urgency: Urgency, terms: &Terms<'_>) {

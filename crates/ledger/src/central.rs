@@ -18,8 +18,6 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Central {
     /// The first round of this spell of central mode.
     since: Round,
-    /// The need that was too large for the pool to be handed out in slices.
-    need: Amount,
     /// The round under way, or the latest.
     round: Round,
     /// In the pool when the round began, and returned to it since.
@@ -61,11 +59,10 @@ pub(crate) struct Holder {
 }
 
 impl Central {
-    /// Begins central mode, because a request of this need was too large for slices, with its first round.
-    pub(crate) fn begin(need: Amount, round: Round, free: Amount, holders: &[Holder]) -> Self {
+    /// Begins central mode, with its first round.
+    pub(crate) fn begin(round: Round, free: Amount, holders: &[Holder]) -> Self {
         let mut central = Self {
             since: round,
-            need,
             round,
             arrived: Amount::ZERO,
             unanswered: BTreeMap::new(),
@@ -82,12 +79,6 @@ impl Central {
     #[must_use]
     pub const fn since(&self) -> Round {
         self.since
-    }
-
-    /// The need that was too large for the pool to be handed out in slices.
-    #[must_use]
-    pub const fn need(&self) -> Amount {
-        self.need
     }
 
     /// The round under way, or the latest.

@@ -146,16 +146,27 @@ fn near_exhaustion_the_budget_is_handed_out_request_by_request_and_a_raised_limi
 }
 
 #[test]
-fn it_goes_back_to_grants_when_the_fair_share_covers_four_requests_of_those_that_were_too_large() {
+fn it_goes_back_to_grants_when_the_fair_share_covers_four_requests_of_those_that_come() {
     let (mut script, [a]) = Script::with_sessions(100);
     script.say(a, waits(&[place(1, 30)]));
     script.report(a, 0, 30);
     script.limit(239);
-    script.say(a, waits(&[place(2, 1)]));
+    script.say(a, waits(&[place(2, 30)]));
     assert!(script.is_central(), "119 of 239 are fair, and four requests need 120");
-    script.report(a, 0, 31);
+    script.report(a, 0, 60);
     script.limit(240);
-    script.say(a, waits(&[place(3, 1)]));
+    script.say(a, waits(&[place(3, 30)]));
+    assert!(!script.is_central());
+}
+
+#[test]
+fn one_large_request_keeps_a_rich_budget_in_central_mode_for_nobody_else() {
+    let (mut script, [a, b]) = Script::with_sessions(1_000);
+    script.say(b, waits(&[place(1, 400)]));
+    assert!(script.is_central());
+    script.say(a, waits(&[]));
+    assert!(script.is_central(), "nobody has come for whom slices would do");
+    assert!(granted(&script.ask(a, 10, 100)) > 10);
     assert!(!script.is_central());
 }
 
