@@ -136,7 +136,27 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             right: "terms: &Terms<'_>) {\n        self.forget_all_served();\n        self.last_round",
             wrong: "terms: &Terms<'_>) {\n        self.last_round",
         }],
-        breaks: &["G2", "L2", "L3"],
+        breaks: &["G2", "I5", "L2", "L3"],
+    },
+    Mutation {
+        name: "silent-holder-awaited",
+        why: "a round waits for ever for a holder that does not answer, and nobody gets proof",
+        edits: &[Edit {
+            file: "crates/wallet/src/asker.rs",
+            right: "if self.is_overdue(talk, budget, round) {",
+            wrong: "if self.is_overdue(talk, budget, round) && false {",
+        }],
+        breaks: &["L2"],
+    },
+    Mutation {
+        name: "doubt-not-named",
+        why: "a denial that rests on what the dead hold has to say so",
+        edits: &[Edit {
+            file: "crates/wallet/src/verdict.rs",
+            right: "denied(Cause::InDoubt, shortage.in_doubt)",
+            wrong: "denied(Cause::InDoubt, Amount::ZERO)",
+        }],
+        breaks: &["G2"],
     },
     Mutation {
         name: "old-asks-heard",
