@@ -21,7 +21,8 @@ pub(crate) struct Report<'a> {
 }
 
 const METHOD: &str = "\
-Written by `make bench`; do not edit. Measured side by side: every round runs every target once with every body, and
+Written by `make bench`, from what it measures and from texts in tests/bench/src: edit those. Measured side by side:
+every round runs every target once with every body, and
 what is compared are medians of the ratios within a round, since absolute figures drift with the machine's neighbours.
 
 - Targets run on core 0, the instant provider and the load generator on core 1. The load is a closed loop on kept
