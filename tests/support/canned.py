@@ -51,8 +51,12 @@ class Canned:
     def asked(self, model):
         return self.server.asked[model]
 
-    def stop(self):
+    def let_go(self):
+        """Goes on after every `HANG`."""
         self.server.released.set()
+
+    def stop(self):
+        self.let_go()
         self.server.shutdown()
         self.server.server_close()
 

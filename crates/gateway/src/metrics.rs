@@ -370,7 +370,7 @@ mod tests {
         let series =
             |name: &str| text.lines().filter(|line| line.starts_with(&format!("{name}_total{{"))).count();
         let names = ["budget_refusals", "authentication_failures", "attempt_failures", "usage_missing"];
-        assert_eq!(names.map(series), [4, 5, 10, 3]);
+        assert_eq!(names.map(series), [5, 5, 10, 3]);
 
         metrics.authentication_failed(AuthenticationFailure::Expired);
         metrics.budget_refused(&Refusal::Unavailable);

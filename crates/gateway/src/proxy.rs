@@ -12,6 +12,7 @@ mod models;
 mod rate_headers;
 mod reply;
 mod request;
+mod reserve;
 mod stream;
 
 use crate::error::RequestError;

@@ -16,8 +16,10 @@ use quorate_wallet::Charge;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A request that may be served, if there is money for it. It keeps the versions of key and route it began with.
+/// A request that may be served, if there is money for it. It keeps the version of the route it began with.
 pub(super) struct Admitted {
+    /// The client's headers, with its key: it is looked at again after every wait.
+    head: HeaderMap,
     pub(super) route: Arc<Route>,
     pub(super) path: Vec<Charge>,
     pub(super) inference: Inference,
@@ -51,9 +53,22 @@ impl Proxy {
         let inference = Inference::parse(operation, &body)?;
         let route = self.route(&key, inference.model())?;
         ticket.label.route = Some(route.spec.name.clone());
-        let subjects = self.parts.replica.catalog().read().subjects_of(&key);
-        let path = self.parts.funds.path_of(&subjects);
-        Ok(Admitted { route, path, inference, headers: quorate_upstream::forwardable(&head.headers) })
+        let path = self.path_of(&key);
+        let headers = quorate_upstream::forwardable(&head.headers);
+        Ok(Admitted { head: head.headers, route, path, inference, headers })
+    }
+
+    /// Whether the request is let in as it was on arrival, after it had to wait for something; and the budgets it is
+    /// charged to now.
+    pub(super) fn admit_again(&self, admitted: &Admitted) -> Result<Vec<Charge>, RequestError> {
+        let key = self.authenticate(&admitted.head)?;
+        let _still_there = self.route(&key, admitted.inference.model())?;
+        Ok(self.path_of(&key))
+    }
+
+    fn path_of(&self, key: &ApiKey) -> Vec<Charge> {
+        let subjects = self.parts.replica.catalog().read().subjects_of(key);
+        self.parts.funds.path_of(&subjects)
     }
 
     /// The key the request carries, if it opens the data plane.

@@ -6,11 +6,11 @@
 use super::Proxy;
 use super::admit::Admitted;
 use super::charge::{Assume, Charged, Stake};
-use super::reply::with_headers;
+use super::reply::{Caller, with_headers};
 use super::request::{Label, Ticket, X_REQUEST_ID};
+use super::reserve::Unreserved;
 use super::stream::Stream;
-use crate::error::{Denial, RequestError};
-use crate::funds::Refusal;
+use crate::error::RequestError;
 use crate::metrics::Phase;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -18,12 +18,11 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use quorate_catalog::{Model, Provider as CatalogProvider};
 use quorate_dialect::openai::read_answer;
-use quorate_domain::{BudgetId, MonoTime, Name, Secret, Span};
+use quorate_domain::{MonoTime, Name, Secret};
 use quorate_routing::{AttemptFailure, Cause};
 use quorate_upstream::{
     Attempt, AttemptError, Provider, ProviderSettings, Reply, Timeouts, UpstreamResponse,
 };
-use quorate_wallet::Cost;
 use std::sync::Arc;
 
 /// The longest answer that is kept whole. Embeddings of thousands of texts fit.
@@ -39,6 +38,8 @@ pub(super) enum Tried {
     Failed { failure: AttemptFailure, response: Response, charged: Charged },
     /// A failure that no target could change.
     Refused(RequestError),
+    /// The client hung up before anything was sent.
+    ClientGone,
 }
 
 /// An answer for the client.
@@ -68,13 +69,20 @@ pub(super) struct Target {
 
 impl Proxy {
     /// Tries the target at this place of the route.
-    pub(super) async fn attempt(&self, admitted: &Admitted, place: usize, ticket: &mut Ticket) -> Tried {
+    pub(super) async fn attempt(
+        &self,
+        admitted: &mut Admitted,
+        place: usize,
+        ticket: &mut Ticket,
+        caller: &mut Caller,
+    ) -> Tried {
         let Some(target) = self.target(admitted, place, ticket) else {
             return failed(Cause::Unusable.into(), RequestError::NoUsableProvider, Charged::NOTHING);
         };
-        let stake = match self.reserve(admitted, &target.model).await {
+        let stake = match self.reserve(admitted, &target.model, caller).await {
             Ok(stake) => stake,
-            Err(error) => return Tried::Refused(error),
+            Err(Unreserved::Refused(error)) => return Tried::Refused(error),
+            Err(Unreserved::ClientGone) => return Tried::ClientGone,
         };
         ticket.phase_ended(self, Phase::Reserve);
         let attempt = Attempt {
@@ -121,46 +129,6 @@ impl Proxy {
                     "provider cannot be used from this node"
                 );
                 None
-            }
-        }
-    }
-
-    /// Reserves the most the attempt can cost. A request that no budget limits needs no bound.
-    async fn reserve(&self, admitted: &Admitted, model: &Model) -> Result<Stake, RequestError> {
-        let bound = match admitted.inference.bound(&model.spec) {
-            Ok(bound) => bound,
-            Err(_) if admitted.path.is_empty() => Cost::NOTHING,
-            Err(unbounded) => return Err(unbounded),
-        };
-        let funds = &self.parts.funds;
-        if let Ok(reservation) = funds.try_reserve(&admitted.path, &bound) {
-            return Ok(Stake { reservation, bound });
-        }
-        let waited_since = self.parts.clock.mono();
-        let reserved = funds.reserve(&admitted.path, &bound, self.parts.limits.budget_wait).await;
-        self.parts.metrics.budget_wait(self.parts.clock.mono().since(waited_since));
-        reserved.map(|reservation| Stake { reservation, bound }).map_err(|refusal| {
-            self.parts.metrics.budget_refused(&refusal);
-            self.explain(&refusal)
-        })
-    }
-
-    fn explain(&self, refusal: &Refusal) -> RequestError {
-        match refusal {
-            Refusal::Unavailable => RequestError::QuotaUnavailable,
-            Refusal::Denied { budget, need, shortage, cause, doubtful } => {
-                let ledger = self.parts.replica.ledger().read();
-                // A budget that was removed meanwhile denies nothing any more: the next try will succeed.
-                let Some(found) = ledger.budget(*budget) else { return RequestError::QuotaUnavailable };
-                RequestError::Denied(Denial {
-                    subject: found.spec().subject.clone(),
-                    unit: found.spec().unit,
-                    cause: *cause,
-                    need: need.get(),
-                    limit: shortage.limit.get(),
-                    in_doubt: doubtful.get(),
-                    resets_in: resets_in(&ledger, *budget),
-                })
             }
         }
     }
@@ -280,7 +248,7 @@ impl Proxy {
         match tried {
             Tried::Failed { failure, .. } => health.failed(provider, *failure, self.parts.clock.mono()),
             Tried::Answered(_) if !health.is_clean() => health.succeeded(provider.as_str()),
-            Tried::Answered(_) | Tried::Refused(_) => {}
+            Tried::Answered(_) | Tried::Refused(_) | Tried::ClientGone => {}
         }
     }
 }
@@ -326,11 +294,6 @@ fn status_inside(error: &quorate_dialect::openai::ProviderError) -> StatusCode {
 fn is_event_stream(response: &UpstreamResponse) -> bool {
     let content_type = response.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     content_type.is_some_and(|text| text.trim_start().to_ascii_lowercase().starts_with("text/event-stream"))
-}
-
-fn resets_in(ledger: &quorate_ledger::Ledger, budget: BudgetId) -> Option<Span> {
-    let window = ledger.budget(budget)?.current().window();
-    window.end.map(|end| end.since(ledger.time()))
 }
 
 fn provider_settings(provider: &CatalogProvider) -> ProviderSettings {

@@ -32,6 +32,11 @@ impl Caller {
         self.answer.is_closed()
     }
 
+    /// Resolves when the client has hung up.
+    pub(super) async fn gone(&mut self) {
+        self.answer.closed().await;
+    }
+
     /// Gives the whole answer. A client that is gone does not hear it.
     pub(super) fn give(self, response: Response) {
         drop(self.answer.send(response));

@@ -152,17 +152,25 @@ impl Ticket {
 
 impl Proxy {
     /// Tries the targets of the route until one answers, and gives the client that answer or the last failure.
-    pub(super) async fn run(self: Arc<Self>, admitted: Admitted, mut ticket: Ticket, caller: Caller) {
+    pub(super) async fn run(self: Arc<Self>, mut admitted: Admitted, mut ticket: Ticket, mut caller: Caller) {
         let mut plan = self.plan(&admitted, &ticket);
         ticket.phase_ended(&self, Phase::Parse);
         let mut last = RequestError::NoUsableProvider.into_response();
         loop {
-            if caller.is_gone() && plan.n_attempts() > 0 {
-                // Nobody would hear of another attempt, but somebody would pay for it.
-                return ticket.ended(&self, CLIENT_GONE);
+            if plan.n_attempts() > 0 {
+                if caller.is_gone() {
+                    // Nobody would hear of another attempt, but somebody would pay for it.
+                    return ticket.ended(&self, CLIENT_GONE);
+                }
+                // An attempt takes its time, and the key may have been revoked meanwhile.
+                match self.admit_again(&admitted) {
+                    Ok(path) => admitted.path = path,
+                    Err(error) => return self.refuse(&ticket, caller, error),
+                }
             }
             match plan.next_step() {
-                Step::Send(place) => match self.attempt(&admitted, place, &mut ticket).await {
+                Step::Send(place) => match self.attempt(&mut admitted, place, &mut ticket, &mut caller).await
+                {
                     Tried::Answered(mut answered) => {
                         self.add_rate_headers(&admitted.path, answered.headers_mut());
                         return self.give(answered, ticket, caller).await;
@@ -174,10 +182,8 @@ impl Proxy {
                         last = response;
                         ticket.others_worked(&self);
                     }
-                    Tried::Refused(error) => {
-                        ticket.refused(&self, &error);
-                        return caller.give(ticket.seal(error.into_response()));
-                    }
+                    Tried::Refused(error) => return self.refuse(&ticket, caller, error),
+                    Tried::ClientGone => return ticket.ended(&self, CLIENT_GONE),
                 },
                 Step::Wait(pause) => {
                     tokio::time::sleep(pause).await;
@@ -189,6 +195,11 @@ impl Proxy {
                 }
             }
         }
+    }
+
+    fn refuse(&self, ticket: &Ticket, caller: Caller, error: RequestError) {
+        ticket.refused(self, &error);
+        caller.give(ticket.seal(error.into_response()));
     }
 
     async fn give(&self, answered: Answered, mut ticket: Ticket, caller: Caller) {
