@@ -9,7 +9,8 @@
 )]
 
 use quorate_domain::{
-    Amount, BootId, BudgetId, LogTime, MonoTime, NanoUsd, NodeId, Round, SessionId, Subject, Tokens, Unit,
+    Amount, BootId, BudgetId, LogTime, MonoTime, NanoUsd, NodeId, PlaceId, Round, SessionId, Subject, Tokens,
+    Unit,
 };
 use quorate_ledger::*;
 use quorate_wallet::{Charge, Cost, Wallet};
@@ -211,7 +212,8 @@ fn openings_and_closings(desk: &mut Desk) -> Vec<Ledger> {
         shown.push(desk.ledger.clone());
         desk.limit(LIMIT);
         let want = desk.holding().granted.saturating_add(Amount::new(200));
-        let (budget, window, places, urgency) = (CHARGE.budget, None, vec![], Urgency::CanWait);
+        let place = Place { id: PlaceId::new(u64::MAX), need: Amount::new(1), is_last_call: false };
+        let (budget, window, places, urgency) = (CHARGE.budget, None, vec![place], Urgency::CanWait);
         let asks = vec![Ask { budget, window, places, want, urgency }];
         desk.apply(Command::Sync(Sync { session: desk.session, sequence, reports: vec![], asks }));
         assert!(desk.round().is_none());
