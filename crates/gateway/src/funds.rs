@@ -15,7 +15,7 @@ use crate::replica::{Journal, Replica};
 use arc_swap::ArcSwapOption;
 use desk::{Desk, Request};
 use quorate_domain::{Clock, Span, Subject};
-use quorate_wallet::{Charge, Cost, Overrun, Reservation, Wallet, Withheld};
+use quorate_wallet::{Charge, Cost, Need, Overrun, Reservation, Wallet, Withheld};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -88,19 +88,19 @@ impl Funds {
     }
 
     /// Reserves, and stands in line for grants if it must, for `patience` and the moment it then takes to serve or refuse
-    /// it with proof.
+    /// it with proof. Takes the most of the need, or what there is from the least on when there is no hope for the most.
     ///
     /// # Errors
     /// [`Refusal`] says whether budget is spent, held by others, too small for the request, or out of reach.
     pub async fn reserve(
         &self,
         path: &[Charge],
-        bound: &Cost,
+        need: &Need,
         patience: Duration,
     ) -> Result<Reservation, Refusal> {
-        match self.try_reserve(path, bound) {
+        match self.try_reserve(path, &need.most) {
             Ok(reservation) => Ok(reservation),
-            Err(Withheld::Short(_)) => self.stand_in_line(path, bound, patience).await,
+            Err(Withheld::Short(_)) => self.stand_in_line(path, need, patience).await,
             Err(Withheld::Fenced) => Err(Refusal::Unavailable),
         }
     }
@@ -108,13 +108,13 @@ impl Funds {
     async fn stand_in_line(
         &self,
         path: &[Charge],
-        bound: &Cost,
+        need: &Need,
         patience: Duration,
     ) -> Result<Reservation, Refusal> {
         let shared = &self.shared;
         let wallet = shared.wallet.load_full().ok_or(Refusal::Unavailable)?;
         let now = shared.clock.mono();
-        let request = Request { path, bound, now, deadline: now.plus(Span::of(patience)) };
+        let request = Request { path, need, now, deadline: now.plus(Span::of(patience)) };
         let place = shared.desk.queue(&wallet, &request).ok_or(Refusal::Unavailable)?;
         shared.flush.notify_one();
         shared.sync.notify_one();

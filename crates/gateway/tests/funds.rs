@@ -233,7 +233,7 @@ impl World {
     async fn request(funds: Funds, bound: u64, real: u64) -> Result<u64, Refusal> {
         let path = funds.path_of(&[Subject::Team("search".parse().unwrap())]);
         let cost = |tokens| Cost { tokens: Tokens::new(tokens), money: NanoUsd::ZERO };
-        let reservation = funds.reserve(&path, &cost(bound), PATIENCE).await?;
+        let reservation = funds.reserve(&path, &cost(bound).into(), PATIENCE).await?;
         tokio::time::sleep(Duration::from_millis(20)).await;
         funds.settle(reservation, &cost(real)).await;
         Ok(real)
@@ -328,7 +328,8 @@ async fn a_caller_that_hangs_up_in_line_takes_nothing_along() {
     let path = world.nodes[0].path_of(&[Subject::Team("search".parse().unwrap())]);
     let cost = Cost { tokens: Tokens::new(100), money: NanoUsd::ZERO };
     for micros in (0..8_000).step_by(100) {
-        let reserve = world.nodes[0].reserve(&path, &cost, PATIENCE);
+        let need = cost.into();
+        let reserve = world.nodes[0].reserve(&path, &need, PATIENCE);
         if let Ok(Ok(reservation)) = tokio::time::timeout(Duration::from_micros(micros), reserve).await {
             reservation.cancel();
         }

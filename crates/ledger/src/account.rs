@@ -7,7 +7,8 @@
 
 use crate::central::{Call, Central, Holder};
 use crate::line::{Line, Place, Waiting};
-use crate::{Ask, Holding, Mark, SpendingReport, Tally, Urgency};
+use crate::turn::Turns;
+use crate::{Ask, Holding, Mark, Shown, SpendingReport, Urgency};
 use quorate_domain::{Amount, Round, SessionId, Window};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -180,13 +181,9 @@ impl Account {
         Round::new(self.last_round.get() + 1)
     }
 
-    /// What is known of an instant after the beginning of round `from`.
-    #[must_use]
-    pub fn tally_from(&self, from: Round) -> Option<Tally> {
-        match &self.mode {
-            Mode::Grant => None,
-            Mode::Central(central) => central.tally_from(from),
-        }
+    /// What is known of instants after the beginning of round `from`.
+    pub fn shown_from(&self, from: Round) -> impl Iterator<Item = Shown<'_>> {
+        self.central().into_iter().flat_map(move |central| central.shown_from(from))
     }
 
     /// Central mode, if it is in it.
@@ -242,7 +239,7 @@ impl Account {
     /// The limit was changed from `old`. More granted than it allows is called back at once.
     pub(crate) fn limit_changed(&mut self, old: Amount, terms: &Terms<'_>) {
         if let Mode::Central(central) = &mut self.mode {
-            central.arrived(terms.limit.saturating_sub(old));
+            central.grew(terms.limit.saturating_sub(old));
         } else if !self.excess(terms.limit).is_zero() {
             self.begin_central(terms);
         }
@@ -253,21 +250,23 @@ impl Account {
     /// `false` if it contradicts the grants; nothing is changed then.
     pub(crate) fn record(&mut self, session: SessionId, report: &SpendingReport, terms: &Terms<'_>) -> bool {
         let known = self.holdings.get(&session).cloned().unwrap_or_default();
-        let mut merged = Holding {
+        let merged = Holding {
             used: known.used.max(report.used),
             returned: known.returned.max(report.returned),
             overrun: known.overrun.max(report.overrun),
+            heard: known.heard.max(report.heard.map(|heard| heard.round).unwrap_or_default()),
             ..known.clone()
         };
         if !merged.is_consistent() {
             return false;
         }
         self.speaks(session);
-        if let (Some(heard), Mode::Central(central)) = (report.heard, &mut self.mode) {
-            merged.heard = merged.heard.max(heard.round);
-            central.answer(session, heard.round, heard.granted == merged.granted);
-        }
+        let granted = merged.granted;
         self.replace(session, &known, merged);
+        // What it returns with its answer belongs to the round; what it returns later was reserved when it answered.
+        if let (Some(heard), Mode::Central(central)) = (report.heard, &mut self.mode) {
+            central.answer(session, heard.round, heard.granted == granted);
+        }
         self.settle_down(terms);
         true
     }
@@ -352,7 +351,7 @@ impl Account {
         let welcome = want.saturating_sub(known.granted).saturating_sub(need).min(fair).min(left);
         let mut holding =
             Holding { granted: known.granted.saturating_add(need).saturating_add(welcome), ..known.clone() };
-        holding.served.extend(new.iter().map(|place| place.id));
+        holding.served.extend(new.iter().map(|place| (place.id, place.most)));
         self.replace(session, &known, holding);
     }
 
@@ -360,13 +359,12 @@ impl Account {
     fn serve_line(&mut self, terms: &Terms<'_>) {
         let Some(since) = self.central().map(Central::since) else { return };
         while let Some(served) = self.first_in_line()
-            && served.place.need <= self.free(terms.limit)
+            && let Some(amount) = served.place.takes_of(self.free(terms.limit))
         {
             self.line.served(&served);
             let known = self.holdings.get(&served.session).cloned().unwrap_or_default();
-            let mut holding =
-                Holding { granted: known.granted.saturating_add(served.place.need), ..known.clone() };
-            holding.served.insert(served.place.id);
+            let mut holding = Holding { granted: known.granted.saturating_add(amount), ..known.clone() };
+            holding.served.insert(served.place.id, amount);
             if known.outstanding().is_zero() {
                 // It had nothing to spend by itself; with this grant it learns of central mode.
                 holding.heard = holding.heard.max(since);
@@ -383,14 +381,15 @@ impl Account {
 
     fn unserved(&self, session: SessionId, ask: &Ask) -> Vec<Place> {
         let holding = self.holdings.get(&session);
-        let is_served = |place: &&Place| holding.is_some_and(|holding| holding.served.contains(&place.id));
+        let is_served =
+            |place: &&Place| holding.is_some_and(|holding| holding.served.contains_key(&place.id));
         ask.places.iter().filter(|place| !is_served(place)).copied().collect()
     }
 
     /// What a session does not mention any more it knows of, or has no use for.
     fn forget_served(&mut self, session: SessionId, ask: &Ask) {
         if let Some(holding) = self.holdings.get_mut(&session) {
-            holding.served.retain(|served| ask.places.iter().any(|place| place.id == *served));
+            holding.served.retain(|served, _| ask.places.iter().any(|place| place.id == *served));
         }
     }
 
@@ -404,7 +403,7 @@ impl Account {
 
     fn choose_mode(&mut self, session: SessionId, new: &[Place], terms: &Terms<'_>) {
         let (fair, free) = (self.fair_share(session, terms), self.free(terms.limit));
-        let largest = new.iter().map(|place| place.need).max().unwrap_or_default();
+        let largest = new.iter().map(|place| place.most).max().unwrap_or_default();
         match &self.mode {
             Mode::Grant if fair < largest.saturating_mul(CENTRAL_BELOW_REQUESTS) || sum_of(new) > free => {
                 self.begin_central(terms);
@@ -433,7 +432,8 @@ impl Account {
         self.forget_all_served();
         self.last_round = self.next_round();
         let (free, holders) = (self.free(terms.limit), self.holders(terms));
-        self.mode = Mode::Central(Central::begin(self.last_round, free, &holders));
+        // The line begins with central mode.
+        self.mode = Mode::Central(Central::begin(self.last_round, free, &holders, Turns::default()));
     }
 
     fn call_round(&mut self, urgency: Urgency, terms: &Terms<'_>) {
@@ -452,7 +452,8 @@ impl Account {
         self.last_round = self.next_round();
         let (round, free, holders) = (self.last_round, self.free(terms.limit), self.holders(terms));
         if let Mode::Central(central) = &mut self.mode {
-            central.begin_round(round, free, &holders);
+            let turns = Turns::of(&self.line, |session| central.is_silent(session));
+            central.begin_round(round, free, &holders, turns);
         }
     }
 
@@ -484,7 +485,7 @@ impl Account {
         self.committed = self.committed.saturating_sub(old.kept()).saturating_add(new.kept());
         self.overrun = self.overrun.saturating_add(new.overrun.saturating_sub(old.overrun));
         if let Mode::Central(central) = &mut self.mode {
-            central.arrived(new.returned.saturating_sub(old.returned));
+            central.arrived(session, new.returned.saturating_sub(old.returned));
         }
         if !new.is_empty() {
             self.holdings.insert(session, new);
@@ -493,5 +494,5 @@ impl Account {
 }
 
 fn sum_of(places: &[Place]) -> Amount {
-    places.iter().fold(Amount::ZERO, |sum, place| sum.saturating_add(place.need))
+    places.iter().fold(Amount::ZERO, |sum, place| sum.saturating_add(place.most))
 }

@@ -4,12 +4,14 @@
 //! their way. A *round* collects it. It begins with an entry of the log; every holder that applies the entry gives back
 //! whatever it does not need for a request that was granted to it by name, and answers. Holders in central mode admit
 //! nothing by themselves, so what was unreserved at the first answer has all arrived in the pool by the last one: it is
-//! at most what was in the pool when the round began, and what arrived since. That sum is the [`Tally`].
+//! at most what was in the pool when the round began, and what arrived since from those who had not answered yet. That
+//! sum is the [`Tally`].
 //!
 //! A holder that had not heard of central mode when the round began may have spent from its grant meanwhile, unseen:
 //! such a round proves nothing about it, and the next one does. (Rule (a) of docs/quota-protocol.md.)
 
-use quorate_domain::{Amount, Round, SessionId};
+use crate::turn::Turns;
+use quorate_domain::{Amount, PlaceId, Round, SessionId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,13 +22,15 @@ pub struct Central {
     since: Round,
     /// The round under way, or the latest.
     round: Round,
-    /// In the pool when the round began, and returned to it since.
+    /// In the pool when the round began, and returned to it since by those who had not answered yet.
     arrived: Amount,
     /// Those who have not answered the round, and what they held when it began.
     unanswered: BTreeMap<SessionId, Amount>,
     /// Those about whom the round proves nothing, and what they held when it began: they did not know of central mode
     /// then, or died since.
     unproven: BTreeMap<SessionId, Amount>,
+    /// Who stood in line when it began.
+    turns: Turns,
     /// Somebody wants another round after this one.
     is_called: bool,
     /// What the latest round that is complete has shown.
@@ -46,6 +50,38 @@ pub struct Tally {
     pub at_most: Amount,
     /// Sessions about which the round proves nothing, and what they held when it began.
     pub doubtful: BTreeMap<SessionId, Amount>,
+    /// Who stood in line when it began.
+    pub turns: Turns,
+}
+
+/// What is known of an instant while a round was under way.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// No more than this was unreserved, but for what the doubtful hold.
+    pub at_most: Amount,
+    turns: &'a Turns,
+    doubtful: [&'a BTreeMap<SessionId, Amount>; 2],
+}
+
+impl Shown<'_> {
+    /// What was owed to those who stood in line before a request.
+    #[must_use]
+    pub fn ahead_of(&self, session: SessionId, id: PlaceId) -> Amount {
+        self.turns.ahead_of(session, id)
+    }
+
+    /// Sessions about which nothing is shown, and what they held.
+    pub fn doubtful(&self) -> impl Iterator<Item = (SessionId, Amount)> {
+        let [first, second] = self.doubtful;
+        let more = second.iter().filter(|(session, _)| !first.contains_key(session));
+        first.iter().chain(more).map(|(session, held)| (*session, *held))
+    }
+
+    /// Whether nothing is shown about a session.
+    #[must_use]
+    pub fn is_doubtful(&self, session: SessionId) -> bool {
+        self.doubtful.iter().any(|sessions| sessions.contains_key(&session))
+    }
 }
 
 /// A session that holds something when a round begins.
@@ -60,18 +96,19 @@ pub(crate) struct Holder {
 
 impl Central {
     /// Begins central mode, with its first round.
-    pub(crate) fn begin(round: Round, free: Amount, holders: &[Holder]) -> Self {
+    pub(crate) fn begin(round: Round, free: Amount, holders: &[Holder], turns: Turns) -> Self {
         let mut central = Self {
             since: round,
             round,
             arrived: Amount::ZERO,
             unanswered: BTreeMap::new(),
             unproven: BTreeMap::new(),
+            turns: Turns::default(),
             is_called: false,
             tally: None,
             silent: BTreeSet::new(),
         };
-        central.begin_round(round, free, holders);
+        central.begin_round(round, free, holders, turns);
         central
     }
 
@@ -110,25 +147,20 @@ impl Central {
         self.is_called
     }
 
-    /// What is known of an instant after the beginning of round `from`; the round with the fewest doubts counts.
-    #[must_use]
-    pub fn tally_from(&self, from: Round) -> Option<Tally> {
-        let complete = self.tally.clone().filter(|tally| tally.round >= from);
-        if complete.as_ref().is_some_and(|tally| tally.doubtful.is_empty()) || self.round < from {
-            return complete;
-        }
-        let so_far = Tally {
-            round: self.round,
+    /// What is known of instants after the beginning of round `from`: by the latest round that is complete, and by the
+    /// one under way.
+    pub fn shown_from(&self, from: Round) -> impl Iterator<Item = Shown<'_>> {
+        let complete = self.tally.as_ref().filter(|tally| tally.round >= from).map(|tally| Shown {
+            at_most: tally.at_most,
+            turns: &tally.turns,
+            doubtful: [&tally.doubtful, const { &BTreeMap::new() }],
+        });
+        let so_far = (self.is_under_way() && self.round >= from).then_some(Shown {
             at_most: self.arrived,
-            doubtful: self
-                .unproven
-                .iter()
-                .chain(&self.unanswered)
-                .map(|(session, held)| (*session, *held))
-                .collect(),
-        };
-        let doubts = |tally: &Tally| tally.doubtful.len();
-        Some(complete.filter(|tally| doubts(tally) <= doubts(&so_far)).unwrap_or(so_far))
+            turns: &self.turns,
+            doubtful: [&self.unproven, &self.unanswered],
+        });
+        complete.into_iter().chain(so_far)
     }
 
     /// Whether a session kept a round waiting in vain, and has said nothing since.
@@ -142,9 +174,17 @@ impl Central {
         self.silent.remove(&session);
     }
 
-    /// This much came back to the pool.
-    pub(crate) fn arrived(&mut self, amount: Amount) {
+    /// The pool grew by this much.
+    pub(crate) fn grew(&mut self, amount: Amount) {
         self.arrived = self.arrived.saturating_add(amount);
+    }
+
+    /// This much came back to the pool from a session. Whoever has answered had nothing unreserved then, so that what
+    /// comes back from it later was reserved at the first answer, or was in the pool.
+    pub(crate) fn arrived(&mut self, session: SessionId, amount: Amount) {
+        if self.unanswered.contains_key(&session) || self.unproven.contains_key(&session) {
+            self.grew(amount);
+        }
     }
 
     /// A session answers a round. `is_complete`: it knew of everything that was granted to it.
@@ -183,13 +223,15 @@ impl Central {
         }
         if self.tally.as_ref().is_none_or(|tally| tally.round < self.round) {
             let doubtful = self.unproven.clone();
-            self.tally = Some(Tally { round: self.round, at_most: self.arrived, doubtful });
+            let turns = self.turns.clone();
+            self.tally = Some(Tally { round: self.round, at_most: self.arrived, doubtful, turns });
         }
         std::mem::take(&mut self.is_called)
     }
 
-    pub(crate) fn begin_round(&mut self, round: Round, free: Amount, holders: &[Holder]) {
+    pub(crate) fn begin_round(&mut self, round: Round, free: Amount, holders: &[Holder], turns: Turns) {
         self.round = round;
+        self.turns = turns;
         self.arrived = free;
         let held = |holder: &Holder| (holder.session, holder.outstanding);
         self.unanswered = holders.iter().map(held).collect();

@@ -2,7 +2,7 @@
 
 use quorate_domain::{Amount, PlaceId, Round};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// What one session was granted in one window, and what became of it. The amounts only rise (I4).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,8 +17,8 @@ pub struct Holding {
     pub overrun: Amount,
     /// The latest round that the session has answered: it knows that the window is handed out request by request.
     pub heard: Round,
-    /// Requests that were granted what they needed, until the session stops mentioning them.
-    pub served: BTreeSet<PlaceId>,
+    /// Requests that were granted what they needed, and how much that was, until the session stops mentioning them.
+    pub served: BTreeMap<PlaceId, Amount>,
 }
 
 impl Holding {

@@ -16,10 +16,11 @@ mod outcome;
 mod prospect;
 mod report;
 mod session;
+mod turn;
 
 pub use account::{Account, Mode};
 pub use budget::{Budget, BudgetSpec, Kind};
-pub use central::{Central, Tally};
+pub use central::{Central, Shown, Tally};
 pub use command::{
     Ask, Command, Evidence, Expected, Heard, Mark, OpenSession, PutBudget, Resolve, SpendingReport, Sync,
     Urgency,
@@ -28,6 +29,7 @@ pub use holding::Holding;
 pub use ledger::{Ledger, Violation};
 pub use line::{PLACES_MAX, Place};
 pub use outcome::{Answer, Outcome, Rejection, Spell, View};
-pub use prospect::{Prospect, Shortage};
+pub use prospect::{Prospect, Shortage, Standing};
 pub use report::{BudgetReport, HoldingReport};
 pub use session::{NodeRecord, Session, SessionState};
+pub use turn::Turns;

@@ -12,8 +12,10 @@ pub const PLACES_MAX: usize = 64;
 pub struct Place {
     /// Its name.
     pub id: PlaceId,
-    /// What it needs.
+    /// What it needs: less is of no use to it now.
     pub need: Amount,
+    /// What it takes if there is so much.
+    pub most: Amount,
     /// Its patience is over: it goes ahead of all who may still wait, to be served or refused now.
     pub is_last_call: bool,
 }
@@ -32,6 +34,13 @@ pub(crate) struct Waiting {
 pub(crate) struct Line {
     arrivals: u64,
     waiting: VecDeque<Waiting>,
+}
+
+impl Place {
+    /// What it takes of so much: nothing, if that is less than it needs.
+    pub(crate) fn takes_of(&self, pool: Amount) -> Option<Amount> {
+        (self.need <= pool).then(|| self.most.max(self.need).min(pool))
+    }
 }
 
 impl Line {
@@ -80,7 +89,7 @@ mod tests {
     use super::*;
 
     fn place(id: u64, is_last_call: bool) -> Place {
-        Place { id: PlaceId::new(id), need: Amount::new(1), is_last_call }
+        Place { id: PlaceId::new(id), need: Amount::new(1), most: Amount::new(1), is_last_call }
     }
 
     fn order(line: &Line) -> Vec<(u64, u64)> {

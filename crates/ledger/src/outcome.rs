@@ -71,8 +71,8 @@ pub struct View {
     pub version: u64,
     /// Everything granted to the session so far.
     pub granted: Amount,
-    /// Requests of the session that were granted what they need, as far as it mentioned them last.
-    pub served: Vec<PlaceId>,
+    /// Requests of the session that were granted what they need, and how much that is, as far as it mentioned them last.
+    pub served: Vec<(PlaceId, Amount)>,
     /// In central mode: which spell of it, and which round.
     pub central: Option<Spell>,
 }
@@ -97,7 +97,7 @@ impl View {
             window: account.window(),
             version: account.version(),
             granted: holding.map(|holding| holding.granted).unwrap_or_default(),
-            served: holding.map(|holding| holding.served.iter().copied().collect()).unwrap_or_default(),
+            served: holding.map(|holding| holding.served.clone().into_iter().collect()).unwrap_or_default(),
             central: account.central().map(|central| Spell {
                 since: central.since(),
                 round: central.round(),

@@ -1,7 +1,7 @@
 //! What a request that waits may still hope for. Decided on one replica, without a word to the log.
 
-use crate::{Account, Ledger, SessionState};
-use quorate_domain::{Amount, BudgetId, Round, SessionId, WindowId};
+use crate::{Account, Ledger, SessionState, Shown};
+use quorate_domain::{Amount, BudgetId, PlaceId, Round, SessionId, WindowId};
 
 /// What a request that waits for an amount of a budget may hope for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,19 @@ pub enum Prospect {
     Open,
 }
 
+/// Where a request stands in line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The window it waits for.
+    pub window: WindowId,
+    /// The first round that shows something about it.
+    pub proves_from: Round,
+    /// Its session.
+    pub session: SessionId,
+    /// Its name.
+    pub id: PlaceId,
+}
+
 /// Where the units of a window are, as far as a denial is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shortage {
@@ -38,26 +51,26 @@ pub struct Shortage {
 }
 
 impl Ledger {
-    /// What a request for `need` may hope for. `from` is the first round that shows something about it; without one
-    /// only what no return can change is said. True of the instant this replica shows.
+    /// What a request for `need` may hope for; without its place in line, only what no return can change. True of the
+    /// instant this replica shows.
     #[must_use]
     pub fn prospect(
         &self,
         budget: BudgetId,
         need: Amount,
-        from: Option<(WindowId, Round)>,
+        standing: Option<Standing>,
     ) -> Option<(Prospect, Shortage)> {
         let found = self.budget(budget)?;
         let account = found.account_at(self.time());
         let shortage = self.shortage(&account, found.spec().limit);
-        Some((self.judge(&account, need, from, &shortage), shortage))
+        Some((self.judge(&account, need, standing, &shortage), shortage))
     }
 
     fn judge(
         &self,
         account: &Account,
         need: Amount,
-        from: Option<(WindowId, Round)>,
+        standing: Option<Standing>,
         shortage: &Shortage,
     ) -> Prospect {
         if need > shortage.limit {
@@ -68,18 +81,16 @@ impl Ledger {
             let is_in_doubt = need <= of_the_living.saturating_add(shortage.in_doubt);
             return if is_in_doubt { Prospect::InDoubt } else { Prospect::Spent };
         }
-        let tally = from
-            .filter(|(window, _)| *window == account.window().id)
-            .and_then(|(_, round)| account.tally_from(round));
-        match tally {
-            Some(tally) if need > tally.at_most => Prospect::Held {
-                doubtful: sum(tally.doubtful.values().copied()),
-                lost: sum(self
-                    .lost(account)
-                    .filter(|(it, _)| !tally.doubtful.contains_key(it))
-                    .map(|(_, held)| held)),
-            },
-            Some(_) | None => Prospect::Open,
+        let proof = standing.filter(|standing| standing.window == account.window().id).and_then(|standing| {
+            let Standing { proves_from, session, id, .. } = standing;
+            let denies = |shown: &Shown<'_>| need.saturating_add(shown.ahead_of(session, id)) > shown.at_most;
+            account.shown_from(proves_from).filter(denies).min_by_key(|shown| shown.doubtful().count())
+        });
+        let Some(shown) = proof else { return Prospect::Open };
+        let lost = self.lost(account).filter(|(session, _)| !shown.is_doubtful(*session));
+        Prospect::Held {
+            doubtful: sum(shown.doubtful().map(|(_, held)| held)),
+            lost: sum(lost.map(|(_, held)| held)),
         }
     }
 

@@ -56,13 +56,15 @@ pub enum Reached {
     HeldWhileWaiting,
     /// A node drained and returned everything.
     Drained,
+    /// A request was granted less than it might cost, and its answer was cut.
+    CutShort,
     /// A request was told that the ledger is out of reach.
     Unavailable,
 }
 
 impl Reached {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::AdmittedLocally,
         Self::AdmittedInLine,
         Self::CentralMode,
@@ -88,6 +90,7 @@ impl Reached {
         Self::WaitedForJournal,
         Self::HeldWhileWaiting,
         Self::Drained,
+        Self::CutShort,
         Self::Unavailable,
     ];
 }

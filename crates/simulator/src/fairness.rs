@@ -69,7 +69,7 @@ impl Seen {
 }
 
 fn served(account: &Account) -> BTreeSet<(SessionId, PlaceId)> {
-    account.holdings().flat_map(|(session, held)| held.served.iter().map(move |id| (session, *id))).collect()
+    account.holdings().flat_map(|(session, held)| held.served.keys().map(move |id| (session, *id))).collect()
 }
 
 /// Whether the entry says that this request's patience is over.

@@ -9,6 +9,7 @@ mod disk;
 mod entries;
 mod exchange;
 mod fairness;
+mod lives;
 mod measure;
 mod node;
 mod oracle;

@@ -11,6 +11,8 @@ use std::fmt::Write;
 const RATE: u64 = 100;
 /// What a request may cost at most: a prompt of some hundred bytes and a thousand tokens of output.
 const BOUND: u64 = 1_424;
+/// A prompt of 424 tokens and 64 of an answer.
+const CUT_TO: u64 = 424 + 64;
 /// What requests cost on average.
 const MEAN: u64 = 650;
 /// How long a provider works on one, on average.
@@ -81,6 +83,7 @@ fn plan(nodes: usize, headroom: u64) -> Plan {
             node: draw.random_range(0..nodes),
             path: vec![0],
             bound: BOUND,
+            cut_to: Some(CUT_TO),
             actual: draw.random_range(100..=2 * MEAN - 100),
             takes_us: draw.random_range(TAKES_US / 2..=TAKES_US * 3 / 2),
             patience_us: PATIENCE_US,

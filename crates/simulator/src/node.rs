@@ -7,10 +7,10 @@ use crate::exchange::{EXCHANGE_LIMIT_US, Exchange};
 use crate::oracle::{Oracle, Spot, Violation};
 use crate::plan::Plan;
 use crate::request::{Request, State};
-use crate::world::{Event, World, budget_id, in_unit};
-use quorate_domain::{Amount, BudgetId, MonoTime, NanoUsd, PlaceId, SessionId, Tokens, Unit};
+use crate::world::{Event, World, in_unit};
+use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, SessionId, Unit};
 use quorate_ledger::{Account, Command, Ledger, Mark};
-use quorate_wallet::{Cause, Charge, Cost, Marked, Overrun, Refusal, Reservation, Wallet};
+use quorate_wallet::{Cause, Marked, Overrun, Refusal, Wallet};
 use rand::RngExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,11 +40,11 @@ pub(crate) struct Node {
     /// When the barrier under way was asked for, and the latest that was answered.
     barrier: Option<MonoTime>,
     as_of: Option<MonoTime>,
-    tickets: BTreeMap<PlaceId, usize>,
+    pub(crate) tickets: BTreeMap<PlaceId, usize>,
     /// Requests that were billed while the node stood still.
-    late: Vec<usize>,
+    pub(crate) late: Vec<usize>,
     /// Overrun that nobody was told of yet, because the journal does not hold it.
-    untold: Vec<(Overrun, Vec<(Spot, u64)>)>,
+    pub(crate) untold: Vec<(Overrun, Vec<(Spot, u64)>)>,
     pub(crate) looks_at: Option<u64>,
     /// It drains, and comes back so long after.
     pub(crate) drains: Option<u64>,
@@ -127,13 +127,7 @@ impl Node {
 
     /// What the ledger has granted by name to requests of this node that wait for it still, and what those in line
     /// have taken of this budget already.
-    pub(crate) fn granted_by_name(
-        &self,
-        account: &Account,
-        budget: BudgetId,
-        requests: &[Request],
-        plan: &Plan,
-    ) -> u64 {
+    pub(crate) fn granted_by_name(&self, account: &Account, budget: BudgetId, requests: &[Request]) -> u64 {
         let Some(wallet) = self.wallet.as_ref().filter(|_| self.is_up) else { return 0 };
         let taken = wallet
             .held_in_line()
@@ -141,23 +135,13 @@ impl Node {
             .filter(|(of, window, _)| (*of, *window) == (budget, account.window().id));
         let taken: u64 = taken.map(|(_, _, amount)| amount.get()).sum();
         let Some(holding) = account.holding(wallet.session()) else { return taken };
-        let need = |id: &PlaceId| {
-            let number = *self.tickets.get(id)?;
-            let waits = requests[number].state == State::Waits && wallet.lacks(*id) == Some(budget);
-            let place = usize::try_from(budget.get() - 1).ok()?;
-            waits.then(|| in_unit(plan.budgets[place].unit, plan.requests[number].bound))
+        let is_awaited = |id: &PlaceId| {
+            let waits = self.tickets.get(id).is_some_and(|number| requests[*number].state == State::Waits);
+            waits && wallet.lacks(*id) == Some(budget)
         };
-        taken + holding.served.iter().filter_map(need).sum::<u64>()
+        let awaited = holding.served.iter().filter(|(id, _)| is_awaited(id));
+        taken + awaited.map(|(_, amount)| amount.get()).sum::<u64>()
     }
-}
-
-fn cost(tokens: u64) -> Cost {
-    Cost { tokens: Tokens::new(tokens), money: NanoUsd::ZERO }
-}
-
-/// What a budget of this unit is charged in the end.
-fn charged(unit: Unit, tokens: u64) -> u64 {
-    cost(tokens).to_charge(unit).get()
 }
 
 impl World {
@@ -224,127 +208,6 @@ impl World {
             self.nodes[place].drains = Some(for_us);
             self.look(place);
         }
-    }
-
-    // Requests.
-
-    pub(crate) fn arrives(&mut self, number: usize) {
-        let plan = self.plan.requests[number].clone();
-        let node = &self.nodes[plan.node];
-        let knows_all = plan.path.iter().all(|place| node.replica.budget(budget_id(*place)).is_some());
-        let serves = node.is_up && !node.is_paused && node.drains.is_none() && knows_all;
-        let Some(wallet) = node.wallet.clone().filter(|_| serves) else {
-            self.requests[number].state = State::Failed;
-            return;
-        };
-        self.requests[number].life = node.life;
-        let path: Vec<Charge> = plan
-            .path
-            .iter()
-            .map(|place| Charge { budget: budget_id(*place), unit: self.plan.budgets[*place].unit })
-            .collect();
-        let now = self.mono();
-        if let Ok(reservation) = wallet.reserve(&path, &cost(plan.bound), now) {
-            self.coverage.reach(Reached::AdmittedLocally);
-            self.local += 1;
-            self.runs(number, reservation);
-        } else if wallet.is_fenced() {
-            self.requests[number].state = State::Failed;
-        } else {
-            let deadline = MonoTime::from_micros(self.now + plan.patience_us);
-            let id = wallet.queue(path.into(), cost(plan.bound), now, deadline);
-            let request = &mut self.requests[number];
-            (request.state, request.id) = (State::Waits, id);
-            self.nodes[plan.node].tickets.insert(id, number);
-            if let Some(after) = plan.leaves_after_us {
-                self.after(after, Event::Leaves(number));
-            }
-            self.sample();
-        }
-        self.look(plan.node);
-    }
-
-    pub(crate) fn leaves(&mut self, number: usize) {
-        let place = self.plan.requests[number].node;
-        let (state, id, life) = {
-            let request = &self.requests[number];
-            (request.state, request.id, request.life)
-        };
-        if state == State::Waits && self.nodes[place].life == life {
-            self.requests[number].state = State::Left;
-            self.nodes[place].tickets.remove(&id);
-            let _was_there = self.nodes[place].wallet.as_ref().is_some_and(|wallet| wallet.leave(id));
-            self.look(place);
-        }
-    }
-
-    fn runs(&mut self, number: usize, reservation: Reservation) {
-        let place = self.plan.requests[number].node;
-        let Some(session) = self.nodes[place].session() else { return };
-        for (budget, window, amount) in reservation.taken() {
-            let spot = (budget, window, session);
-            if let Some(found) = self.log.ledger.budget(budget) {
-                self.oracle.keep_allowing(budget, window, found.spec().limit.get());
-            }
-            self.oracle.reserved(spot, amount.get());
-            self.requests[number].spots.push((spot, amount.get()));
-        }
-        self.requests[number].state = State::Runs;
-        self.requests[number].reservation = Some(reservation);
-        self.after(self.plan.requests[number].takes_us, Event::Bills(number));
-    }
-
-    /// The provider has done its work, whatever became of the node.
-    pub(crate) fn bills(&mut self, number: usize) {
-        let plan = self.plan.requests[number].clone();
-        for (spot, reserved) in self.requests[number].spots.clone() {
-            let place = usize::try_from(spot.0.get() - 1).expect("budgets are numbered from one");
-            let spent = charged(self.plan.budgets[place].unit, plan.actual);
-            if spent > reserved {
-                self.coverage.reach(Reached::Overrun);
-            }
-            self.oracle.settled(spot, reserved, spent);
-            let current = self.log.ledger.budget(spot.0).map(|budget| budget.current().window().id);
-            if current.is_some_and(|current| current != spot.1) {
-                self.coverage.reach(Reached::SettledLate);
-            }
-        }
-        self.requests[number].state = State::Billed;
-        if self.nodes[plan.node].is_paused {
-            self.nodes[plan.node].late.push(number);
-        } else {
-            self.settle(number);
-            self.look(plan.node);
-        }
-    }
-
-    fn settle(&mut self, number: usize) {
-        let plan = &self.plan.requests[number];
-        let Some(reservation) = self.requests[number].reservation.take() else { return };
-        let beyond = |(spot, reserved): &(Spot, u64)| {
-            let place = usize::try_from(spot.0.get() - 1).ok()?;
-            let spent = charged(self.plan.budgets[place].unit, plan.actual);
-            (spent > *reserved).then(|| (*spot, spent - reserved))
-        };
-        let amounts: Vec<(Spot, u64)> = self.requests[number].spots.iter().filter_map(beyond).collect();
-        let overrun = reservation.settle(&cost(plan.actual));
-        let place = plan.node;
-        let node = &mut self.nodes[place];
-        if !amounts.is_empty()
-            && let Some(wallet) = &node.wallet
-        {
-            wallet.record(&overrun);
-            node.untold.push((overrun, amounts));
-        }
-        self.tell_overruns(place);
-    }
-
-    /// Clients hear of the end of requests whose overrun is in the journal.
-    fn tell_overruns(&mut self, place: usize) {
-        let is_told = |(overrun, _): &mut (Overrun, Vec<(Spot, u64)>)| overrun.is_durable();
-        let told: Vec<_> =
-            self.nodes[place].untold.extract_if(.., is_told).flat_map(|(_, amounts)| amounts).collect();
-        told.into_iter().for_each(|(spot, amount)| self.oracle.told_overrun(spot, amount));
     }
 
     // What the treasurer does.
@@ -453,7 +316,7 @@ impl World {
         let granted_to_nobody = wallet.accounts().iter().any(|account| {
             let shown = node.replica.budget(account.budget()).and_then(|it| it.account(account.window().id));
             let holding = shown.filter(|it| it.is_central()).and_then(|it| it.holding(wallet.session()));
-            holding.is_some_and(|it| it.served.iter().any(|id| !node.tickets.contains_key(id)))
+            holding.is_some_and(|it| it.served.keys().any(|id| !node.tickets.contains_key(id)))
         });
         if granted_to_nobody {
             self.coverage.reach(Reached::GrantedToNobody);

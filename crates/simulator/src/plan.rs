@@ -68,6 +68,8 @@ pub struct RequestPlan {
     pub path: Vec<usize>,
     /// The most it can cost.
     pub bound: u64,
+    /// The least it can be cut to, if the budget has no more left.
+    pub cut_to: Option<u64>,
     /// What the provider bills.
     pub actual: u64,
     /// How long the provider works.
@@ -209,6 +211,7 @@ struct Habits {
     takes_us: u64,
     patience_us: u64,
     uses_all: bool,
+    cutting: f64,
     leaving: f64,
     overrunning: f64,
     /// Most requests come within moments of one of these instants, so that they meet; none if they come evenly.
@@ -227,6 +230,7 @@ impl Habits {
             takes_us: *pick(draw, &[2_000, 50_000, 400_000]),
             patience_us: *pick(draw, &[0, 0, 20_000, 500_000, 3_000_000]),
             uses_all: draw.random_bool(0.3),
+            cutting: *pick(draw, &[0.0, 0.0, 0.5, 1.0]),
             leaving: *pick(draw, &[0.0, 0.1, 0.5]),
             overrunning: *pick(draw, &[0.0, 0.0, 0.02, 0.3]),
             rushes: rushes(draw, length_us),
@@ -308,6 +312,7 @@ fn request(
         node: draw.random_range(0..nodes),
         path,
         bound,
+        cut_to: draw.random_bool(habits.cutting).then(|| draw.random_range(1..=bound)),
         actual: if overrun > 0 { bound + overrun } else { actual },
         takes_us: draw.random_range(1..=habits.takes_us),
         patience_us: habits.patience_us,

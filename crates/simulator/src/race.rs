@@ -97,6 +97,7 @@ fn small(at_us: u64, node: usize, actual: u64, takes_us: u64) -> RequestPlan {
         node,
         path: vec![0],
         bound: SMALL,
+        cut_to: None,
         actual,
         takes_us,
         patience_us: 0,

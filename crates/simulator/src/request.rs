@@ -35,6 +35,8 @@ pub(crate) struct Request {
     pub(crate) life: u64,
     /// What it took, as long as its node lives.
     pub(crate) reservation: Option<Reservation>,
+    /// Its answer was cut to so much.
+    pub(crate) cut_to: Option<u64>,
     /// Where it took how much.
     pub(crate) spots: Vec<(Spot, u64)>,
     /// The least that was unreserved of each budget of its path since it came.

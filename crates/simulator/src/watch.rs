@@ -15,9 +15,9 @@ impl World {
         reached.extend(after.difference(before).map(|_| Reached::CentralMode));
         reached.extend(before.difference(&after).map(|_| Reached::BackToSlices));
         for account in after.iter().filter_map(|id| Some(self.log.ledger.budget(*id)?.current())) {
-            let tally = account.tally_from(Round::default()).filter(|_| !account.is_round_under_way());
+            let tally = account.shown_from(Round::default()).next().filter(|_| !account.is_round_under_way());
             reached.extend(tally.map(|tally| {
-                if tally.doubtful.is_empty() { Reached::LaterRound } else { Reached::FirstRound }
+                if tally.doubtful().next().is_none() { Reached::LaterRound } else { Reached::FirstRound }
             }));
         }
         if let Command::Sync(sync) = command {

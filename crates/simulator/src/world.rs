@@ -11,8 +11,8 @@ use crate::oracle::{Oracle, Violation};
 use crate::plan::{Direction, Plan, What};
 use crate::promptness::Promptness;
 use crate::request::{Request, State};
-use quorate_domain::{Amount, BootId, BudgetId, LogTime, NodeId, Unit};
-use quorate_ledger::{BudgetSpec, Command, Expected, Kind, Ledger, Outcome, PutBudget};
+use quorate_domain::{Amount, BootId, BudgetId, LogTime, NodeId, SessionId, Unit};
+use quorate_ledger::{BudgetSpec, Command, Expected, Kind, Ledger, Outcome, Place, PutBudget};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::cmp::Reverse;
@@ -443,8 +443,29 @@ impl World {
             let id = budget_id(place);
             let granted = self.granted_by_name(id);
             let unreserved = self.oracle.unreserved(&self.log.ledger, id, granted);
-            concerned.into_iter().for_each(|number| self.requests[number].saw(place, unreserved));
+            for number in concerned {
+                let ahead = self.ahead_of(id, number);
+                self.requests[number].saw(place, unreserved - i128::from(ahead));
+            }
         }
+    }
+
+    /// What is owed to those who stand before a request in line: who come after it, or have patience still, do not.
+    fn ahead_of(&self, budget: BudgetId, number: usize) -> u64 {
+        let node = &self.nodes[self.plan.requests[number].node];
+        let (Some(session), id) = (node.session(), self.requests[number].id) else { return 0 };
+        let Some(account) = self.log.ledger.budget(budget).map(quorate_ledger::Budget::current) else {
+            return 0;
+        };
+        let is_silent = |session| account.central().is_some_and(|central| central.is_silent(session));
+        let calls: Vec<_> =
+            account.line().filter(|(it, place)| place.is_last_call && !is_silent(*it)).collect();
+        let itself = calls.iter().position(|(it, place)| (*it, place.id) == (session, id));
+        let own = |(it, place): &(SessionId, Place)| *it == session && place.id < id;
+        // One that was not mentioned stands behind those of its node that were.
+        let behind = || Some(calls.iter().rposition(own)? + 1);
+        let count = itself.or_else(behind).unwrap_or(0);
+        calls[..count].iter().map(|(_, place)| place.need.get()).sum()
     }
 
     /// What the ledger has granted by name to requests that still wait for it.
@@ -455,7 +476,7 @@ impl World {
         if !account.is_central() {
             return 0;
         }
-        self.nodes.iter().map(|node| node.granted_by_name(account, budget, &self.requests, &self.plan)).sum()
+        self.nodes.iter().map(|node| node.granted_by_name(account, budget, &self.requests)).sum()
     }
 
     fn judge_the_end(&mut self) {

@@ -32,6 +32,9 @@ const WATERMARK_REQUESTS_MIN: u64 = 4;
 /// More is asked for when less than this part of the latest grant is left.
 const LOW_WATER_PARTS: u64 = 4;
 
+/// What was not touched for this long is given back.
+const IDLE: Duration = Duration::from_secs(60);
+
 /// Set in the headroom of a closed account: part of the number that requests compete for, so that none can take from
 /// an account that is closed in the same instant.
 const CLOSED: u64 = 1 << 63;
@@ -249,6 +252,12 @@ impl Account {
         !beyond.is_zero()
     }
 
+    /// A reservation under way turns out to need so much less.
+    pub(crate) fn shrink(&self, by: Amount) {
+        self.in_flight.fetch_sub(by.get(), Ordering::AcqRel);
+        self.refund(by);
+    }
+
     fn refund(&self, refund: Amount) {
         let open = |headroom: u64| (headroom & CLOSED == 0).then(|| headroom.saturating_add(refund.get()));
         if refund.is_zero() || self.headroom.fetch_update(Ordering::AcqRel, Ordering::Acquire, open).is_ok() {
@@ -316,14 +325,9 @@ impl Account {
 
     // The slow path: one caller at a time, the treasurer.
 
-    /// Takes note of what the ledger shows, unless something newer was seen. `waits` tells what a request needs that
+    /// Takes note of what the ledger shows, unless something newer was seen. `waits` tells whether a request
     /// waits here.
-    pub(crate) fn follow(
-        &self,
-        view: &View,
-        waits: &dyn Fn(PlaceId) -> Option<Amount>,
-        now: MonoTime,
-    ) -> Followed {
+    pub(crate) fn follow(&self, view: &View, waits: &dyn Fn(PlaceId) -> bool, now: MonoTime) -> Followed {
         let mut book = self.book.lock();
         if view.version < book.version {
             return Followed::AsBefore;
@@ -344,8 +348,7 @@ impl Account {
                     closed.designated.clear();
                 }
                 closed.spell = spell;
-                let meant = view.served.iter().filter_map(|id| waits(*id).map(|need| (*id, need)));
-                closed.designated.extend(meant);
+                closed.designated.extend(view.served.iter().copied().filter(|(id, _)| waits(*id)));
                 book.closed = Some(closed);
                 book.return_free();
             }
@@ -375,23 +378,26 @@ impl Account {
         now.micros() >= self.good_until.load(Ordering::Acquire)
     }
 
-    pub(crate) fn touched(&self) -> MonoTime {
-        MonoTime::from_micros(self.touched.load(Ordering::Relaxed))
+    /// Whether nobody has come for long, so that what is free is given back and no more is asked for.
+    pub(crate) fn is_idle_at(&self, now: MonoTime) -> bool {
+        let touched = MonoTime::from_micros(self.touched.load(Ordering::Relaxed));
+        self.in_flight().is_zero() && now.since(touched) >= IDLE
     }
 
-    /// Reserves for a request whose turn it is: from the headroom, or what was granted to it by name.
-    pub(crate) fn take_in_turn(&self, id: PlaceId, amount: Amount, now: MonoTime) -> bool {
-        self.touch(amount, now);
+    /// Reserves for a request whose turn it is: the most it takes from the headroom, or what was granted to it by name.
+    /// Says how much.
+    pub(crate) fn take_in_turn(&self, id: PlaceId, most: Amount, now: MonoTime) -> Option<Amount> {
+        self.touch(most, now);
         let mut book = self.book.lock();
-        let Some(closed) = &mut book.closed else { return self.take(amount, now) };
-        if self.has_ended_at(now) || !closed.designated.contains_key(&id) {
-            return false;
+        let Some(closed) = &mut book.closed else { return self.take(most, now).then_some(most) };
+        if self.has_ended_at(now) {
+            return None;
         }
-        let Some(room) = closed.room.checked_sub(amount) else { return false };
-        closed.room = room;
+        let amount = *closed.designated.get(&id)?;
+        closed.room = closed.room.checked_sub(amount)?;
         closed.designated.remove(&id);
         self.in_flight.fetch_add(amount.get(), Ordering::AcqRel);
-        true
+        Some(amount)
     }
 
     /// The window is over: nobody waits here any more, and what is free goes back.
@@ -412,7 +418,12 @@ impl Account {
 
     /// Whether the ledger has granted a request here what it needs, so that it waits for the journal alone.
     pub(crate) fn is_designated(&self, id: PlaceId) -> bool {
-        self.book.lock().closed.as_ref().is_some_and(|closed| closed.designated.contains_key(&id))
+        self.designated(id).is_some()
+    }
+
+    /// What the ledger has granted a request here by name.
+    pub(crate) fn designated(&self, id: PlaceId) -> Option<Amount> {
+        self.book.lock().closed.as_ref()?.designated.get(&id).copied()
     }
 
     /// The watermark to write to the journal before more can be spent, if more is wanted: for `waiting` requests' sum

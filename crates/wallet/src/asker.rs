@@ -84,7 +84,8 @@ impl Asker<'_> {
         let is_designated = |ticket: &Ticket| account.is_some_and(|account| account.is_designated(ticket.id));
         let place = |ticket: &Ticket| Place {
             id: ticket.id,
-            need: ticket.need(),
+            need: self.need(budget, ticket),
+            most: ticket.most(),
             is_last_call: ticket.is_last_call(self.now),
         };
         let mut places: Vec<Place> = self
@@ -102,14 +103,24 @@ impl Asker<'_> {
         let spends_by_itself = |account: &&Account| !account.is_closed() && !account.has_ended_at(self.now);
         let mut free = account.filter(spends_by_itself).map(Account::free);
         self.line.at(budget).skip_while(move |ticket| {
-            free = free.and_then(|free| free.checked_sub(ticket.need()));
+            free = free.and_then(|free| free.checked_sub(ticket.most()));
             free.is_some()
         })
     }
 
-    /// Whoever has none is not asked for: whether this replica is behind is found out without a word to the log.
+    /// All that a request takes, as long as there is hope for it; then what it cannot do without.
+    fn need(&self, budget: BudgetId, ticket: &Ticket) -> Amount {
+        let is_content = ticket.is_last_call(self.now) || !self.is_hopeful(budget, ticket.most());
+        if is_content { ticket.least() } else { ticket.most() }
+    }
+
+    /// Whoever has no hope is not asked for: whether this replica is behind is found out without a word to the log.
     fn has_hope(&self, budget: BudgetId, ticket: &Ticket) -> bool {
-        match self.ledger.prospect(budget, ticket.need(), None) {
+        self.is_hopeful(budget, ticket.least())
+    }
+
+    fn is_hopeful(&self, budget: BudgetId, amount: Amount) -> bool {
+        match self.ledger.prospect(budget, amount, None) {
             Some((Prospect::TooBig | Prospect::Spent | Prospect::InDoubt, _)) => false,
             Some((Prospect::Held { .. } | Prospect::Open, _)) | None => true,
         }
@@ -159,6 +170,7 @@ impl Asker<'_> {
         let runs_low = |account: &&Arc<Account>| {
             account.is_low()
                 && !account.has_ended_at(self.now)
+                && !account.is_idle_at(self.now)
                 && !waited_at.contains(&account.budget())
                 && self.wallet.is_current(account)
                 && !talk.asked_ahead.contains_key(&account.budget())

@@ -11,6 +11,22 @@ pub struct Cost {
     pub money: NanoUsd,
 }
 
+/// What a request asks for: the most it can cost, and the least that is of use to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// The upper bound of its cost. Reserved if there is so much.
+    pub most: Cost,
+    /// Its cost with the shortest answer that is worth sending. Enough when there is no hope for more.
+    pub least: Cost,
+}
+
+/// All of it, or nothing.
+impl From<Cost> for Need {
+    fn from(cost: Cost) -> Self {
+        Self { most: cost, least: cost }
+    }
+}
+
 impl Cost {
     /// Nothing was spent: the attempt never reached a provider, or the provider refused it.
     pub const NOTHING: Self = Self { tokens: Tokens::ZERO, money: NanoUsd::ZERO };

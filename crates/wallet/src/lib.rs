@@ -19,7 +19,7 @@ mod verdict;
 mod wallet;
 
 pub use account::{Account, Marked, Statement};
-pub use cost::Cost;
+pub use cost::{Cost, Need};
 pub use refusal::{Cause, Refusal};
 pub use reservation::{Overrun, Reservation};
 pub use speech::Speech;

@@ -5,7 +5,7 @@
 //! other. If it leaves, everything goes back: it holds all or, in the end, nothing.
 
 use crate::reservation::Part;
-use crate::{Charge, Cost, Reservation};
+use crate::{Charge, Need, Reservation};
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, Round, WindowId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(crate) struct Ticket {
     pub(crate) id: PlaceId,
     path: Arc<[Charge]>,
-    bound: Cost,
+    asks: Need,
     /// Of the budgets of the path, the one it waits at.
     at: usize,
     taken: Reservation,
@@ -33,12 +33,12 @@ impl Ticket {
     pub(crate) fn new(
         id: PlaceId,
         path: Arc<[Charge]>,
-        bound: Cost,
+        asks: Need,
         since: MonoTime,
         deadline: MonoTime,
     ) -> Self {
         let taken = Reservation::new(Vec::with_capacity(path.len()));
-        Self { id, path, bound, at: 0, taken, at_since: since, since, deadline, proves_from: None }
+        Self { id, path, asks, at: 0, taken, at_since: since, since, deadline, proves_from: None }
     }
 
     /// The budget it waits at; `None` if it has all it needs.
@@ -50,9 +50,16 @@ impl Ticket {
         self.waits_at().is_some_and(|charge| charge.budget == budget)
     }
 
-    /// What it needs of the budget it waits at.
-    pub(crate) fn need(&self) -> Amount {
-        self.waits_at().map_or(Amount::ZERO, |charge| self.bound.to_reserve(charge.unit))
+    /// What it takes of the budget it waits at, if there is so much.
+    pub(crate) fn most(&self) -> Amount {
+        self.waits_at().map_or(Amount::ZERO, |charge| self.asks.most.to_reserve(charge.unit))
+    }
+
+    /// What it cannot do without there.
+    pub(crate) fn least(&self) -> Amount {
+        self.waits_at()
+            .map_or(Amount::ZERO, |charge| self.asks.least.to_reserve(charge.unit))
+            .min(self.most())
     }
 
     /// Its patience is over: it is to be served or refused now.
@@ -106,9 +113,9 @@ impl Line {
         self.tickets.iter().filter(move |ticket| ticket.is_at(budget))
     }
 
-    /// What everyone at a budget needs together.
+    /// What everyone at a budget takes together, if there is so much.
     pub(crate) fn sum_at(&self, budget: BudgetId) -> Amount {
-        self.at(budget).fold(Amount::ZERO, |sum, ticket| sum.saturating_add(ticket.need()))
+        self.at(budget).fold(Amount::ZERO, |sum, ticket| sum.saturating_add(ticket.most()))
     }
 
     pub(crate) fn count_at(&self, budget: BudgetId) -> u32 {
@@ -130,7 +137,7 @@ impl Line {
         self.tickets.get(place)
     }
 
-    pub(crate) fn need_of(&self, id: PlaceId, budget: BudgetId) -> Option<Amount> {
-        Some(self.get(id).filter(|ticket| ticket.is_at(budget))?.need())
+    pub(crate) fn waits_at(&self, id: PlaceId, budget: BudgetId) -> bool {
+        self.get(id).is_some_and(|ticket| ticket.is_at(budget))
     }
 }

@@ -66,6 +66,21 @@ impl Reservation {
         self.parts.iter().map(|part| (part.account.budget(), part.account.window().id, part.amount))
     }
 
+    /// The least that was taken from a budget of this unit; `None` if there is none on the path.
+    #[must_use]
+    pub fn least(&self, unit: Unit) -> Option<Amount> {
+        self.parts.iter().filter(|part| part.unit == unit).map(|part| part.amount).min()
+    }
+
+    /// Gives back what was taken beyond a lower bound of the cost.
+    pub fn shrink(&mut self, bound: &Cost) {
+        for part in &mut self.parts {
+            let beyond = part.amount.saturating_sub(bound.to_reserve(part.unit));
+            part.account.shrink(beyond);
+            part.amount = part.amount.saturating_sub(beyond);
+        }
+    }
+
     /// Whether no budget limits the request.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -51,7 +51,7 @@ impl Wallet {
     fn follow_view(&self, account: &Arc<Account>, view: &View, now: MonoTime) -> Followed {
         let followed = {
             let line = self.line.lock();
-            account.follow(view, &|id| line.need_of(id, account.budget()), now)
+            account.follow(view, &|id| line.waits_at(id, account.budget()), now)
         };
         if account.is_closed() {
             self.closed.lock().insert(account.budget());
@@ -98,7 +98,7 @@ impl Wallet {
             self.talk.lock().is_unsure_of(budget);
         } else {
             let account = self.retired_account(budget, view.window);
-            let _over = account.follow(view, &|_| None, now);
+            let _over = account.follow(view, &|_| false, now);
             account.end();
         }
     }

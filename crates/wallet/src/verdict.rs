@@ -4,7 +4,7 @@
 use crate::line::Ticket;
 use crate::{Cause, Refusal, Wallet};
 use quorate_domain::{Amount, MonoTime, PlaceId};
-use quorate_ledger::{Ledger, Prospect};
+use quorate_ledger::{Ledger, Prospect, Standing};
 use std::time::Duration;
 
 /// How long after its last call a request waits for proof, before it is told that the ledger is out of reach.
@@ -52,14 +52,19 @@ impl Wallet {
         self.line.lock().tickets.iter().map(|ticket| ticket.deadline).min()
     }
 
+    fn standing(&self, ticket: &Ticket) -> Option<Standing> {
+        let (window, proves_from) = ticket.proves_from?;
+        Some(Standing { window, proves_from, session: self.session(), id: ticket.id })
+    }
+
     fn verdict(&self, ticket: &Ticket, ledger: &Ledger, as_of: Option<MonoTime>, now: MonoTime) -> Verdict {
         let Some(charge) = ticket.waits_at() else { return Verdict::Wait };
-        let (budget, need) = (charge.budget, ticket.need());
+        let (budget, need) = (charge.budget, ticket.least());
         if self.account(budget).is_some_and(|account| account.is_designated(ticket.id)) {
             return Verdict::Wait;
         }
         let is_known = as_of.is_some_and(|as_of| ticket.since <= as_of);
-        let Some((prospect, shortage)) = ledger.prospect(budget, need, ticket.proves_from) else {
+        let Some((prospect, shortage)) = ledger.prospect(budget, need, self.standing(ticket)) else {
             return out_of_time(ticket, now);
         };
         let denied =

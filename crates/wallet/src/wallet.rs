@@ -4,19 +4,16 @@ use crate::account::Account;
 use crate::asker::Talk;
 use crate::line::{Line, Ticket};
 use crate::reservation::Part;
-use crate::{Cost, Marked, Overrun, Reservation, Statement};
+use crate::{Cost, Marked, Need, Overrun, Reservation, Statement};
 use crossbeam::queue::SegQueue;
 use parking_lot::{Mutex, RwLock};
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, SessionId, Unit, Window, WindowId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 /// So many maps are kept, each behind its own lock, so that requests for different budgets do not meet.
 const SHARDS: usize = 16;
-/// What was not touched for this long is given back.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// One budget on the path of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,11 +135,17 @@ impl Wallet {
 
     /// Puts a request in line, until it is served ([`Wallet::serve`]) or turned away ([`Wallet::turn_away`]). After
     /// `deadline` it is one or the other as soon as that can be known.
-    pub fn queue(&self, path: Arc<[Charge]>, bound: Cost, now: MonoTime, deadline: MonoTime) -> PlaceId {
+    pub fn queue(
+        &self,
+        path: Arc<[Charge]>,
+        asks: impl Into<Need>,
+        now: MonoTime,
+        deadline: MonoTime,
+    ) -> PlaceId {
         let mut line = self.line.lock();
         let id = line.next_id();
         let first = path.first().map(|charge| charge.budget);
-        line.tickets.push(Ticket::new(id, path, bound, now, deadline));
+        line.tickets.push(Ticket::new(id, path, asks.into(), now, deadline));
         first.inspect(|budget| self.set_waiting(&line, *budget));
         id
     }
@@ -175,7 +178,7 @@ impl Wallet {
         let line = self.line.lock();
         let designated = |ticket: &Ticket| {
             let account = self.account(ticket.waits_at()?.budget)?;
-            account.is_designated(ticket.id).then(|| (account.budget(), account.window().id, ticket.need()))
+            account.designated(ticket.id).map(|amount| (account.budget(), account.window().id, amount))
         };
         let taken = line.tickets.iter().flat_map(|ticket| ticket.taken().taken());
         taken.chain(line.tickets.iter().filter_map(designated)).collect()
@@ -225,9 +228,11 @@ impl Wallet {
     ) -> bool {
         let account = self.account(charge.budget);
         let is_next = |account: &Arc<Account>| account.is_closed() || !held_up.contains(&charge.budget);
-        let amount = ticket.need();
-        let taken = account.filter(is_next).filter(|account| account.take_in_turn(ticket.id, amount, now));
-        let Some(account) = taken else {
+        let take = |account: Arc<Account>| {
+            let amount = account.take_in_turn(ticket.id, ticket.most(), now)?;
+            Some((account, amount))
+        };
+        let Some((account, amount)) = account.filter(is_next).and_then(take) else {
             held_up.insert(charge.budget);
             return false;
         };
@@ -302,8 +307,8 @@ impl Wallet {
         let mut due: Vec<Arc<Account>> = self.retired.lock().clone();
         due.iter().for_each(|account| account.end());
         for account in self.active.lock().values() {
-            let is_idle = account.in_flight().is_zero() && now.since(account.touched()) >= IDLE;
-            let is_kept = waited_at.contains(&account.budget()) || !(is_idle || account.has_ended_at(now));
+            let is_kept = waited_at.contains(&account.budget())
+                || !(account.is_idle_at(now) || account.has_ended_at(now));
             if !is_kept && !account.give_back().is_zero() {
                 self.low.push(Arc::clone(account));
             }
@@ -341,7 +346,7 @@ impl Wallet {
         });
         self.active.lock().retain(|_, account| {
             let is_quiet = account.is_settled() && account.is_reported();
-            let rests = is_quiet && now.since(account.touched()) >= IDLE;
+            let rests = is_quiet && account.is_idle_at(now);
             if rests {
                 account.rests();
             }

@@ -212,7 +212,12 @@ fn openings_and_closings(desk: &mut Desk) -> Vec<Ledger> {
         shown.push(desk.ledger.clone());
         desk.limit(LIMIT);
         let want = desk.holding().granted.saturating_add(Amount::new(200));
-        let place = Place { id: PlaceId::new(u64::MAX), need: Amount::new(1), is_last_call: false };
+        let place = Place {
+            id: PlaceId::new(u64::MAX),
+            need: Amount::new(1),
+            most: Amount::new(1),
+            is_last_call: false,
+        };
         let (budget, window, places, urgency) = (CHARGE.budget, None, vec![place], Urgency::CanWait);
         let asks = vec![Ask { budget, window, places, want, urgency }];
         desk.apply(Command::Sync(Sync { session: desk.session, sequence, reports: vec![], asks }));

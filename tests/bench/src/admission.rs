@@ -118,7 +118,7 @@ impl Desk<'_> {
     async fn wait(&self) -> Result<bool> {
         let key = self.replica.catalog().read().authenticate(self.text, BEGINNING)?;
         let path = self.funds.path_of(&self.replica.catalog().read().subjects_of(&key));
-        let reservation = self.funds.reserve(&path, &cost(1_000), PATIENCE).await?;
+        let reservation = self.funds.reserve(&path, &cost(1_000).into(), PATIENCE).await?;
         self.funds.settle(reservation, &cost(100)).await;
         Ok(true)
     }

@@ -3,7 +3,7 @@
 use super::Refusal;
 use parking_lot::Mutex;
 use quorate_domain::{MonoTime, PlaceId, SessionId};
-use quorate_wallet::{Charge, Cost, Reservation, Wallet};
+use quorate_wallet::{Charge, Need, Reservation, Wallet};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -50,7 +50,7 @@ impl Desk {
         }
         let (sender, answer) = oneshot::channel();
         // Under the lock, so that nobody can be called before the address is known.
-        let id = wallet.queue(ask.path.into(), *ask.bound, ask.now, ask.deadline);
+        let id = wallet.queue(ask.path.into(), *ask.need, ask.now, ask.deadline);
         called.insert((wallet.session(), id), sender);
         Some(Place { desk: self, wallet: Arc::clone(wallet), id, answer })
     }
@@ -89,7 +89,7 @@ impl Desk {
 /// What a request in line wants.
 pub(super) struct Request<'a> {
     pub(super) path: &'a [Charge],
-    pub(super) bound: &'a Cost,
+    pub(super) need: &'a Need,
     /// When it came.
     pub(super) now: MonoTime,
     /// Until when it may wait.

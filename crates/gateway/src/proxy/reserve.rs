@@ -11,7 +11,7 @@ use crate::error::{Denial, RequestError};
 use crate::funds::Refusal;
 use quorate_catalog::Model;
 use quorate_domain::{BudgetId, Span};
-use quorate_wallet::{Cost, Reservation};
+use quorate_wallet::{Cost, Need, Reservation};
 
 /// So often a request reserves anew because the budgets it is charged to have changed while it stood in line.
 const PATHS_MAX: usize = 8;
@@ -41,7 +41,7 @@ impl Proxy {
             return Ok(Stake { reservation, bound });
         }
         let waited_since = self.parts.clock.mono();
-        let reserved = self.stand_in_line(admitted, &bound, caller).await;
+        let reserved = self.stand_in_line(admitted, &bound.into(), caller).await;
         self.parts.metrics.budget_wait(self.parts.clock.mono().since(waited_since));
         reserved.map(|reservation| Stake { reservation, bound })
     }
@@ -50,7 +50,7 @@ impl Proxy {
     async fn stand_in_line(
         &self,
         admitted: &mut Admitted,
-        bound: &Cost,
+        need: &Need,
         caller: &mut Caller,
     ) -> Result<Reservation, Unreserved> {
         let since = self.parts.clock.mono();
@@ -58,13 +58,14 @@ impl Proxy {
             let waited = self.parts.clock.mono().since(since);
             let patience = self.parts.limits.budget_wait.saturating_sub(waited);
             let reservation = tokio::select! {
-                reserved = self.parts.funds.reserve(&admitted.path, bound, patience) => {
+                biased;
+                () = caller.gone() => return Err(Unreserved::ClientGone),
+                reserved = self.parts.funds.reserve(&admitted.path, need, patience) => {
                     reserved.map_err(|refusal| self.no_money(&refusal))?
                 }
-                () = caller.gone() => return Err(Unreserved::ClientGone),
             };
             match self.admit_again(admitted) {
-                Ok(path) if path == admitted.path && !caller.is_gone() => return Ok(reservation),
+                Ok(path) if path == admitted.path => return Ok(reservation),
                 Ok(path) => admitted.path = path,
                 Err(error) => {
                     self.parts.funds.cancel(reservation);

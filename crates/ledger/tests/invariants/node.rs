@@ -64,7 +64,7 @@ impl Own {
         // What was granted by name in another spell of central mode became part of a grant in between.
         let of_this_spell = self.closed.take().filter(|closed| closed.spell.since == spell.since);
         let mut designated = of_this_spell.map(|closed| closed.designated).unwrap_or_default();
-        let meant = line.iter().filter(|request| view.served.contains(&request.id));
+        let meant = line.iter().filter(|request| view.served.iter().any(|(id, _)| *id == request.id));
         designated.extend(meant.map(|request| (request.id, request.need)));
         self.closed = Some(Closed { spell, designated });
         self.give_back();
@@ -216,6 +216,7 @@ impl Node {
         let place = |request: &Request| Place {
             id: request.id,
             need: Amount::new(request.need),
+            most: Amount::new(request.need),
             is_last_call: request.is_last_call,
         };
         let round = own.closed.as_ref().map(|closed| closed.spell.round);

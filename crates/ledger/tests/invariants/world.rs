@@ -1,7 +1,7 @@
 //! A ledger, its nodes, the messages on their way, and the truth that nobody in the cluster knows.
 
 use crate::node::{BUDGET, NODES, Node, Own, Request};
-use quorate_domain::{Amount, BootId, LogTime, NodeId, SessionId, Subject, Unit, WindowId};
+use quorate_domain::{Amount, BootId, LogTime, NodeId, PlaceId, SessionId, Subject, Unit, WindowId};
 use quorate_ledger::*;
 use std::collections::BTreeMap;
 
@@ -258,21 +258,40 @@ impl World {
         holding.granted.get() - holding.returned.get() - gone - named.sum::<u64>()
     }
 
+    /// What is owed to those who stand before a request in line.
+    fn ahead_of(&self, session: SessionId, id: PlaceId) -> u64 {
+        let account = self.ledger.budget(BUDGET).unwrap().current();
+        let is_silent = |session| account.central().is_some_and(|central| central.is_silent(session));
+        let calls: Vec<_> =
+            account.line().filter(|(session, it)| it.is_last_call && !is_silent(*session)).collect();
+        let itself = calls.iter().position(|(it, place)| (*it, place.id) == (session, id));
+        let own = |(it, place): &(SessionId, Place)| *it == session && place.id < id;
+        // One that was not mentioned stands behind those of its node that were.
+        let behind = || Some(calls.iter().rposition(own)? + 1);
+        let count = itself.or_else(behind).unwrap_or(0);
+        calls[..count].iter().map(|(_, place)| place.need.get()).sum()
+    }
+
     /// Whether a request was granted what it needs by name, whether its node knows it already or not.
     fn is_named(&self, node: &Node, request: &Request) -> bool {
         let account = self.ledger.budget(BUDGET).unwrap().current();
         let holding = account.holding(node.session).filter(|_| account.is_central());
         let is_current = node.window == Some(account.window().id);
-        holding.is_some_and(|holding| holding.served.contains(&request.id))
+        holding.is_some_and(|holding| holding.served.contains_key(&request.id))
             || is_current && node.is_designated(request.id)
     }
 
     pub(crate) fn check(&mut self) {
         self.check_bill();
         let unreserved = self.unreserved();
-        for request in self.nodes.iter_mut().flat_map(|node| &mut node.line) {
-            request.least = request.least.min(unreserved);
+        let mut nodes = std::mem::take(&mut self.nodes);
+        for node in &mut nodes {
+            for request in &mut node.line {
+                let ahead = self.ahead_of(node.session, request.id);
+                request.least = request.least.min(unreserved.saturating_sub(ahead));
+            }
         }
+        self.nodes = nodes;
         self.check_denials();
     }
 
@@ -298,11 +317,16 @@ impl World {
 
     /// G2: whoever is denied without a doubt needed more than was unreserved at an instant while it waited.
     fn check_denials(&self) {
-        let waiting =
-            |node: &Node| node.line.iter().filter(|it| !self.is_named(node, it)).cloned().collect::<Vec<_>>();
-        for request in self.nodes.iter().flat_map(waiting) {
+        let waiting = |node: &'_ Node| {
+            let line = node.line.iter().filter(|it| !self.is_named(node, it));
+            line.map(|it| (node.session, it.clone())).collect::<Vec<_>>()
+        };
+        for (session, request) in self.nodes.iter().flat_map(waiting) {
             let need = Amount::new(request.need);
-            let (prospect, _) = self.ledger.prospect(BUDGET, need, request.proves_from).unwrap();
+            let id = request.id;
+            let standing = |(window, proves_from)| Standing { window, proves_from, session, id };
+            let (prospect, _) =
+                self.ledger.prospect(BUDGET, need, request.proves_from.map(standing)).unwrap();
             let is_denied = match prospect {
                 Prospect::TooBig | Prospect::Spent => true,
                 Prospect::InDoubt => false,

@@ -1,7 +1,7 @@
 //! What a request that waits may hope for.
 
 use crate::script::*;
-use quorate_domain::{Amount, SessionId};
+use quorate_domain::{Amount, PlaceId, SessionId};
 use quorate_ledger::*;
 
 /// A budget of a hundred: one session holds 60 in doubt of nothing yet, another 40.
@@ -71,7 +71,17 @@ fn a_proof_is_about_the_window_it_was_collected_in() {
         script.answer(b, 5, 0);
     }
     let another = quorate_domain::WindowId::beginning(quorate_domain::LogTime::from_millis(60_000));
-    let of = |window| script.ledger.prospect(BUDGET, Amount::new(30), Some((window, from))).unwrap().0;
+    let of = |window| {
+        script
+            .ledger
+            .prospect(
+                BUDGET,
+                Amount::new(30),
+                Some(Standing { window, proves_from: from, session: SessionId::new(9), id: PlaceId::new(1) }),
+            )
+            .unwrap()
+            .0
+    };
     assert_eq!(of(quorate_domain::WindowId::LIFETIME), held(0));
     assert_eq!(of(another), Prospect::Open);
 }

@@ -132,7 +132,7 @@ impl Script {
     }
 
     pub(crate) fn served(&self, session: SessionId) -> Vec<u64> {
-        self.view(session).served.iter().map(|id| id.get()).collect()
+        self.view(session).served.iter().map(|(id, _)| id.get()).collect()
     }
 
     pub(crate) fn granted(&self, session: SessionId) -> u64 {
@@ -147,12 +147,17 @@ impl Script {
 
     /// What is known of an instant after the beginning of a round: at most so much was unreserved, and who is doubtful.
     pub(crate) fn tally(&self, from: Round) -> Option<(u64, Vec<SessionId>)> {
-        let tally = self.account().tally_from(from)?;
-        Some((tally.at_most.get(), tally.doubtful.into_keys().collect()))
+        let shown = self.account().shown_from(from).next()?;
+        let mut doubtful: Vec<_> = shown.doubtful().map(|(session, _)| session).collect();
+        doubtful.sort();
+        Some((shown.at_most.get(), doubtful))
     }
 
     pub(crate) fn prospect(&self, need: u64, from: Option<Round>) -> Prospect {
-        let from = from.map(|round| (self.account().window().id, round));
+        // Nobody stands before a request that no session has mentioned.
+        let (session, id) = (SessionId::new(u64::MAX), PlaceId::new(1));
+        let window = self.account().window().id;
+        let from = from.map(|proves_from| Standing { window, proves_from, session, id });
         self.ledger.prospect(BUDGET, Amount::new(need), from).unwrap().0
     }
 }
@@ -162,7 +167,7 @@ pub(crate) fn fresh() -> Evidence {
 }
 
 pub(crate) fn place(id: u64, need: u64) -> Place {
-    Place { id: PlaceId::new(id), need: Amount::new(need), is_last_call: false }
+    Place { id: PlaceId::new(id), need: Amount::new(need), most: Amount::new(need), is_last_call: false }
 }
 
 pub(crate) fn last_call(id: u64, need: u64) -> Place {

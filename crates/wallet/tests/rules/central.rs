@@ -326,7 +326,7 @@ fn a_request_of_which_the_journal_was_too_late_is_not_forgotten_when_the_window_
     let id = one_waits(&mut cluster, 30);
     other_returns(&mut cluster, 30);
     let view = View::of(cluster.shown(TEAM), cluster.wallet.session());
-    assert_eq!(view.served, [id]);
+    assert_eq!(view.served, [(id, Amount::new(30))]);
     cluster.follow(at(5));
     // The place is not mentioned any more, since the request has all it needs but a watermark.
     while cluster.talk(at(6)).is_some() {}

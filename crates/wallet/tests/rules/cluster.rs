@@ -139,7 +139,8 @@ impl Cluster {
     /// The other session has a request that needs so much, and no other.
     pub(crate) fn other_asks(&mut self, charge: Charge, need: u64) {
         let id = PlaceId::new(self.other_said + 1);
-        let places = vec![Place { id, need: Amount::new(need), is_last_call: false }];
+        let places =
+            vec![Place { id, need: Amount::new(need), most: Amount::new(need), is_last_call: false }];
         let (budget, want, urgency) = (charge.budget, Amount::ZERO, Urgency::CanWait);
         self.other_says(vec![], vec![Ask { budget, window: None, places, want, urgency }]);
     }

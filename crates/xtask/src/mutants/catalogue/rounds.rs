@@ -14,8 +14,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         why: "an empty pool says nothing about what lies unreserved in grants: only a round does",
         edits: &[Edit {
             file: PROSPECT,
-            right: "Some(_) | None => Prospect::Open,",
-            wrong: "Some(_) => Prospect::Open,\n            None => Prospect::Held { doubtful: Amount::ZERO, lost: Amount::ZERO },",
+            right: "let Some(shown) = proof else { return Prospect::Open };",
+            wrong: "let Some(shown) = proof else {\n            let is_empty = need > shortage.free;\n            return if is_empty { Prospect::Held { doubtful: Amount::ZERO, lost: Amount::ZERO } } else { Prospect::Open };\n        };",
         }],
         breaks: &["G2"],
     },
@@ -61,8 +61,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         why: "a round that began before the request came proves nothing about the time it has waited",
         edits: &[Edit {
             file: CENTRAL,
-            right: "self.tally.clone().filter(|tally| tally.round >= from);",
-            wrong: "self.tally.clone();",
+            right: "self.tally.as_ref().filter(|tally| tally.round >= from)",
+            wrong: "self.tally.as_ref()",
         }],
         breaks: &["G2"],
     },
@@ -71,10 +71,40 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         why: "what comes back while the round is under way was unreserved when it began",
         edits: &[Edit {
             file: LEDGER_ACCOUNT,
-            right: "central.arrived(new.returned.saturating_sub(old.returned));",
-            wrong: "central.arrived(Amount::ZERO);",
+            right: "central.arrived(session, new.returned.saturating_sub(old.returned));",
+            wrong: "central.arrived(session, Amount::ZERO);",
         }],
         breaks: &["G2"],
+    },
+    Mutation {
+        name: "owed-to-itself",
+        why: "what is owed to a request itself is not owed to those before it",
+        edits: &[Edit {
+            file: "crates/ledger/src/turn.rs",
+            right: "if *found == id { turn.ahead } else { turn.through() }",
+            wrong: "turn.through()",
+        }],
+        breaks: &["G2"],
+    },
+    Mutation {
+        name: "answered-too-early",
+        why: "what comes back with an answer was unreserved when the round began",
+        edits: &[Edit {
+            file: LEDGER_ACCOUNT,
+            right: "self.speaks(session);\n        let granted",
+            wrong: "self.speaks(session);\n        if let (Some(heard), Mode::Central(central)) = (report.heard, &mut self.mode) {\n            central.answer(session, heard.round, heard.granted == merged.granted);\n        }\n        let granted",
+        }],
+        breaks: &["G2"],
+    },
+    Mutation {
+        name: "served-with-too-little",
+        why: "less than its need is of no use to a request",
+        edits: &[Edit {
+            file: "crates/ledger/src/line.rs",
+            right: "(self.need <= pool).then",
+            wrong: "(!pool.is_zero()).then",
+        }],
+        breaks: &["I13"],
     },
     Mutation {
         name: "replica-not-asked",
@@ -101,8 +131,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         why: "who answers a round and keeps what is free hides it from the round",
         edits: &[Edit {
             file: ACCOUNT,
-            right: "closed.designated.extend(meant);\n                book.closed = Some(closed);\n                book.return_free();",
-            wrong: "closed.designated.extend(meant);\n                book.closed = Some(closed);",
+            right: "filter(|(id, _)| waits(*id)));\n                book.closed = Some(closed);\n                book.return_free();",
+            wrong: "filter(|(id, _)| waits(*id)));\n                book.closed = Some(closed);",
         }],
         breaks: &["G2"],
     },
@@ -117,8 +147,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             },
             Edit {
                 file: ACCOUNT,
-                right: "!closed.designated.contains_key(&id) {",
-                wrong: "closed.room < amount.saturating_add(closed.designated()).saturating_sub(closed.designated.get(&id).copied().unwrap_or_default()) {",
+                right: "let amount = *closed.designated.get(&id)?;",
+                wrong: "let meant = closed.designated.get(&id).copied();\n        let amount = meant.unwrap_or(most);\n        if closed.room < amount.saturating_add(closed.designated()).saturating_sub(meant.unwrap_or_default()) {\n            return None;\n        }",
             },
             Edit {
                 file: ACCOUNT,

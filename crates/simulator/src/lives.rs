@@ -1,0 +1,180 @@
+//! The lives of requests: they come, perhaps wait, run, are billed, and are settled.
+
+use crate::coverage::Reached;
+use crate::oracle::{Spot, Violation};
+use crate::plan::RequestPlan;
+use crate::request::State;
+use crate::world::{Event, World, budget_id, in_unit};
+use quorate_domain::{Amount, BudgetId, MonoTime, NanoUsd, Tokens, Unit};
+use quorate_wallet::{Charge, Cost, Need, Overrun, Reservation};
+
+fn cost(tokens: u64) -> Cost {
+    Cost { tokens: Tokens::new(tokens), money: NanoUsd::ZERO }
+}
+
+fn need(plan: &RequestPlan) -> Need {
+    Need { most: cost(plan.bound), least: cost(plan.cut_to.unwrap_or(plan.bound)) }
+}
+
+/// What a budget of this unit is charged in the end.
+fn charged(unit: Unit, tokens: u64) -> u64 {
+    cost(tokens).to_charge(unit).get()
+}
+
+impl World {
+    pub(crate) fn arrives(&mut self, number: usize) {
+        let plan = self.plan.requests[number].clone();
+        let node = &self.nodes[plan.node];
+        let knows_all = plan.path.iter().all(|place| node.replica.budget(budget_id(*place)).is_some());
+        let serves = node.is_up && !node.is_paused && node.drains.is_none() && knows_all;
+        let Some(wallet) = node.wallet.clone().filter(|_| serves) else {
+            self.requests[number].state = State::Failed;
+            return;
+        };
+        self.requests[number].life = node.life;
+        let path: Vec<Charge> = plan
+            .path
+            .iter()
+            .map(|place| Charge { budget: budget_id(*place), unit: self.plan.budgets[*place].unit })
+            .collect();
+        let now = self.mono();
+        if let Ok(reservation) = wallet.reserve(&path, &cost(plan.bound), now) {
+            self.coverage.reach(Reached::AdmittedLocally);
+            self.local += 1;
+            self.runs(number, reservation);
+        } else if wallet.is_fenced() {
+            self.requests[number].state = State::Failed;
+        } else {
+            let deadline = MonoTime::from_micros(self.now + plan.patience_us);
+            let id = wallet.queue(path.into(), need(&plan), now, deadline);
+            let request = &mut self.requests[number];
+            (request.state, request.id) = (State::Waits, id);
+            self.nodes[plan.node].tickets.insert(id, number);
+            if let Some(after) = plan.leaves_after_us {
+                self.after(after, Event::Leaves(number));
+            }
+            self.sample();
+        }
+        self.look(plan.node);
+    }
+
+    pub(crate) fn leaves(&mut self, number: usize) {
+        let place = self.plan.requests[number].node;
+        let (state, id, life) = {
+            let request = &self.requests[number];
+            (request.state, request.id, request.life)
+        };
+        if state == State::Waits && self.nodes[place].life == life {
+            self.requests[number].state = State::Left;
+            self.nodes[place].tickets.remove(&id);
+            let _was_there = self.nodes[place].wallet.as_ref().is_some_and(|wallet| wallet.leave(id));
+            self.look(place);
+        }
+    }
+
+    pub(crate) fn runs(&mut self, number: usize, mut reservation: Reservation) {
+        let place = self.plan.requests[number].node;
+        let Some(session) = self.nodes[place].session() else { return };
+        let least = reservation.least(Unit::Tokens).map(Amount::get);
+        if let Some(cut_to) = least.filter(|least| *least < self.plan.requests[number].bound) {
+            reservation.shrink(&cost(cut_to));
+            self.requests[number].cut_to = Some(cut_to);
+            self.coverage.reach(Reached::CutShort);
+        }
+        self.check_taken(number, &reservation);
+        for (budget, window, amount) in reservation.taken() {
+            let spot = (budget, window, session);
+            if let Some(found) = self.log.ledger.budget(budget) {
+                self.oracle.keep_allowing(budget, window, found.spec().limit.get());
+            }
+            self.oracle.reserved(spot, amount.get());
+            self.requests[number].spots.push((spot, amount.get()));
+        }
+        self.requests[number].state = State::Runs;
+        self.requests[number].reservation = Some(reservation);
+        self.after(self.plan.requests[number].takes_us, Event::Bills(number));
+    }
+
+    /// I7 and I13: it holds something of every budget of its path, and nowhere less than it cannot do without.
+    fn check_taken(&mut self, number: usize, reservation: &Reservation) {
+        let plan = &self.plan.requests[number];
+        let units = |place: &usize| (budget_id(*place), self.plan.budgets[*place].unit);
+        let path: Vec<(BudgetId, Unit)> = plan.path.iter().map(units).collect();
+        let taken: Vec<(BudgetId, u64)> =
+            reservation.taken().map(|(budget, _, amount)| (budget, amount.get())).collect();
+        let least = plan.cut_to.unwrap_or(plan.bound);
+        let broken = if taken.len() != path.len() || path.iter().zip(&taken).any(|(of, it)| of.0 != it.0) {
+            Some("I7")
+        } else {
+            let is_short = |((_, unit), (_, amount)): (&(BudgetId, Unit), &(BudgetId, u64))| {
+                *amount < in_unit(*unit, least)
+            };
+            path.iter().zip(&taken).any(is_short).then_some("I13")
+        };
+        if let Some(id) = broken {
+            let what = format!("request {number} asks {least} of {path:?}, and runs with {taken:?}");
+            self.violation.get_or_insert(Violation { id, what });
+        }
+    }
+
+    /// The provider has done its work, whatever became of the node.
+    pub(crate) fn bills(&mut self, number: usize) {
+        let plan = self.plan.requests[number].clone();
+        for (spot, reserved) in self.requests[number].spots.clone() {
+            let place = usize::try_from(spot.0.get() - 1).expect("budgets are numbered from one");
+            let spent = charged(self.plan.budgets[place].unit, self.actual(number));
+            if spent > reserved {
+                self.coverage.reach(Reached::Overrun);
+            }
+            self.oracle.settled(spot, reserved, spent);
+            let current = self.log.ledger.budget(spot.0).map(|budget| budget.current().window().id);
+            if current.is_some_and(|current| current != spot.1) {
+                self.coverage.reach(Reached::SettledLate);
+            }
+        }
+        self.requests[number].state = State::Billed;
+        if self.nodes[plan.node].is_paused {
+            self.nodes[plan.node].late.push(number);
+        } else {
+            self.settle(number);
+            self.look(plan.node);
+        }
+    }
+
+    /// What the provider bills: within the limit it was told, but for one that pays no heed to limits.
+    fn actual(&self, number: usize) -> u64 {
+        let plan = &self.plan.requests[number];
+        let told = self.requests[number].cut_to.unwrap_or(plan.bound);
+        if plan.actual > plan.bound { plan.actual } else { plan.actual.min(told) }
+    }
+
+    pub(crate) fn settle(&mut self, number: usize) {
+        let actual = self.actual(number);
+        let plan = &self.plan.requests[number];
+        let Some(reservation) = self.requests[number].reservation.take() else { return };
+        let beyond = |(spot, reserved): &(Spot, u64)| {
+            let place = usize::try_from(spot.0.get() - 1).ok()?;
+            let spent = charged(self.plan.budgets[place].unit, actual);
+            (spent > *reserved).then(|| (*spot, spent - reserved))
+        };
+        let amounts: Vec<(Spot, u64)> = self.requests[number].spots.iter().filter_map(beyond).collect();
+        let overrun = reservation.settle(&cost(actual));
+        let place = plan.node;
+        let node = &mut self.nodes[place];
+        if !amounts.is_empty()
+            && let Some(wallet) = &node.wallet
+        {
+            wallet.record(&overrun);
+            node.untold.push((overrun, amounts));
+        }
+        self.tell_overruns(place);
+    }
+
+    /// Clients hear of the end of requests whose overrun is in the journal.
+    pub(crate) fn tell_overruns(&mut self, place: usize) {
+        let is_told = |(overrun, _): &mut (Overrun, Vec<(Spot, u64)>)| overrun.is_durable();
+        let told: Vec<_> =
+            self.nodes[place].untold.extract_if(.., is_told).flat_map(|(_, amounts)| amounts).collect();
+        told.into_iter().for_each(|(spot, amount)| self.oracle.told_overrun(spot, amount));
+    }
+}
