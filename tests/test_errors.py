@@ -124,6 +124,12 @@ def a_body_that_is_no_json(world):
     return world.raw(b"hello")
 
 
+@case("invalid_header", 400, "caller", "false")
+def a_header_that_is_no_number(world):
+    headers = {"authorization": f"Bearer {world.key['secret']}", "x-quorate-max-wait-ms": "soon"}
+    return httpx.post(world.url + CHAT, json={"model": "chat", "messages": MESSAGES}, headers=headers)
+
+
 @case("json_too_deep", 400, "caller", "false")
 def a_body_nested_without_end(world):
     return world.raw(b'{"model": "chat", "messages": [], "x": ' + b"[" * 5_000 + b"]" * 5_000 + b"}")

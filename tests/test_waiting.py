@@ -49,8 +49,8 @@ class World:
     def key(self, team, **fields):
         return self.admin.key(owner={"organisation": team, "team": team}, **fields)
 
-    def post(self, key, model):
-        headers = {"authorization": f"Bearer {key['secret']}"}
+    def post(self, key, model, **headers):
+        headers["authorization"] = f"Bearer {key['secret']}"
         body = {"model": model, "messages": MESSAGES}
         return httpx.post(f"{self.node.client_url}/v1/chat/completions", json=body, headers=headers, timeout=90)
 
@@ -235,6 +235,13 @@ def test_a_budget_added_while_a_request_waits_can_refuse_it(world, held):
     assert told(call.ended()) == (429, "request_exceeds_budget")
     assert world.provider.entries() == []
     eventually(lambda: world.is_whole(budget) and world.is_whole(added), what="budgets that have everything back")
+
+
+def test_a_client_may_say_that_it_does_not_wait(world, held):
+    team, _, holder = held
+    answer = world.post(world.key(team), "chat", **{"x-quorate-max-wait-ms": "0"})
+    assert told(answer) == (429, "budget_held")
+    assert holder.call.is_alive()
 
 
 def test_a_client_that_hangs_up_leaves_the_line_at_once_and_is_never_sent(world, held):

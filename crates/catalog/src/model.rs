@@ -27,6 +27,20 @@ pub struct ModelSpec {
     /// What the provider adds to a prompt.
     #[serde(default)]
     pub prompt_overhead: PromptOverhead,
+    /// The parameter in which it takes the limit of an answer, for clients that state none.
+    #[serde(default)]
+    pub output_limit_parameter: OutputLimitParameter,
+}
+
+/// The parameter that limits an answer. OpenAI's newer models refuse the old one; many compatible servers know no other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputLimitParameter {
+    /// `max_tokens`.
+    #[default]
+    MaxTokens,
+    /// `max_completion_tokens`.
+    MaxCompletionTokens,
 }
 
 /// Tokens that a provider bills beyond the text of a prompt. Part of the bound of a request: too much is safe.

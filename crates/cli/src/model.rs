@@ -42,6 +42,9 @@ pub(crate) struct ModelFields {
     /// Tokens the provider bills for every message beyond its text.
     #[arg(long)]
     overhead_per_message: Option<u64>,
+    /// The parameter in which it takes the limit of an answer: max_tokens (the default) or max_completion_tokens.
+    #[arg(long, value_parser = ["max_tokens", "max_completion_tokens"])]
+    output_limit_parameter: Option<String>,
 }
 
 impl Fields for ModelFields {
@@ -74,6 +77,7 @@ impl Fields for ModelFields {
             .with("context_tokens", self.context_tokens)
             .with("output_tokens_max", self.output_tokens_max)
             .within("prompt_overhead", overhead)
+            .with("output_limit_parameter", self.output_limit_parameter.clone())
     }
 
     fn complete(name: &Name, parts: &mut Map<String, Value>) {

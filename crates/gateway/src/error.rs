@@ -54,6 +54,8 @@ pub enum ErrorCode {
     UnreadableBody,
     /// The body is not what the path takes; its own code says more.
     InvalidBody,
+    /// A header for the gateway itself is no number.
+    InvalidHeader,
     /// The cost of the request has no upper bound, and a budget is hard.
     UnboundedCost,
     /// A processing tier with prices of its own.
@@ -100,6 +102,7 @@ impl ErrorCode {
             Self::RequestTooLarge => "request_too_large",
             Self::UnreadableBody => "unreadable_body",
             Self::InvalidBody => "invalid_body",
+            Self::InvalidHeader => "invalid_header",
             Self::UnboundedCost => "unbounded_cost",
             Self::UnsupportedServiceTier => "unsupported_service_tier",
             Self::RequestExceedsBudget => "request_exceeds_budget",
@@ -149,6 +152,9 @@ pub enum RequestError {
     /// The body is not what the path takes.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
+    /// A header for the gateway itself that says nothing.
+    #[error("the header {0} takes a whole number")]
+    InvalidHeader(HeaderName),
     /// There is no upper bound for its cost.
     #[error("a hard budget needs an upper bound of the cost: {0}")]
     Unbounded(#[from] Unbounded),
@@ -234,6 +240,7 @@ impl RequestError {
             Self::TooLarge(_) => caller(StatusCode::PAYLOAD_TOO_LARGE, Code::RequestTooLarge),
             Self::UnreadableBody => caller(StatusCode::BAD_REQUEST, Code::UnreadableBody),
             Self::Invalid(_) => caller(StatusCode::BAD_REQUEST, Code::InvalidBody),
+            Self::InvalidHeader(_) => caller(StatusCode::BAD_REQUEST, Code::InvalidHeader),
             Self::Unbounded(_) => caller(StatusCode::BAD_REQUEST, Code::UnboundedCost),
             Self::ServiceTier(_) => caller(StatusCode::BAD_REQUEST, Code::UnsupportedServiceTier),
             Self::Denied(denial) => denial.row(),
@@ -280,6 +287,7 @@ impl RequestError {
             | Self::MethodNotSupported
             | Self::TooLarge(_)
             | Self::UnreadableBody
+            | Self::InvalidHeader(_)
             | Self::Unbounded(_)
             | Self::Denied(_)
             | Self::QuotaUnavailable
@@ -309,6 +317,7 @@ impl RequestError {
             | Self::TooLarge(_)
             | Self::UnreadableBody
             | Self::Invalid(_)
+            | Self::InvalidHeader(_)
             | Self::Unbounded(_)
             | Self::ServiceTier(_)
             | Self::NoUsableProvider

@@ -139,6 +139,12 @@ impl Funds {
         self.wake_for_returns(is_recalled);
     }
 
+    /// Gives back what a lower bound does not need.
+    pub fn shrink(&self, reservation: &mut Reservation, bound: &Cost) {
+        reservation.shrink(bound);
+        self.wake_for_returns(reservation.is_recalled());
+    }
+
     fn wake_for_returns(&self, is_recalled: bool) {
         let has_line = self.shared.wallet.load().as_ref().is_some_and(|wallet| wallet.has_line());
         if is_recalled || has_line {

@@ -189,6 +189,7 @@ pub struct Metrics {
     attempt_failures: Each<AttemptFaultLabel, Counter>,
     streams_open: Gauge,
     streams_cut: Counter,
+    answers_cut_short: Counter,
     usage_missing: Each<UsageFaultLabel, Counter>,
     other_tier: Counter,
     charged_tokens: Counter,
@@ -223,6 +224,7 @@ impl Metrics {
             ),
             streams_open: Gauge::default(),
             streams_cut: Counter::default(),
+            answers_cut_short: Counter::default(),
             usage_missing: Each::new(
                 UsageFault::ALL.map(|reason| UsageFaultLabel { reason }),
                 Counter::default,
@@ -249,6 +251,7 @@ impl Metrics {
         registry.register("attempt_failures", "Attempts that brought no answer, by why", self.attempt_failures.family());
         registry.register("streams_open", "Streams on their way to a client", self.streams_open.clone());
         registry.register("streams_cut", "Streams that broke after their first content", self.streams_cut.clone());
+        registry.register("answers_cut_short", "Answers that were limited to what was left of a budget", self.answers_cut_short.clone());
         registry.register("usage_missing", "Answers without usage that could be believed, charged in full, by why", self.usage_missing.family());
         registry.register("other_tier", "Answers served at a tier whose prices are not configured", self.other_tier.clone());
         registry.register("charged_tokens", "Tokens charged by reported usage", self.charged_tokens.clone());
@@ -315,6 +318,10 @@ impl Metrics {
     pub(crate) fn stream_open(&self) -> OpenStream {
         self.streams_open.inc();
         OpenStream(self.streams_open.clone())
+    }
+
+    pub(crate) fn answer_cut(&self) {
+        self.answers_cut_short.inc();
     }
 
     pub(crate) fn stream_cut(&self) {

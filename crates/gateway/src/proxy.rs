@@ -2,7 +2,7 @@
 //!
 //! accept → [`admit`](admit) → for each target of the route: bound the cost, reserve, [`attempt`], answer or
 //! [`stream`], settle. A request is one task that owns its reservation to the end: a client that hangs up does not
-//! end it, because the provider goes on billing.
+//! end it once it was sent, because the provider goes on billing.
 
 mod admit;
 mod attempt;
@@ -14,6 +14,7 @@ mod reply;
 mod request;
 mod reserve;
 mod stream;
+mod wishes;
 
 use crate::error::RequestError;
 use crate::funds::Funds;
@@ -26,7 +27,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use parking_lot::Mutex;
 use quorate_dialect::Operation;
-use quorate_domain::Clock;
+use quorate_domain::{Clock, Tokens};
 use quorate_routing::Health;
 use quorate_upstream::Upstream;
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// How long a request may wait for budget that others hold.
     pub budget_wait: Duration,
+    /// The shortest answer that is worth sending when a budget has no more left, in tokens; a client may say otherwise.
+    pub output_tokens_min: Tokens,
 }
 
 /// What the request path is made of.

@@ -117,11 +117,13 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// How long a request may wait for budget that others hold, in milliseconds.
     pub budget_wait_ms: u64,
+    /// The shortest answer that is worth sending when a budget has no more left, in tokens.
+    pub output_tokens_min: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes_max: 32 * 1024 * 1024, budget_wait_ms: 2_000 }
+        Self { body_bytes_max: 32 * 1024 * 1024, budget_wait_ms: 2_000, output_tokens_min: 256 }
     }
 }
 

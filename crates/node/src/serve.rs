@@ -195,6 +195,7 @@ impl Node {
             limits: Limits {
                 body_bytes_max: self.settings.body_bytes_max,
                 budget_wait: self.settings.budget_wait,
+                output_tokens_min: self.settings.output_tokens_min,
             },
             metrics: Arc::clone(&self.metrics),
         })

@@ -3,7 +3,7 @@
 use crate::declared::{self, Config};
 use crate::problems::Problems;
 use crate::{Beginning, log, reference};
-use quorate_domain::Secret;
+use quorate_domain::{Secret, Tokens};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -33,6 +33,8 @@ pub struct Settings {
     pub body_bytes_max: usize,
     /// How long a request may wait for budget that others hold.
     pub budget_wait: Duration,
+    /// The shortest answer that is worth sending when a budget has no more left.
+    pub output_tokens_min: Tokens,
     /// What the catalogue and the ledger begin with.
     pub beginning: Beginning,
 }
@@ -124,6 +126,7 @@ impl Settings {
             log_level: config.log.level.clone(),
             body_bytes_max: config.limits.body_bytes_max,
             budget_wait: Duration::from_millis(config.limits.budget_wait_ms),
+            output_tokens_min: Tokens::new(config.limits.output_tokens_min),
             beginning: Beginning::read(config, &mut problems),
         };
         if problems.0.is_empty() { Ok(settings) } else { Err(problems.0) }

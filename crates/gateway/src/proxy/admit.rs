@@ -3,6 +3,7 @@
 use super::Proxy;
 use super::inference::Inference;
 use super::request::Ticket;
+use super::wishes::Wishes;
 use crate::error::RequestError;
 use crate::metrics::Phase;
 use axum::extract::Request;
@@ -12,6 +13,7 @@ use http::{HeaderMap, HeaderName};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use quorate_catalog::{ApiKey, Role, Route};
 use quorate_dialect::Operation;
+use quorate_domain::Secret;
 use quorate_wallet::Charge;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +21,13 @@ use std::time::Duration;
 /// A request that may be served, if there is money for it. It keeps the version of the route it began with.
 pub(super) struct Admitted {
     /// The client's headers, with its key: it is looked at again after every wait.
-    head: HeaderMap,
+    head: Secret<HeaderMap>,
     pub(super) route: Arc<Route>,
     pub(super) path: Vec<Charge>,
     pub(super) inference: Inference,
+    pub(super) wishes: Wishes,
+    /// Whether a provider was asked already, so that it is some time since the request was let in.
+    pub(super) was_sent: bool,
     /// The client's headers that a provider is to see.
     pub(super) headers: HeaderMap,
 }
@@ -50,18 +55,27 @@ impl Proxy {
         ticket.phase_ended(self, Phase::ReadBody);
         // A body may take its time, and the key may have been revoked meanwhile.
         let key = self.authenticate(&head.headers)?;
+        let wishes = Wishes::read(&head.headers, &self.parts.limits)?;
         let inference = Inference::parse(operation, &body)?;
         let route = self.route(&key, inference.model())?;
         ticket.label.route = Some(route.spec.name.clone());
         let path = self.path_of(&key);
         let headers = quorate_upstream::forwardable(&head.headers);
-        Ok(Admitted { head: head.headers, route, path, inference, headers })
+        Ok(Admitted {
+            head: Secret::new(head.headers),
+            route,
+            path,
+            inference,
+            wishes,
+            was_sent: false,
+            headers,
+        })
     }
 
     /// Whether the request is let in as it was on arrival, after it had to wait for something; and the budgets it is
     /// charged to now.
     pub(super) fn admit_again(&self, admitted: &Admitted) -> Result<Vec<Charge>, RequestError> {
-        let key = self.authenticate(&admitted.head)?;
+        let key = self.authenticate(admitted.head.expose())?;
         let _still_there = self.route(&key, admitted.inference.model())?;
         Ok(self.path_of(&key))
     }

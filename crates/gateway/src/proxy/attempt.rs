@@ -14,8 +14,8 @@ use crate::error::RequestError;
 use crate::metrics::Phase;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{HeaderName, StatusCode};
 use quorate_catalog::{Model, Provider as CatalogProvider};
 use quorate_dialect::openai::read_answer;
 use quorate_domain::{MonoTime, Name, Secret};
@@ -29,6 +29,9 @@ use std::sync::Arc;
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// The longest error body that is passed on.
 const ERROR_BYTES_MAX: usize = 256 << 10;
+
+/// Tells a client that its answer was cut, because a budget had no more left.
+const X_MAX_TOKENS: HeaderName = HeaderName::from_static("x-quorate-max-tokens");
 
 /// What came of an attempt.
 pub(super) enum Tried {
@@ -76,6 +79,13 @@ impl Proxy {
         ticket: &mut Ticket,
         caller: &mut Caller,
     ) -> Tried {
+        if admitted.was_sent {
+            // An attempt takes its time, and the key may have been revoked meanwhile.
+            match self.admit_again(admitted) {
+                Ok(path) => admitted.path = path,
+                Err(error) => return Tried::Refused(error),
+            }
+        }
         let Some(target) = self.target(admitted, place, ticket) else {
             return failed(Cause::Unusable.into(), RequestError::NoUsableProvider, Charged::NOTHING);
         };
@@ -88,15 +98,20 @@ impl Proxy {
         let attempt = Attempt {
             operation: admitted.inference.operation(),
             headers: self.upstream_headers(admitted, ticket),
-            body: admitted.inference.body_for(&target.model.spec),
+            body: admitted.inference.body_for(&target.model.spec, stake.cut_to),
             deadline: MonoTime::NEVER,
         };
         ticket.phase_ended(self, Phase::Prepare);
         let provider = Arc::clone(&target.provider);
-        let tried = match provider.send(attempt).await {
+        let cut_to = stake.cut_to;
+        admitted.was_sent = true;
+        let mut tried = match provider.send(attempt).await {
             Ok(response) => self.read(admitted, target, stake, response).await,
             Err(error) => self.not_answered(&target, stake, &error),
         };
+        if let (Tried::Answered(answered), Some(limit)) = (&mut tried, cut_to) {
+            answered.headers_mut().insert(X_MAX_TOKENS, limit.get().into());
+        }
         self.remember(provider.name(), &tried);
         tried
     }

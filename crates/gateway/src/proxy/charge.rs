@@ -4,7 +4,7 @@ use super::Proxy;
 use super::attempt::Target;
 use quorate_catalog::{ModelSpec, TokenClass};
 use quorate_dialect::openai::{ReportedUsage, ServedTier, Usage};
-use quorate_domain::PicoUsdPerToken;
+use quorate_domain::{PicoUsdPerToken, Tokens};
 use quorate_wallet::{Cost, Reservation};
 
 /// What a tier with prices of its own is taken to cost, as a multiple of the model's. The dearest that is published,
@@ -33,6 +33,8 @@ pub(super) fn cost(usage: &Usage, model: &ModelSpec) -> Cost {
 pub(super) struct Stake {
     pub(super) reservation: Reservation,
     pub(super) bound: Cost,
+    /// The budget has no more left than this many tokens of an answer cost, and the provider is told so.
+    pub(super) cut_to: Option<Tokens>,
 }
 
 impl Stake {
@@ -152,7 +154,7 @@ impl Proxy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quorate_domain::{NanoUsd, Tokens};
+    use quorate_domain::NanoUsd;
 
     fn model(input: &str, output: &str) -> ModelSpec {
         serde_json::from_value(serde_json::json!({

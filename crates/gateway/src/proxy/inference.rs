@@ -2,11 +2,13 @@
 
 use crate::error::RequestError;
 use bytes::Bytes;
-use quorate_catalog::ModelSpec;
+use quorate_catalog::{ModelSpec, OutputLimitParameter};
 use quorate_dialect::Operation;
-use quorate_dialect::openai::{ChatRequest, EmbeddingsRequest, MediaBounds, ModelBounds, Overhead, Rewrite};
-use quorate_domain::{PicoUsdPerToken, Tokens};
-use quorate_wallet::Cost;
+use quorate_dialect::openai::{
+    ChatRequest, EmbeddingsRequest, MediaBounds, ModelBounds, OutputLimitField, Overhead, Rewrite,
+};
+use quorate_domain::{PicoUsdPerToken, Tokens, Unit};
+use quorate_wallet::{Cost, Need, Reservation};
 
 /// A request to a model.
 pub(super) enum Inference {
@@ -52,13 +54,51 @@ impl Inference {
         }
     }
 
-    /// The most it can cost with a model: the prompt's bytes and overhead, and the output limit of each choice.
-    pub(super) fn bound(&self, model: &ModelSpec) -> Result<Cost, RequestError> {
+    /// The most it can cost with a model, and what it costs cut to the shortest answer that is worth sending.
+    pub(super) fn need(&self, model: &ModelSpec, output_tokens_min: Tokens) -> Result<Need, RequestError> {
+        let limit = self.output_limit(model);
+        Ok(Need {
+            most: self.bound(model, limit)?,
+            least: self.bound(model, limit.min(output_tokens_min.max(Tokens::new(1))))?,
+        })
+    }
+
+    /// The longest answer, up to the client's own limit, whose bound the reservation covers; `None` if that limit itself
+    /// is covered. The bound rises with the limit, and the shortest answer that is worth sending is covered.
+    pub(super) fn cut_to(
+        &self,
+        model: &ModelSpec,
+        reservation: &Reservation,
+    ) -> Result<Option<(Tokens, Cost)>, RequestError> {
+        let covers = |bound: &Cost, unit: Unit| {
+            reservation.least(unit).is_none_or(|least| bound.to_reserve(unit) <= least)
+        };
+        let is_covered = |bound: &Cost| covers(bound, Unit::Tokens) && covers(bound, Unit::NanoUsd);
+        let whole = self.output_limit(model);
+        if is_covered(&self.bound(model, whole)?) {
+            return Ok(None);
+        }
+        let (mut covered, mut beyond) = (0, whole.get());
+        while beyond - covered > 1 {
+            let middle = covered + (beyond - covered) / 2;
+            let bound = self.bound(model, Tokens::new(middle))?;
+            *(if is_covered(&bound) { &mut covered } else { &mut beyond }) = middle;
+        }
+        let limit = Tokens::new(covered);
+        Ok(Some((limit, self.bound(model, limit)?)))
+    }
+
+    fn output_limit(&self, model: &ModelSpec) -> Tokens {
+        match self {
+            Self::Chat(request) => request.output_limit().map_or(model.output_tokens_max, |limit| limit.0),
+            Self::Embeddings(_) => Tokens::ZERO,
+        }
+    }
+
+    /// What it costs at most with a model and this limit: the prompt's bytes and overhead, and the limit of each choice.
+    fn bound(&self, model: &ModelSpec, limit: Tokens) -> Result<Cost, RequestError> {
         let (prompt, output) = match self {
-            Self::Chat(request) => {
-                let limit = request.output_limit().map_or(model.output_tokens_max, |limit| limit.0);
-                (request.prompt_bound(&bounds(model))?, request.output_bound(limit))
-            }
+            Self::Chat(request) => (request.prompt_bound(&bounds(model))?, request.output_bound(limit)),
             Self::Embeddings(request) => (request.prompt_bound(&bounds(model))?, Tokens::ZERO),
         };
         let money = PicoUsdPerToken::cost_of(&[
@@ -68,17 +108,25 @@ impl Inference {
         Ok(Cost { tokens: prompt.saturating_add(output), money })
     }
 
-    /// The body for a target: the client's own bytes but for the model's name and, in a stream, the wish for usage.
-    pub(super) fn body_for(&self, model: &ModelSpec) -> Bytes {
+    /// The body for a target: the client's own bytes but for the model's name, the limit of an answer that is cut, and, in
+    /// a stream, the wish for usage.
+    pub(super) fn body_for(&self, model: &ModelSpec, cut_to: Option<Tokens>) -> Bytes {
         let upstream_model = model.upstream_model.as_str();
         match self {
             Self::Chat(request) => request.rewrite(&Rewrite {
                 model: Some(upstream_model),
-                output_limit: None,
+                output_limit: cut_to.map(|limit| (limit_field(model), limit)),
                 include_usage: true,
             }),
             Self::Embeddings(request) => request.with_model(upstream_model),
         }
+    }
+}
+
+const fn limit_field(model: &ModelSpec) -> OutputLimitField {
+    match model.output_limit_parameter {
+        OutputLimitParameter::MaxTokens => OutputLimitField::MaxTokens,
+        OutputLimitParameter::MaxCompletionTokens => OutputLimitField::MaxCompletionTokens,
     }
 }
 

@@ -157,16 +157,9 @@ impl Proxy {
         ticket.phase_ended(&self, Phase::Parse);
         let mut last = RequestError::NoUsableProvider.into_response();
         loop {
-            if plan.n_attempts() > 0 {
-                if caller.is_gone() {
-                    // Nobody would hear of another attempt, but somebody would pay for it.
-                    return ticket.ended(&self, CLIENT_GONE);
-                }
-                // An attempt takes its time, and the key may have been revoked meanwhile.
-                match self.admit_again(&admitted) {
-                    Ok(path) => admitted.path = path,
-                    Err(error) => return self.refuse(&ticket, caller, error),
-                }
+            if caller.is_gone() && plan.n_attempts() > 0 {
+                // Nobody would hear of another attempt, but somebody would pay for it.
+                return ticket.ended(&self, CLIENT_GONE);
             }
             match plan.next_step() {
                 Step::Send(place) => match self.attempt(&mut admitted, place, &mut ticket, &mut caller).await

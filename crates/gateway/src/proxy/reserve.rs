@@ -32,18 +32,40 @@ impl Proxy {
         model: &Model,
         caller: &mut Caller,
     ) -> Result<Stake, Unreserved> {
-        let bound = match admitted.inference.bound(&model.spec) {
-            Ok(bound) => bound,
-            Err(_) if admitted.path.is_empty() => Cost::NOTHING,
+        let need = match admitted.inference.need(&model.spec, admitted.wishes.output_tokens_min) {
+            Ok(need) => need,
+            Err(_) if admitted.path.is_empty() => Cost::NOTHING.into(),
             Err(unbounded) => return Err(Unreserved::Refused(unbounded)),
         };
-        if let Ok(reservation) = self.parts.funds.try_reserve(&admitted.path, &bound) {
-            return Ok(Stake { reservation, bound });
+        if let Ok(reservation) = self.parts.funds.try_reserve(&admitted.path, &need.most) {
+            return Ok(Stake { reservation, bound: need.most, cut_to: None });
         }
         let waited_since = self.parts.clock.mono();
-        let reserved = self.stand_in_line(admitted, &bound.into(), caller).await;
+        let reserved = self.stand_in_line(admitted, &need, caller).await;
         self.parts.metrics.budget_wait(self.parts.clock.mono().since(waited_since));
-        reserved.map(|reservation| Stake { reservation, bound })
+        self.cut(admitted, model, reserved?, need.most)
+    }
+
+    /// What was reserved may be too little for the whole answer: then the answer is cut to what it covers.
+    fn cut(
+        &self,
+        admitted: &Admitted,
+        model: &Model,
+        mut reservation: Reservation,
+        whole: Cost,
+    ) -> Result<Stake, Unreserved> {
+        match admitted.inference.cut_to(&model.spec, &reservation) {
+            Ok(None) => Ok(Stake { reservation, bound: whole, cut_to: None }),
+            Ok(Some((limit, bound))) => {
+                self.parts.funds.shrink(&mut reservation, &bound);
+                self.parts.metrics.answer_cut();
+                Ok(Stake { reservation, bound, cut_to: Some(limit) })
+            }
+            Err(unbounded) => {
+                self.parts.funds.cancel(reservation);
+                Err(Unreserved::Refused(unbounded))
+            }
+        }
     }
 
     /// Waits for the budgets of the request's path; for those of a new path, if it has another one when it is served.
@@ -56,7 +78,7 @@ impl Proxy {
         let since = self.parts.clock.mono();
         for _ in 0..PATHS_MAX {
             let waited = self.parts.clock.mono().since(since);
-            let patience = self.parts.limits.budget_wait.saturating_sub(waited);
+            let patience = admitted.wishes.budget_wait.saturating_sub(waited);
             let reservation = tokio::select! {
                 biased;
                 () = caller.gone() => return Err(Unreserved::ClientGone),

@@ -1,7 +1,7 @@
 //! Central mode: when it begins and ends, and who is served when.
 
 use crate::script::*;
-use quorate_domain::{Amount, Period};
+use quorate_domain::{Amount, Period, PlaceId};
 use quorate_ledger::*;
 
 /// A budget of a hundred that one session holds all of, so that the others wait.
@@ -223,4 +223,32 @@ fn a_window_that_is_over_has_no_line_and_the_next_one_begins_with_grants() {
     let over = script.ledger.budget(BUDGET).unwrap().account(first).unwrap();
     assert_eq!((over.line_length(), over.outstanding()), (0, Amount::ZERO));
     assert!(!script.is_central());
+}
+
+#[test]
+fn a_request_that_is_content_with_less_is_granted_what_there_is_from_its_need_on() {
+    let (mut script, [a, b, c]) = spent_out();
+    let content = |id, need, most| Place { most: Amount::new(most), ..place(id, need) };
+    script.say(b, waits(&[content(1, 30, 60)]));
+    script.report(a, 0, 20);
+    assert_eq!(script.granted(b), 0, "less than it needs is of no use to it");
+    script.report(a, 0, 45);
+    assert_eq!(script.view(b).served, [(PlaceId::new(1), Amount::new(45))]);
+    script.say(c, waits(&[content(1, 1, 20)]));
+    script.report(a, 0, 100);
+    assert_eq!(
+        script.view(c).served,
+        [(PlaceId::new(1), Amount::new(20))],
+        "nor does it take more than its most"
+    );
+}
+
+#[test]
+fn who_has_hope_for_the_whole_may_say_later_that_less_will_do() {
+    let (mut script, [a, b]) = spent_out();
+    script.say(b, waits(&[place(1, 60)]));
+    script.report(a, 0, 40);
+    assert_eq!(script.granted(b), 0);
+    script.say(b, waits(&[Place { most: Amount::new(60), ..last_call(1, 30) }]));
+    assert_eq!(script.granted(b), 40);
 }

@@ -254,3 +254,24 @@ fn requests_of_silent_sessions_keep_no_budget_in_central_mode() {
     script.say(a, waits(&[place(2, 10)]));
     assert_eq!((script.is_central(), script.account().line_length()), (false, 0));
 }
+
+#[test]
+fn what_is_owed_to_those_before_it_in_line_is_not_there_for_a_request() {
+    let (mut script, [a, b, c]) = three_holders();
+    script.answer(a, 10, 0);
+    script.answer(b, 10, 0);
+    // The round under way began before the last of them came.
+    script.say(c, demands(&[last_call(2, 30), last_call(3, 30)]));
+    for session in [a, b] {
+        script.answer(session, 10, 0);
+    }
+    let round = script.round();
+    script.answer(a, 10, 20);
+    script.answer(b, 10, 0);
+    let shown = script.account().shown_from(round).next().unwrap();
+    assert_eq!(shown.at_most.get(), 20);
+    let ahead = |session, id| shown.ahead_of(session, quorate_domain::PlaceId::new(id)).get();
+    assert_eq!((ahead(c, 2), ahead(c, 3)), (0, 30));
+    assert_eq!(ahead(c, 4), 60, "it was not mentioned, and stood behind those that were");
+    assert_eq!(ahead(a, 1), 0);
+}

@@ -1,0 +1,92 @@
+"""Near the end of a budget an answer is cut to what is left: never over, and the client is told (ADR 11)."""
+
+import httpx
+import pytest
+
+from support.wait import eventually
+
+CHAT = "/v1/chat/completions"
+MESSAGES = [{"role": "user", "content": "hello"}]
+# What the prompt of these tests may cost at most is less than this, and its real usage is less than that.
+PROMPT_MAX = 120
+X_MAX_TOKENS = "x-quorate-max-tokens"
+
+
+def ask(cluster, key, model, headers=None, node=0, **fields):
+    headers = {"authorization": f"Bearer {key['secret']}", **(headers or {})}
+    body = {"model": model, "messages": MESSAGES, **fields}
+    return httpx.post(cluster.nodes[node].client_url + CHAT, json=body, headers=headers, timeout=60)
+
+
+def served(cluster, name, limit, unit="tokens", **behaviour):
+    """A model that uses all the output it may, and a key with a budget for it."""
+    model = cluster.serve(name)
+    cluster.provider.behave(completion_tokens=1_000_000, **behaviour)
+    return model, cluster.admin.key(budgets=[{"unit": unit, "limit": limit}])
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_an_answer_is_cut_to_what_is_left_and_the_budget_is_used_to_the_last_request(cluster, stream):
+    name = f"cut-{stream}".lower()
+    model, key = served(cluster, name, 1_000)
+    first = ask(cluster, key, name, max_tokens=500, stream=stream)
+    assert first.status_code == 200 and X_MAX_TOKENS not in first.headers
+
+    second = ask(cluster, key, name, max_tokens=500, stream=stream, node=1)
+    assert second.status_code == 200
+    limit = int(second.headers[X_MAX_TOKENS])
+    assert 256 <= limit < 500
+    entries = cluster.provider.entries(model)
+    assert [entry["completion_tokens"] for entry in entries] == [500, limit]
+    if not stream:
+        assert second.json()["choices"][0]["finish_reason"] == "length"
+
+    third = ask(cluster, key, name, max_tokens=500, stream=stream, node=2)
+    assert third.status_code == 429
+    billed = cluster.provider.billed_tokens(model)
+    assert 1_000 - PROMPT_MAX <= billed <= 1_000
+    budget = cluster.admin.budget_of(key)
+    eventually(lambda: cluster.admin.explain(budget)["used"] == billed, what="a ledger that says the bill")
+
+
+def test_a_client_that_states_no_limit_gets_one_in_the_parameter_that_the_model_knows(cluster):
+    # Fewer than the 4,096 tokens that the model may answer with.
+    _, key = served(cluster, "unstated", 1_000)
+    answer = ask(cluster, key, "unstated")
+    assert answer.status_code == 200
+    assert f'"max_tokens":{answer.headers[X_MAX_TOKENS]}'.encode() in cluster.provider.last_request()
+
+    cluster.admin.provider("newer", cluster.provider.url)
+    cluster.admin.model("newer", "newer", output_limit_parameter="max_completion_tokens")
+    cluster.admin.route("newer", "newer")
+    key = cluster.admin.key(budgets=[{"unit": "tokens", "limit": 1_000}])
+    answer = ask(cluster, key, "newer")
+    assert answer.status_code == 200
+    assert f'"max_completion_tokens":{answer.headers[X_MAX_TOKENS]}'.encode() in cluster.provider.last_request()
+
+
+def test_money_is_cut_as_tokens_are_and_the_tightest_budget_decides(cluster):
+    model, key = served(cluster, "money", 100_000)
+    # 2 dollars a million tokens of output: 1,000 of them, less the prompt.
+    cluster.admin.call("POST", "/budgets", {"subject": f"key:{key['id']}", "unit": "usd", "limit": "0.002"})
+    cluster.admin.get("/budgets")
+    answer = ask(cluster, key, "money", max_tokens=4_000)
+    assert answer.status_code == 200
+    limit = int(answer.headers[X_MAX_TOKENS])
+    assert 1_000 - PROMPT_MAX <= limit < 1_000
+    (entry,) = cluster.provider.entries(model)
+    assert entry["completion_tokens"] == limit
+    tokens = next(b for b in cluster.admin.items(f"/budgets?subject=key:{key['id']}") if b["unit"] == "tokens")
+    billed = entry["prompt_tokens"] + limit
+    eventually(lambda: cluster.admin.explain(tokens)["used"] == billed, what="what was not needed to come back")
+
+
+def test_who_cannot_use_a_short_answer_is_refused_instead(cluster):
+    model, key = served(cluster, "whole-only", 1_000)
+    refused = ask(cluster, key, "whole-only", {"x-quorate-min-tokens": "2000"}, max_tokens=2_000)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "request_exceeds_budget")
+    shorter = ask(cluster, key, "whole-only", {"x-quorate-min-tokens": "900"}, max_tokens=2_000)
+    assert shorter.status_code == 429
+    assert cluster.provider.entries(model) == []
+    taken = ask(cluster, key, "whole-only", {"x-quorate-min-tokens": "10"}, max_tokens=2_000)
+    assert taken.status_code == 200 and X_MAX_TOKENS in taken.headers
