@@ -45,6 +45,12 @@ impl World {
         } else if wallet.is_fenced() {
             self.requests[number].state = State::Failed;
         } else {
+            // The journal is this node's own: who waits for it alone is decided on here.
+            let is_covered = |charge: &Charge| {
+                let account = wallet.account(charge.budget).filter(|account| !account.is_closed());
+                account.is_some_and(|account| account.free() >= cost(plan.bound).to_reserve(charge.unit))
+            };
+            self.local += u64::from(!wallet.has_line() && path.iter().all(is_covered));
             let deadline = MonoTime::from_micros(self.now + plan.patience_us);
             let id = wallet.queue(path.into(), need(&plan), now, deadline);
             let request = &mut self.requests[number];

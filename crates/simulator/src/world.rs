@@ -43,7 +43,7 @@ pub struct Report {
     pub entries: u64,
     /// Reports and wishes that nodes sent to the ledger.
     pub items: u64,
-    /// Requests that were admitted from a grant at hand.
+    /// Requests that a grant at hand covered when they came.
     pub local: u64,
     /// Of each budget, what was charged in the end in its last window.
     pub charged: Vec<u64>,
