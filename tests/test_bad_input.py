@@ -107,7 +107,9 @@ def test_a_field_that_stands_twice_is_400(post, field):
 def test_the_largest_numbers_that_are_understood_are_refused_by_a_budget(cluster, post):
     key = cluster.admin.key(budgets=[{"unit": "tokens", "limit": 2**62}])
     for fields in (f'"max_tokens": {2**64 - 1}, "n": 128', f'"max_completion_tokens": {2**63}'):
-        answer = post(with_fields(fields), authorization=f"Bearer {key['secret']}")
+        # The whole of it or nothing.
+        headers = {"authorization": f"Bearer {key['secret']}", "x-quorate-min-tokens": str(2**64 - 1)}
+        answer = post(with_fields(fields), **headers)
         assert (answer.status_code, answer.json()["error"]["code"]) == (429, "request_exceeds_budget"), answer.text
     assert cluster.admin.explain(cluster.admin.budget_of(key))["used"] == 0
 
