@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Bounds on requests, set by the operator.
@@ -69,6 +70,8 @@ pub struct Proxy {
     health: Mutex<Health>,
     requests: TaskTracker,
     is_draining: AtomicBool,
+    /// Cancelled when nobody may wait for budget here any longer.
+    closing: CancellationToken,
     /// Numbers requests, and seeds the choice among weighted targets.
     n_requests: AtomicU64,
 }
@@ -82,6 +85,7 @@ impl Proxy {
             health: Mutex::default(),
             requests: TaskTracker::new(),
             is_draining: AtomicBool::new(false),
+            closing: CancellationToken::new(),
             n_requests: AtomicU64::new(0),
         })
     }
@@ -107,6 +111,11 @@ impl Proxy {
     /// Says that the node is leaving, so that load balancers look elsewhere. Requests are still served.
     pub fn begin_drain(&self) {
         self.is_draining.store(true, Ordering::Release);
+    }
+
+    /// Turns away who waits for budget: another node may serve it before this one would have to break it off.
+    pub fn clear_the_line(&self) {
+        self.closing.cancel();
     }
 
     /// Whether the node is leaving.

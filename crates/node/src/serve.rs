@@ -201,7 +201,7 @@ impl Node {
         })
     }
 
-    /// The order is the point: unready → stop accepting → finish requests → settle and return grants → hand
+    /// The order is the point: unready → clear the line → stop accepting → finish requests → settle and return grants → hand
     /// leadership over → close. Something that failed skips what it made pointless.
     async fn drain(self, proxy: &Proxy, parts: [Tasks; 3], why: Why) -> Result<()> {
         let [edge, money, raft] = parts;
@@ -210,6 +210,7 @@ impl Node {
         if let Why::Told = why {
             tokio::time::sleep(UNREADY_BEFORE_CLOSING).await;
         }
+        proxy.clear_the_line();
         report(edge.drain(self.settings.drain).await);
         let unfinished = proxy.finish(self.settings.drain).await;
         if unfinished > 0 {

@@ -82,6 +82,9 @@ impl Proxy {
             let reservation = tokio::select! {
                 biased;
                 () = caller.gone() => return Err(Unreserved::ClientGone),
+                () = self.closing.cancelled() => {
+                    return Err(Unreserved::Refused(RequestError::NotReady));
+                }
                 reserved = self.parts.funds.reserve(&admitted.path, need, patience) => {
                     reserved.map_err(|refusal| self.no_money(&refusal))?
                 }
