@@ -1,7 +1,9 @@
 """The leader dies: streams on other nodes go on, covered requests are admitted, writes resume after one election."""
 
 import asyncio
+import threading
 
+import httpx
 import pytest
 
 from support.admin import Refused
@@ -101,3 +103,52 @@ def test_without_a_quorum_changes_are_refused_as_unavailable_and_held_grants_go_
     with pytest.raises(Refused) as refusal:
         survivor.admin.key(label="never made")
     assert refusal.value.status in (503, 504), refusal.value
+
+
+class Writers:
+    """Threads that create keys on all nodes, and note those that were acknowledged."""
+
+    EACH = 4
+
+    def __init__(self, nodes):
+        self.made, self.stopping = [], threading.Event()
+        self.threads = [threading.Thread(target=self.write, args=(node,)) for node in nodes for _ in range(self.EACH)]
+        for thread in self.threads:
+            thread.start()
+
+    def write(self, node):
+        while not self.stopping.is_set():
+            try:
+                self.made.append(node.admin.key(label="written")["id"])
+            except (Refused, httpx.HTTPError):
+                # Whether it was made is not known; the next one may be.
+                self.stopping.wait(0.01)
+
+    def write_more(self, count):
+        target = len(self.made) + count
+        eventually(lambda: len(self.made) >= target, 60, f"{count} more acknowledged writes")
+
+    def stop(self):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
+
+
+@pytest.mark.timeout(300)
+def test_a_leader_that_dies_and_is_back_before_an_election_loses_nothing_that_was_acknowledged(own_cluster):
+    """The two others may have agreed on what its own disk did not hold yet: it must not go on leading as if nothing were."""
+    writers = Writers(own_cluster.nodes)
+    try:
+        for _ in range(10):
+            writers.write_more(100)
+            leader = own_cluster.leader()
+            leader.kill()
+            leader.start_again()
+            leader.wait_until_ready()
+        writers.write_more(100)
+    finally:
+        writers.stop()
+    keys = lambda node: {key["id"] for key in node.admin.items("/keys") if key["label"] == "written"}  # noqa: E731
+    shown = [keys(node) for node in own_cluster.nodes]
+    assert set(writers.made) <= shown[0], "an acknowledged write is lost"
+    assert shown[1] == shown[0] and shown[2] == shown[0], "replicas differ (I9)"

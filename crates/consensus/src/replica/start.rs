@@ -211,6 +211,9 @@ fn raft_config(settings: &Settings, cluster: ClusterId) -> Result<Config, StartE
         // Two nodes that see each other but not their leader would wait for it without end otherwise.
         quorum_loss_probe_interval: Some(4 * millis(timings.election_max)),
         enable_pre_vote: Some(true),
+        // A leader may have agreed with a quorum of the others on what its own disk did not hold yet when it died. If it went
+        // on in its old term, it would put other entries in their place.
+        enable_leader_restore: Some(false),
         install_snapshot_timeout: SNAPSHOT_PATIENCE_MS,
         snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(settings.snapshots.every),
         max_in_snapshot_log_to_keep: settings.snapshots.keep,
