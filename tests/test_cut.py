@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from support.metrics import metric
 from support.wait import eventually
 
 CHAT = "/v1/chat/completions"
@@ -90,3 +91,22 @@ def test_who_cannot_use_a_short_answer_is_refused_instead(cluster):
     assert cluster.provider.entries(model) == []
     taken = ask(cluster, key, "whole-only", {"x-quorate-min-tokens": "10"}, max_tokens=2_000)
     assert taken.status_code == 200 and X_MAX_TOKENS in taken.headers
+
+
+def test_a_stream_whose_provider_pays_no_heed_to_the_limit_is_ended_as_if_it_had(cluster):
+    model, key = served(cluster, "heedless", 100_000)
+    cluster.provider.behave(ignores_max_tokens=True, completion_tokens=500, chunks=500, chunk_delay_ms=5)
+    cut = metric(cluster.nodes[0], "quorate_limits_ignored_total")
+    stream = cluster.nodes[0].sdk(key).chat.completions.create(
+        model="heedless", messages=MESSAGES, max_tokens=20, stream=True
+    )
+    chunks = [chunk for chunk in stream if chunk.choices]
+    assert chunks[-1].choices[0].finish_reason == "length"
+    assert 20 <= len(chunks) < 60
+    assert metric(cluster.nodes[0], "quorate_limits_ignored_total") == cut + 1
+    cluster.provider.wait_until_idle()
+    budget = cluster.admin.budget_of(key)
+    explained = eventually(lambda: (e := cluster.admin.explain(budget))["used"] and e, what="a charge")
+    # All that was reserved, and what is known to be beyond it.
+    assert explained["overrun"] > 0
+    assert explained["used"] + explained["overrun"] >= cluster.provider.billed_tokens(model)

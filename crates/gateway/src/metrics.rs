@@ -190,6 +190,7 @@ pub struct Metrics {
     streams_open: Gauge,
     streams_cut: Counter,
     answers_cut_short: Counter,
+    limits_ignored: Counter,
     usage_missing: Each<UsageFaultLabel, Counter>,
     other_tier: Counter,
     charged_tokens: Counter,
@@ -225,6 +226,7 @@ impl Metrics {
             streams_open: Gauge::default(),
             streams_cut: Counter::default(),
             answers_cut_short: Counter::default(),
+            limits_ignored: Counter::default(),
             usage_missing: Each::new(
                 UsageFault::ALL.map(|reason| UsageFaultLabel { reason }),
                 Counter::default,
@@ -252,6 +254,7 @@ impl Metrics {
         registry.register("streams_open", "Streams on their way to a client", self.streams_open.clone());
         registry.register("streams_cut", "Streams that broke after their first content", self.streams_cut.clone());
         registry.register("answers_cut_short", "Answers that were limited to what was left of a budget", self.answers_cut_short.clone());
+        registry.register("limits_ignored", "Streams that were cut because their provider ignores the limit of its answers", self.limits_ignored.clone());
         registry.register("usage_missing", "Answers without usage that could be believed, charged in full, by why", self.usage_missing.family());
         registry.register("other_tier", "Answers served at a tier whose prices are not configured", self.other_tier.clone());
         registry.register("charged_tokens", "Tokens charged by reported usage", self.charged_tokens.clone());
@@ -322,6 +325,10 @@ impl Metrics {
 
     pub(crate) fn answer_cut(&self) {
         self.answers_cut_short.inc();
+    }
+
+    pub(crate) fn limit_ignored(&self) {
+        self.limits_ignored.inc();
     }
 
     pub(crate) fn stream_cut(&self) {

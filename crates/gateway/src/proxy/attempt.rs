@@ -216,7 +216,8 @@ impl Proxy {
         response: UpstreamResponse,
     ) -> Tried {
         let is_shown = admitted.inference.wants_usage_chunk();
-        let mut stream = Stream::new(response, stake, target, is_shown);
+        let extent = admitted.inference.extent(&target.model.spec, stake.cut_to);
+        let mut stream = Stream::new(response, stake, target, extent, is_shown);
         match stream.read_to_content().await {
             Ok(()) => Tried::Answered(Answered::Stream(Box::new(stream))),
             Err(broken) => stream.abandon(self, broken).await,

@@ -1,5 +1,6 @@
 //! What a client wants of a model, whichever operation it is: its model, its bound, its body for a target.
 
+use super::stream::Extent;
 use crate::error::RequestError;
 use bytes::Bytes;
 use quorate_catalog::{ModelSpec, OutputLimitParameter};
@@ -86,6 +87,15 @@ impl Inference {
         }
         let limit = Tokens::new(covered);
         Ok(Some((limit, self.bound(model, limit)?)))
+    }
+
+    /// How much of an answer a model is asked for.
+    pub(super) fn extent(&self, model: &ModelSpec, cut_to: Option<Tokens>) -> Extent {
+        let n_choices = match self {
+            Self::Chat(request) => request.n_choices(),
+            Self::Embeddings(_) => 0,
+        };
+        Extent { limit: cut_to.unwrap_or_else(|| self.output_limit(model)), n_choices }
     }
 
     fn output_limit(&self, model: &ModelSpec) -> Tokens {

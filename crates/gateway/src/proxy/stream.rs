@@ -15,15 +15,42 @@ use crate::metrics::Phase;
 use axum::response::IntoResponse;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
-use quorate_dialect::openai::{ChunkHead, DONE, Passed, StreamEnd, StreamReader, UsageChunk, error_event};
-use quorate_domain::{Clock, MonoTime, Span};
+use quorate_dialect::openai::{
+    ChunkHead, DONE, Passed, StreamEnd, StreamReader, UsageChunk, error_event, length_event,
+};
+use quorate_domain::{Clock, MonoTime, PicoUsdPerToken, Span, Tokens};
 use quorate_routing::{AttemptFailure, Cause};
 use quorate_upstream::{AttemptError, UpstreamBody, UpstreamResponse};
+use quorate_wallet::Cost;
 
 /// One event may be this long; a longer one is no event.
 const EVENT_BYTES_MAX: usize = 4 << 20;
 /// How long the rest of a stream is read for its usage once its client has hung up, however many pieces come.
 const USAGE_WAIT: Span = Span::from_millis(10_000);
+
+/// So many chunks may come without a token of the answer: roles, reasons to finish, empty ones.
+const CHUNKS_WITHOUT_TOKENS: u64 = 16;
+
+/// How much of an answer was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    /// The limit of each choice, in tokens.
+    pub(super) limit: Tokens,
+    pub(super) n_choices: u64,
+}
+
+impl Extent {
+    fn is_exceeded_by(&self, n_chunks: u64) -> bool {
+        self.exceeded_by(n_chunks) > Tokens::ZERO
+    }
+
+    /// By how many tokens, at the least, a stream of so many chunks is longer than was asked for: each chunk but a few
+    /// brings a token or more.
+    fn exceeded_by(&self, n_chunks: u64) -> Tokens {
+        let asked_for = self.limit.saturating_mul(self.n_choices).get();
+        Tokens::new(n_chunks.saturating_sub(asked_for).saturating_sub(CHUNKS_WITHOUT_TOKENS))
+    }
+}
 
 /// A streaming answer that has begun.
 pub(super) struct Stream {
@@ -33,6 +60,7 @@ pub(super) struct Stream {
     reader: StreamReader,
     stake: Stake,
     target: Target,
+    extent: Extent,
     /// What came with the first content, for the client.
     held: BytesMut,
     /// The end, if it came with the first content.
@@ -58,8 +86,23 @@ enum Next {
     Broken,
 }
 
+/// Why nothing more is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopped {
+    /// The provider came to an end, or broke off.
+    ByProvider,
+    /// It pays no heed to the limit it was told: what more it says nobody has asked for, and nobody reserved.
+    ByUs,
+}
+
 impl Stream {
-    pub(super) fn new(response: UpstreamResponse, stake: Stake, target: Target, shows_usage: bool) -> Self {
+    pub(super) fn new(
+        response: UpstreamResponse,
+        stake: Stake,
+        target: Target,
+        extent: Extent,
+        shows_usage: bool,
+    ) -> Self {
         let usage_chunk = if shows_usage { UsageChunk::Show } else { UsageChunk::Hide };
         Self {
             status: response.status,
@@ -68,6 +111,7 @@ impl Stream {
             reader: StreamReader::new(usage_chunk, EVENT_BYTES_MAX),
             stake,
             target,
+            extent,
             held: BytesMut::new(),
             last: Bytes::new(),
             unheard_until: None,
@@ -133,7 +177,12 @@ impl Stream {
         let mut client = caller.give_stream(self.status, std::mem::take(&mut self.headers));
         client.hear(self.held.split().freeze()).await;
         let mut last = std::mem::take(&mut self.last);
+        let mut stopped = Stopped::ByProvider;
         while last.is_empty() && !self.reader.seen().done {
+            if self.extent.is_exceeded_by(self.reader.seen().n_chunks) {
+                stopped = Stopped::ByUs;
+                break;
+            }
             match self.next(&client, &*proxy.parts.clock).await {
                 Next::Piece(piece) => match self.reader.feed(&piece) {
                     Ok(Passed { forward, last: end }) => {
@@ -152,7 +201,10 @@ impl Stream {
             }
         }
         ticket.others_worked(proxy);
-        self.end(proxy, client, last, ticket).await
+        match stopped {
+            Stopped::ByProvider => self.end(proxy, client, last, ticket).await,
+            Stopped::ByUs => self.cut(proxy, client, ticket).await,
+        }
     }
 
     /// The next piece. Without a client to pass it on to, only for as long as its usage is worth the wait.
@@ -177,6 +229,28 @@ impl Stream {
         next_of(tokio::time::timeout(left, self.body.piece()).await, &self.target.label)
     }
 
+    /// Ends a stream that is longer than was asked for as its provider should have: the limit was met.
+    async fn cut(self, proxy: &Proxy, mut client: Listener, ticket: &mut Ticket) -> Charged {
+        let Self { body, reader, stake, target, extent, .. } = self;
+        drop(body);
+        let by = extent.exceeded_by(reader.seen().n_chunks);
+        let charged = beyond(&stake, by, target.model.spec.price.dearest_output());
+        proxy.parts.metrics.limit_ignored();
+        tracing::warn!(
+            request = target.label.request(),
+            key = target.label.key(),
+            route = target.label.route(),
+            provider = target.provider.name().as_str(),
+            limit = extent.limit.get(),
+            "the provider ignores the limit of its answers: the stream is cut"
+        );
+        proxy.parts.funds.settle(stake.reservation, &charged).await;
+        ticket.phase_ended(proxy, Phase::Settle);
+        let head = reader.chunk_head().unwrap_or_else(ChunkHead::default);
+        client.hear(length_event(&head, extent.n_choices)).await;
+        Charged { reported: Cost::NOTHING, assumed: Some(charged) }
+    }
+
     async fn end(self, proxy: &Proxy, mut client: Listener, last: Bytes, ticket: &mut Ticket) -> Charged {
         let Self { reader, stake, target, .. } = self;
         let charged = proxy.settle(stake, reader.seen().usage, &target, Assume::AllOfIt).await;
@@ -196,6 +270,15 @@ impl Stream {
             }
         }
         charged
+    }
+}
+
+/// What a stream is charged that was too long when it was cut: all that was reserved, and what is known to be beyond.
+fn beyond(stake: &Stake, by: Tokens, price: PicoUsdPerToken) -> Cost {
+    let Cost { tokens, money } = stake.bound;
+    Cost {
+        tokens: tokens.saturating_add(by),
+        money: money.saturating_add(PicoUsdPerToken::cost_of(&[(by, price)])),
     }
 }
 
