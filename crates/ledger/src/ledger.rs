@@ -228,7 +228,11 @@ impl Ledger {
             Evidence::Intact { generation, marks } if *generation > record.generation => {
                 let marks =
                     marks.iter().map(|mark| ((mark.session, mark.budget, mark.window), mark)).collect();
-                earlier.into_iter().for_each(|session| self.settle_by_journal(session, &marks));
+                for session in earlier {
+                    self.release_permits(session, open.boot);
+                    self.settle_by_journal(session, &marks);
+                    self.forget_if_empty(session);
+                }
                 *generation
             }
             Evidence::Intact { .. } | Evidence::Lost => {

@@ -89,3 +89,14 @@ fn permits_in_doubt_all_come_back_when_the_doubt_is_resolved() {
     assert_eq!(script.apply(Command::Resolve(resolve)), Outcome::Done);
     assert_eq!(script.shape(), (0, 0, 100));
 }
+
+#[test]
+fn permits_in_doubt_come_back_when_the_next_process_of_the_node_opens_a_session() {
+    let (mut script, a) = holder_of_permits();
+    script.apply(Command::ExpireSession { session: a });
+    let again = script.open(1, 1, journal(2, vec![]));
+    assert_eq!(script.shape(), (0, 30, 70), "the same process may still run what it began");
+    script.open(1, 2, journal(3, vec![]));
+    assert_eq!(script.shape(), (0, 0, 100));
+    assert!(script.ledger.session(a).is_none() && script.ledger.session(again).is_none());
+}
