@@ -1,4 +1,4 @@
-//! Budgets as people type them: `5M/day`, `$12.50/month`, `100 requests/day`, `200000`.
+//! Budgets as people type them: `5M/day`, `$12.50/month`, `100 requests/day`, `200000`, `10 permits`.
 
 use serde_json::{Value, json};
 
@@ -15,6 +15,8 @@ pub(crate) enum Limit {
     Usd(String),
     Tokens(u64),
     Requests(u64),
+    /// Requests that run at the same time.
+    Permits(u64),
     /// A number that does not say of what: of tokens, or of what the budget is in.
     Number(u64),
 }
@@ -22,13 +24,17 @@ pub(crate) enum Limit {
 const WINDOWS: [&str; 6] = ["lifetime", "minute", "hour", "day", "week", "month"];
 
 impl Wish {
-    /// Reads `[$]AMOUNT[ tokens| requests][/WINDOW]`.
+    /// Reads `[$]AMOUNT[ tokens| requests| permits][/WINDOW]`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (amount, window) = text.split_once('/').unwrap_or((text, "lifetime"));
         if !WINDOWS.contains(&window) {
             return Err(format!("{window:?} is not one of {}", WINDOWS.join(", ")));
         }
-        Ok(Self { window: window.to_owned(), limit: Limit::parse(amount)? })
+        let limit = Limit::parse(amount)?;
+        if matches!(limit, Limit::Permits(_)) && window != "lifetime" {
+            return Err(format!("permits are for no {window}: each comes back when its request ends"));
+        }
+        Ok(Self { window: window.to_owned(), limit })
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -38,7 +44,7 @@ impl Wish {
 }
 
 impl Limit {
-    /// Reads `$12.50`, `100 requests`, or tokens such as `200000`, `500k`, `5M`, `2G`, with or without the word.
+    /// Reads `$12.50`, `100 requests`, `10 permits`, or tokens such as `200000`, `500k`, `5M`, `2G`, with or without the word.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if let Some(dollars) = text.strip_prefix('$') {
             let parsed: Result<quorate_domain::NanoUsd, _> = dollars.parse();
@@ -46,12 +52,16 @@ impl Limit {
         }
         let parsed = match text.split_once(' ') {
             Some((number, "requests")) => count(number).map(Self::Requests),
+            Some((number, "permits")) => count(number).map(Self::Permits),
             Some((number, "tokens")) => count(number).map(Self::Tokens),
             Some(_) => None,
             None => count(text).map(Self::Number),
         };
         parsed.ok_or_else(|| {
-            format!("{text:?} is neither tokens, such as 200000 or 5M, nor dollars, such as $12.50, nor \"100 requests\"")
+            format!(
+                "{text:?} is neither tokens, such as 200000 or 5M, nor dollars, such as $12.50, nor \"100 requests\", nor \
+                 \"10 permits\""
+            )
         })
     }
 
@@ -61,6 +71,7 @@ impl Limit {
             Self::Usd(_) => Some("usd"),
             Self::Tokens(_) => Some("tokens"),
             Self::Requests(_) => Some("requests"),
+            Self::Permits(_) => Some("permits"),
             Self::Number(_) => None,
         }
     }
@@ -68,7 +79,9 @@ impl Limit {
     pub(crate) fn json(&self) -> Value {
         match self {
             Self::Usd(text) => json!(text),
-            Self::Tokens(number) | Self::Requests(number) | Self::Number(number) => json!(number),
+            Self::Tokens(number) | Self::Requests(number) | Self::Permits(number) | Self::Number(number) => {
+                json!(number)
+            }
         }
     }
 }
@@ -101,6 +114,7 @@ mod tests {
     fn the_unit_may_be_said() {
         assert_eq!(json("100 requests/day"), r#"{"limit":100,"unit":"requests","window":"day"}"#);
         assert_eq!(json("2k requests"), r#"{"limit":2000,"unit":"requests","window":"lifetime"}"#);
+        assert_eq!(json("10 permits"), r#"{"limit":10,"unit":"permits","window":"lifetime"}"#);
         assert_eq!(json("5M tokens"), r#"{"limit":5000000,"unit":"tokens","window":"lifetime"}"#);
     }
 
@@ -109,7 +123,15 @@ mod tests {
         for text in ["", "M", "5M/fortnight", "5 M", "$", "$1e3", "1.5M", "-5", "99999999999999G", "/day"] {
             assert!(Wish::parse(text).is_err(), "{text}");
         }
-        for text in ["5 usd", "$5 requests", "requests", " requests", "5  requests", "5 requests /day"] {
+        for text in [
+            "5 usd",
+            "$5 requests",
+            "requests",
+            " requests",
+            "5  requests",
+            "5 requests /day",
+            "5 permits/day",
+        ] {
             assert!(Wish::parse(text).is_err(), "{text}");
         }
     }

@@ -15,7 +15,8 @@ pub(crate) enum BudgetVerb {
     Create {
         /// Whose spending: key:ID, user:NAME, team:NAME or org:NAME.
         subject: Subject,
-        /// How much: tokens such as 5M, dollars such as $12.50, or '100 requests'; then /minute, /hour, /day, /week, /month or nothing.
+        /// How much: tokens such as 5M, dollars such as $12.50, or '100 requests'; then /minute, /hour, /day, /week, /month or nothing. Or
+        /// '10 permits': so many requests at the same time.
         #[arg(value_parser = Wish::parse)]
         limit: Wish,
     },

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// The body of a streamed answer.
 pub(crate) fn body(generation: Generation, entry: OpenEntry, inside: Inside) -> Body {
     let id = format!("chatcmpl-{}", entry.request_id());
-    let stream = Stream { generation, id, next: Next::Chunk(0), _inside: inside };
+    let stream = Stream { generation, id, next: Next::Chunk(0), inside: Some(inside) };
     let frames = stream::unfold((stream, Some(entry)), |(mut stream, mut entry)| async move {
         let frame = stream.step(&mut entry).await?;
         Some((frame.map(Frame::data), (stream, entry)))
@@ -31,7 +31,8 @@ struct Stream {
     generation: Generation,
     id: String,
     next: Next,
-    _inside: Inside,
+    /// `None` once the end is told: nobody who has heard it finds the request inside.
+    inside: Option<Inside>,
 }
 
 /// What a stream says next.
@@ -69,6 +70,7 @@ impl Stream {
             Next::Done => {
                 self.next = Next::Nothing;
                 entry.take()?.close(Outcome::Finished);
+                self.inside = None;
                 Bytes::from_static(b"data: [DONE]\n\n")
             }
             Next::Nothing => return None,

@@ -367,7 +367,11 @@ fn denial_text(denial: &Denial) -> String {
         Cause::InDoubt => "is spent, but for what a node held when it died",
         Cause::Held => "is held by requests in flight; some of it may come back when they end",
     };
-    format!("the budget of {subject} {what}: the request may cost {need} of {limit} {unit}{doubt}")
+    let takes = match unit {
+        Unit::Tokens | Unit::NanoUsd | Unit::Requests => "may cost",
+        Unit::Permits => "needs",
+    };
+    format!("the budget of {subject} {what}: the request {takes} {need} of {limit} {unit}{doubt}")
 }
 
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");

@@ -14,7 +14,7 @@ pub use quorate_wallet::{Cause, Refusal};
 use crate::replica::{Journal, Replica};
 use arc_swap::ArcSwapOption;
 use desk::{Desk, Request};
-use quorate_domain::{Clock, Span, Subject};
+use quorate_domain::{Clock, Span, Subject, Unit};
 use quorate_wallet::{Charge, Cost, Need, Overrun, Reservation, Wallet, Withheld};
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,13 +64,16 @@ impl Funds {
         (Self { shared: Arc::clone(&shared) }, Treasurer { shared })
     }
 
-    /// The budgets that limit these subjects now.
+    /// The budgets that limit these subjects now. Permits come first: who waits for one holds nothing else, and who
+    /// keeps one from attempt to attempt takes everything else in the same order as others.
     #[must_use]
     pub fn path_of(&self, subjects: &[Subject]) -> Vec<Charge> {
         let ledger = self.shared.replica.ledger().read();
         let budgets = subjects.iter().flat_map(|subject| ledger.budgets_of(subject).iter().copied());
         let charge = |budget| ledger.budget(budget).map(|found| Charge { budget, unit: found.spec().unit });
-        budgets.filter_map(charge).collect()
+        let mut path: Vec<_> = budgets.filter_map(charge).collect();
+        path.sort_by_key(|charge| charge.unit != Unit::Permits);
+        path
     }
 
     /// Reserves from what this node holds. Never waits.

@@ -9,6 +9,7 @@ mod attempt;
 mod charge;
 mod inference;
 mod models;
+mod permits;
 mod rate_headers;
 mod reply;
 mod request;

@@ -81,6 +81,11 @@ impl Reservation {
         }
     }
 
+    /// Splits off the permits, which a request keeps from attempt to attempt.
+    pub fn split_permits(&mut self) -> Self {
+        Self::new(self.parts.extract_if(.., |part| part.unit == Unit::Permits).collect())
+    }
+
     /// Whether no budget limits the request.
     #[must_use]
     pub fn is_empty(&self) -> bool {

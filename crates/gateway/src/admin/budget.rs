@@ -80,8 +80,7 @@ impl Number {
 impl NewBudget {
     /// The budget for this subject.
     pub(super) fn spec_for(&self, subject: Subject) -> Result<BudgetSpec, AdminError> {
-        let limit = self.limit.amount(self.unit).map_err(AdminError::Body)?;
-        Ok(BudgetSpec { subject, unit: self.unit, kind: self.window, limit })
+        spec(subject, self.unit, self.window, &self.limit).map_err(AdminError::Body)
     }
 }
 
@@ -92,8 +91,18 @@ impl BudgetInput {
     /// Says which field has no such value.
     pub fn spec(&self) -> Result<BudgetSpec, String> {
         let subject = self.subject.parse().map_err(|error| format!("subject: {error}"))?;
-        let limit = self.limit.amount(self.unit)?;
-        Ok(BudgetSpec { subject, unit: self.unit, kind: self.window, limit })
+        spec(subject, self.unit, self.window, &self.limit)
+    }
+}
+
+fn spec(subject: Subject, unit: Unit, kind: Kind, limit: &Number) -> Result<BudgetSpec, String> {
+    match (unit, kind) {
+        (Unit::Permits, Kind::Fixed(_)) => {
+            Err("window: permits have none; each comes back when its request ends".to_owned())
+        }
+        (Unit::Permits, Kind::Lifetime) | (Unit::Tokens | Unit::NanoUsd | Unit::Requests, _) => {
+            Ok(BudgetSpec { subject, unit, kind, limit: limit.amount(unit)? })
+        }
     }
 }
 
@@ -119,7 +128,9 @@ pub(super) async fn usage(
     State(admin): State<Arc<Admin>>,
     filter: Filter,
 ) -> Result<Json<Value>, AdminError> {
-    Ok(view::listed(&reports(&admin, filter)?.iter().map(usage_of).collect::<Vec<_>>()))
+    // Permits are held, never spent.
+    let is_spent = |report: &&BudgetReport| report.spec.unit != Unit::Permits;
+    Ok(view::listed(&reports(&admin, filter)?.iter().filter(is_spent).map(usage_of).collect::<Vec<_>>()))
 }
 
 pub(super) async fn show(

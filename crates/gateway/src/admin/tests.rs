@@ -321,6 +321,17 @@ async fn a_key_that_is_refused_leaves_no_budget_behind() {
 }
 
 #[tokio::test]
+async fn permits_are_for_no_window_and_nobody_spends_them() {
+    let client = Client::founded();
+    client.post("/organisations", json!({ "name": "acme" })).await;
+    let wish = |window| json!({ "subject": "org:acme", "unit": "permits", "window": window, "limit": 10 });
+    let id = &client.post("/budgets", wish("lifetime")).await["id"];
+    assert_eq!(client.get(&format!("/budgets/{id}/explain")).await["free"], json!(10));
+    assert_eq!(client.get("/usage").await, json!({ "items": [] }));
+    assert_eq!(client.refusal("POST", "/budgets", wish("day")).await, refused(400, "invalid_body"));
+}
+
+#[tokio::test]
 async fn a_budget_is_created_changed_explained_and_deleted() {
     let client = Client::founded();
     client.furnish().await;

@@ -2,6 +2,7 @@
 
 use super::Proxy;
 use super::inference::Inference;
+use super::permits::Permits;
 use super::request::Ticket;
 use super::wishes::Wishes;
 use crate::error::RequestError;
@@ -26,6 +27,8 @@ pub(super) struct Admitted {
     pub(super) path: Vec<Charge>,
     pub(super) inference: Inference,
     pub(super) wishes: Wishes,
+    /// What it holds of the path's permits.
+    pub(super) permits: Permits,
     /// Whether a provider was asked already, so that it is some time since the request was let in.
     pub(super) was_sent: bool,
     /// The client's headers that a provider is to see.
@@ -67,6 +70,7 @@ impl Proxy {
             path,
             inference,
             wishes,
+            permits: Permits::default(),
             was_sent: false,
             headers,
         })

@@ -2,6 +2,7 @@
 
 use super::Proxy;
 use super::attempt::Target;
+use super::permits::Permits;
 use quorate_catalog::{ModelSpec, TokenClass};
 use quorate_dialect::openai::{ReportedUsage, ServedTier, Usage};
 use quorate_domain::{PicoUsdPerToken, Tokens};
@@ -35,12 +36,14 @@ pub(super) struct Stake {
     pub(super) bound: Cost,
     /// The budget has no more left than this many tokens of an answer cost, and the provider is told so.
     pub(super) cut_to: Option<Tokens>,
+    /// Held until the attempt is settled, and from attempt to attempt.
+    pub(super) permits: Permits,
 }
 
 impl Stake {
     /// Charges all of it: the provider may have done the work, and nobody can tell what it bills.
     pub(super) fn charge_in_full(self) -> Charged {
-        drop(self.reservation);
+        drop((self.reservation, self.permits));
         Charged { reported: Cost::NOTHING, assumed: Some(self.bound) }
     }
 }

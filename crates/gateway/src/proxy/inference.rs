@@ -65,12 +65,15 @@ impl Inference {
     }
 
     /// The longest answer, up to the client's own limit, whose bound the reservation covers; `None` if that limit itself
-    /// is covered. The bound rises with the limit, and the shortest answer that is worth sending is covered.
+    /// is covered, or nothing of it is charged. The bound rises with the limit, and the shortest answer that is worth sending is covered.
     pub(super) fn cut_to(
         &self,
         model: &ModelSpec,
         reservation: &Reservation,
     ) -> Result<Option<(Tokens, Cost)>, RequestError> {
+        if reservation.least(Unit::Tokens).is_none() && reservation.least(Unit::NanoUsd).is_none() {
+            return Ok(None);
+        }
         let covers = |bound: &Cost, unit: Unit| {
             reservation.least(unit).is_none_or(|least| bound.to_reserve(unit) <= least)
         };

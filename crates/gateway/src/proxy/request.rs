@@ -166,6 +166,8 @@ impl Proxy {
                 {
                     Tried::Answered(mut answered) => {
                         self.add_rate_headers(&admitted.path, answered.headers_mut());
+                        // A client that has its answer finds its permit free again.
+                        drop(admitted);
                         return self.give(answered, ticket, caller).await;
                     }
                     Tried::Failed { failure, response, charged } => {
@@ -175,7 +177,10 @@ impl Proxy {
                         last = response;
                         ticket.others_worked(&self);
                     }
-                    Tried::Refused(error) => return self.refuse(&ticket, caller, error),
+                    Tried::Refused(error) => {
+                        drop(admitted);
+                        return self.refuse(&ticket, caller, error);
+                    }
                     Tried::ClientGone => return ticket.ended(&self, CLIENT_GONE),
                 },
                 Step::Wait(pause) => {
@@ -183,6 +188,7 @@ impl Proxy {
                     ticket.others_worked(&self);
                 }
                 Step::GiveUp(_) => {
+                    drop(admitted);
                     ticket.ended(&self, last.status().as_u16());
                     return caller.give(ticket.seal(last));
                 }

@@ -10,7 +10,7 @@ use super::reply::Caller;
 use crate::error::{Denial, RequestError};
 use crate::funds::Refusal;
 use quorate_catalog::Model;
-use quorate_domain::{BudgetId, Span};
+use quorate_domain::{BudgetId, Span, Tokens, Unit};
 use quorate_wallet::{Cost, Need, Reservation};
 
 /// So often a request reserves anew because the budgets it is charged to have changed while it stood in line.
@@ -25,7 +25,8 @@ pub(super) enum Unreserved {
 }
 
 impl Proxy {
-    /// Reserves the most the attempt can cost. A request that no budget limits needs no bound.
+    /// Reserves the most the attempt can cost, and the permits that the request does not hold yet. A request that no
+    /// budget charges needs no bound.
     pub(super) async fn reserve(
         &self,
         admitted: &mut Admitted,
@@ -34,11 +35,12 @@ impl Proxy {
     ) -> Result<Stake, Unreserved> {
         let need = match admitted.inference.need(&model.spec, admitted.wishes.output_tokens_min) {
             Ok(need) => need,
-            Err(_) if admitted.path.is_empty() => Cost::NOTHING.into(),
+            Err(_) if admitted.path.iter().all(|charge| charge.unit == Unit::Permits) => Cost::NOTHING.into(),
             Err(unbounded) => return Err(Unreserved::Refused(unbounded)),
         };
-        if let Ok(reservation) = self.parts.funds.try_reserve(&admitted.path, &need.most) {
-            return Ok(Stake { reservation, bound: need.most, cut_to: None });
+        let path = admitted.permits.still_to_reserve(&admitted.path);
+        if let Ok(reservation) = self.parts.funds.try_reserve(&path, &need.most) {
+            return Ok(self.stake(admitted, reservation, need.most, None));
         }
         let waited_since = self.parts.clock.mono();
         let reserved = self.stand_in_line(admitted, &need, caller).await;
@@ -46,20 +48,31 @@ impl Proxy {
         self.cut(admitted, model, reserved?, need.most)
     }
 
+    fn stake(
+        &self,
+        admitted: &mut Admitted,
+        mut reservation: Reservation,
+        bound: Cost,
+        cut_to: Option<Tokens>,
+    ) -> Stake {
+        admitted.permits.take_from(&mut reservation, &self.parts.funds);
+        Stake { reservation, bound, cut_to, permits: admitted.permits.clone() }
+    }
+
     /// What was reserved may be too little for the whole answer: then the answer is cut to what it covers.
     fn cut(
         &self,
-        admitted: &Admitted,
+        admitted: &mut Admitted,
         model: &Model,
         mut reservation: Reservation,
         whole: Cost,
     ) -> Result<Stake, Unreserved> {
         match admitted.inference.cut_to(&model.spec, &reservation) {
-            Ok(None) => Ok(Stake { reservation, bound: whole, cut_to: None }),
+            Ok(None) => Ok(self.stake(admitted, reservation, whole, None)),
             Ok(Some((limit, bound))) => {
                 self.parts.funds.shrink(&mut reservation, &bound);
                 self.parts.metrics.answer_cut();
-                Ok(Stake { reservation, bound, cut_to: Some(limit) })
+                Ok(self.stake(admitted, reservation, bound, Some(limit)))
             }
             Err(unbounded) => {
                 self.parts.funds.cancel(reservation);
@@ -79,13 +92,14 @@ impl Proxy {
         for _ in 0..PATHS_MAX {
             let waited = self.parts.clock.mono().since(since);
             let patience = admitted.wishes.budget_wait.saturating_sub(waited);
+            let path = admitted.permits.still_to_reserve(&admitted.path);
             let reservation = tokio::select! {
                 biased;
                 () = caller.gone() => return Err(Unreserved::ClientGone),
                 () = self.closing.cancelled() => {
                     return Err(Unreserved::Refused(RequestError::NotReady));
                 }
-                reserved = self.parts.funds.reserve(&admitted.path, need, patience) => {
+                reserved = self.parts.funds.reserve(&path, need, patience) => {
                     reserved.map_err(|refusal| self.no_money(&refusal))?
                 }
             };

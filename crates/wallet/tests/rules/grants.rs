@@ -1,7 +1,7 @@
 //! Grants, watermarks, overrun and windows.
 
 use crate::cluster::*;
-use quorate_domain::{Amount, LogTime, MonoTime, Period, Round, SessionId, Span, Window};
+use quorate_domain::{Amount, BudgetId, LogTime, MonoTime, Period, Round, SessionId, Span, Unit, Window};
 use quorate_ledger::{Answer, Ledger, Place, View};
 use quorate_wallet::*;
 
@@ -80,6 +80,22 @@ fn a_reservation_that_is_dropped_is_charged_in_full() {
     let wallet = wallet_with_hundred();
     drop(wallet.reserve(&[TEAM], &cost(10), at(1)).unwrap());
     assert_eq!(statement(&wallet, TEAM).used, Amount::new(10));
+}
+
+#[test]
+fn permits_outlive_the_attempt_they_were_reserved_with_and_come_back_whole() {
+    let wallet = wallet_with_hundred();
+    let permits = Charge { budget: BudgetId::new(3), unit: Unit::Permits };
+    grant(&wallet, permits, 5);
+    wallet.reserve(&[permits, TEAM], &cost(10), at(1)).unwrap_err();
+    flush(&wallet, at(1));
+    let mut attempt = wallet.reserve(&[permits, TEAM], &cost(10), at(1)).unwrap();
+    let held = attempt.split_permits();
+    drop(attempt);
+    let in_flight = |charge: Charge| wallet.account(charge.budget).unwrap().in_flight().get();
+    assert_eq!((in_flight(permits), in_flight(TEAM)), (1, 0));
+    drop(held);
+    assert_eq!((in_flight(permits), statement(&wallet, permits).used.get()), (0, 0));
 }
 
 #[test]
