@@ -1,5 +1,6 @@
 //! Budgets as people type them: `5M/day`, `$12.50/month`, `100 requests/day`, `200000`, `10 permits`.
 
+use crate::error::CliError;
 use serde_json::{Value, json};
 
 /// A limit and the stretch of time it is for.
@@ -73,6 +74,18 @@ impl Limit {
             Self::Requests(_) => Some("requests"),
             Self::Permits(_) => Some("permits"),
             Self::Number(_) => None,
+        }
+    }
+
+    /// Whether a budget, as the admin API shows it, counts in what this says.
+    pub(crate) fn fits(&self, id: u64, budget: &Value) -> Result<(), CliError> {
+        let unit = budget["unit"].as_str().unwrap_or_default();
+        match (self.unit(), unit) {
+            (None, "usd") => Err(CliError::Usage(format!("budget {id} is in dollars: write $AMOUNT"))),
+            (Some(said), unit) if said != unit => {
+                Err(CliError::Usage(format!("budget {id} is in {unit}, which {said} are not")))
+            }
+            (Some(_) | None, _) => Ok(()),
         }
     }
 

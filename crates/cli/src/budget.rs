@@ -4,6 +4,7 @@ use crate::amount::{Limit, Wish};
 use crate::client::Client;
 use crate::error::CliError;
 use crate::output::{Column, Output, tell};
+use crate::resolve::{self, Resolution};
 use clap::{Args, Subcommand};
 use quorate_domain::Subject;
 use serde_json::{Value, json};
@@ -19,6 +20,10 @@ pub(crate) enum BudgetVerb {
         /// '10 permits': so many requests at the same time.
         #[arg(value_parser = Wish::parse)]
         limit: Wish,
+        /// What becomes of what dead nodes may have spent, if it is for ever: never (somebody resolves it), as-spent=24h,
+        /// as-reported-may-overspend=24h.
+        #[arg(long, value_parser = resolve::rule)]
+        auto_resolve: Option<Value>,
     },
     /// List budgets.
     List {
@@ -31,13 +36,16 @@ pub(crate) enum BudgetVerb {
         /// Its id.
         id: u64,
     },
-    /// Change the limit of a budget.
+    /// Change the limit of a budget, or what becomes of doubt in it.
     Set {
         /// Its id.
         id: u64,
         /// The new limit, in the same unit.
-        #[arg(value_parser = Limit::parse)]
-        limit: Limit,
+        #[arg(value_parser = Limit::parse, required_unless_present = "auto_resolve")]
+        limit: Option<Limit>,
+        /// As of `budget create`.
+        #[arg(long, value_parser = resolve::rule)]
+        auto_resolve: Option<Value>,
     },
     /// Delete a budget: its subject is limited by it no more.
     Delete {
@@ -49,6 +57,8 @@ pub(crate) enum BudgetVerb {
         /// The id of a budget, or a subject such as key:17.
         which: String,
     },
+    /// Say what dead nodes spent of a budget, so that the rest can be spent by others.
+    Resolve(Resolution),
 }
 
 /// What was spent, as far as nodes have reported.
@@ -74,10 +84,29 @@ const HOLDINGS: &[Column] = &[
     ("NODE", "/node"),
     ("SESSION", "/session"),
     ("STATE", "/state"),
+    ("SINCE", "/since"),
     ("GRANTED", "/granted"),
     ("USED", "/used"),
     ("RETURNED", "/returned"),
     ("OUTSTANDING", "/outstanding"),
+    ("SPENT AT MOST", "/spent_at_most"),
+    ("DOUBT ENDS", "/doubt_ends"),
+];
+const EARLIER: &[Column] = &[
+    ("EARLIER WINDOW", "/window_start"),
+    ("UNTIL", "/window_end"),
+    ("USED", "/used"),
+    ("IN DOUBT TO THE END", "/in_doubt"),
+    ("SPENT AT MOST", "/spent_at_most"),
+];
+const RESOLUTIONS: &[Column] = &[
+    ("RESOLVED", "/at"),
+    ("NODE", "/node"),
+    ("SESSION", "/session"),
+    ("SPENT", "/spent"),
+    ("RELEASED", "/released"),
+    ("BY", "/actor"),
+    ("WHY", "/reason"),
 ];
 const USAGE: &[Column] = &[
     ("SUBJECT", "/subject"),
@@ -91,8 +120,11 @@ const USAGE: &[Column] = &[
 impl BudgetVerb {
     pub(crate) async fn run(self, client: &Client, output: &Output) -> Result<(), CliError> {
         match self {
-            Self::Create { subject, limit } => {
+            Self::Create { subject, limit, auto_resolve } => {
                 let mut body = limit.json();
+                if let Some(rule) = auto_resolve {
+                    body["auto_resolve"] = rule;
+                }
                 body["subject"] = json!(subject.to_string());
                 output.show(&client.post("/budgets", &body).await?);
             }
@@ -100,7 +132,9 @@ impl BudgetVerb {
                 output.list(&client.get(&of("/budgets", subject.as_ref())).await?, COLUMNS);
             }
             Self::Show { id } => output.show(&client.get(&format!("/budgets/{id}")).await?),
-            Self::Set { id, limit } => output.show(&set(client, id, &limit).await?),
+            Self::Set { id, limit, auto_resolve } => {
+                output.show(&set(client, id, limit.as_ref(), auto_resolve.as_ref()).await?);
+            }
             Self::Delete { id } => {
                 client.delete(&format!("/budgets/{id}")).await?;
                 tell(&format!("budget {id} is deleted"));
@@ -110,6 +144,7 @@ impl BudgetVerb {
                     explain(&client.get(&format!("/budgets/{id}/explain")).await?, output);
                 }
             }
+            Self::Resolve(resolution) => explain(&resolution.run(client).await?, output),
         }
         Ok(())
     }
@@ -130,20 +165,23 @@ fn of(path: &str, subject: Option<&Subject>) -> String {
     }
 }
 
-async fn set(client: &Client, id: u64, limit: &Limit) -> Result<Value, CliError> {
+async fn set(
+    client: &Client,
+    id: u64,
+    limit: Option<&Limit>,
+    rule: Option<&Value>,
+) -> Result<Value, CliError> {
     let path = format!("/budgets/{id}");
     let budget = client.get(&path).await?;
-    let unit = budget["unit"].as_str().unwrap_or_default();
-    match (limit.unit(), unit) {
-        (None, "usd") => Err(CliError::Usage(format!("budget {id} is in dollars: write $AMOUNT"))),
-        (Some(said), unit) if said != unit => {
-            Err(CliError::Usage(format!("budget {id} is in {unit}, which {said} are not")))
-        }
-        (Some(_) | None, _) => {
-            let path = format!("{path}?expected_revision={}", budget["revision"]);
-            client.put(&path, &json!({ "limit": limit.json() })).await
-        }
+    let mut body = json!({});
+    if let Some(limit) = limit {
+        limit.fits(id, &budget)?;
+        body["limit"] = limit.json();
     }
+    if let Some(rule) = rule {
+        body["auto_resolve"] = rule.clone();
+    }
+    client.put(&format!("{path}?expected_revision={}", budget["revision"]), &body).await
 }
 
 async fn ids(client: &Client, which: &str) -> Result<Vec<u64>, CliError> {
@@ -169,4 +207,6 @@ fn explain(budget: &Value, output: &Output) {
     );
     output.sentence(&sentence, budget);
     output.rows(&budget["holdings"], HOLDINGS);
+    output.rows(&budget["earlier_windows"], EARLIER);
+    output.rows(&budget["resolutions"], RESOLUTIONS);
 }

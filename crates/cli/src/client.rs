@@ -41,6 +41,11 @@ impl Client {
         Self::new(Connection { server: vec![server], token, token_file: None, reason: None })
     }
 
+    /// Whether a reason goes with its changes.
+    pub(crate) fn says_why(&self) -> bool {
+        self.reason.as_ref().is_some_and(|reason| !reason.trim().is_empty())
+    }
+
     /// Whether the first node serves requests.
     pub(crate) async fn is_ready(&self) -> bool {
         let Some(server) = self.servers.first() else { return false };

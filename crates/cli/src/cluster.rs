@@ -19,6 +19,12 @@ pub(crate) enum ClusterVerb {
     },
     /// Say how the cluster is.
     Status,
+    /// Declare the session of a node dead that will not come back: what it holds is in doubt then, and can be resolved.
+    /// Say why with -m.
+    Expire {
+        /// The session, as `budget explain` shows it.
+        session: u64,
+    },
 }
 
 const MEMBERS: &[Column] =
@@ -38,6 +44,12 @@ impl ClusterVerb {
                 output.show(&client.join(&seed).await?);
             }
             Self::Status => status(&client.get("/cluster").await?, output)?,
+            Self::Expire { session } => {
+                client.post(&format!("/sessions/{session}/expire"), &json!({})).await?;
+                tell(&format!(
+                    "session {session} is dead; what it held is in doubt: see quorate budget explain"
+                ));
+            }
         }
         Ok(())
     }

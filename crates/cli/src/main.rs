@@ -15,6 +15,7 @@ mod model;
 mod object;
 mod output;
 mod provider;
+mod resolve;
 mod route;
 mod serve;
 mod span;

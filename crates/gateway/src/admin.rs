@@ -8,11 +8,14 @@ mod caller;
 mod cluster;
 mod document;
 mod error;
+mod explain;
 mod input;
 mod key;
 mod log;
 mod query;
+mod resolve;
 mod resource;
+mod session;
 mod setup;
 mod view;
 mod words;
@@ -80,7 +83,9 @@ impl Admin {
             .route("/keys/{id}/revoke", post(key::revoke))
             .route("/budgets", get(budget::list).post(budget::create))
             .route("/budgets/{id}", get(budget::show).put(budget::set).delete(budget::remove))
-            .route("/budgets/{id}/explain", get(budget::explain))
+            .route("/budgets/{id}/explain", get(explain::explain))
+            .route("/budgets/{id}/resolve", post(resolve::resolve))
+            .route("/sessions/{id}/expire", post(session::expire))
             .route("/usage", get(budget::usage))
             .route("/cluster", get(cluster::status))
             .route("/cluster/init", post(cluster::init))

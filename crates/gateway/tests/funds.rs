@@ -202,8 +202,13 @@ impl World {
             commands: AtomicU64::new(0),
         });
         let subject = Subject::Team("search".parse().unwrap());
-        let spec =
-            BudgetSpec { subject, unit: Unit::Tokens, kind: Kind::Lifetime, limit: Amount::new(limit) };
+        let spec = BudgetSpec {
+            subject,
+            unit: Unit::Tokens,
+            kind: Kind::Lifetime,
+            limit: Amount::new(limit),
+            auto_resolve: quorate_ledger::AutoResolve::Never,
+        };
         cluster.ledger.write().apply(
             LogTime::from_millis(1),
             Command::PutBudget(PutBudget { spec, expected: Expected::Absent }),

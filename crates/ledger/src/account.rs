@@ -169,10 +169,10 @@ impl Account {
         self.committed.saturating_add(self.overrun).saturating_sub(limit)
     }
 
-    /// Whether nothing is outstanding, so that nothing about it can change any more once its window is over.
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
-        self.outstanding().is_zero()
+    /// Whether no session that lives has anything outstanding, so that nobody will say anything about it any more once its
+    /// window is over.
+    pub(crate) fn is_settled(&self, is_live: &dyn Fn(SessionId) -> bool) -> bool {
+        self.holdings.iter().all(|(session, holding)| holding.outstanding().is_zero() || !is_live(*session))
     }
 
     /// The first round that begins after now: what it shows holds for every request that waits already.

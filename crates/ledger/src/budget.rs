@@ -1,13 +1,14 @@
 //! Budgets: a limit for a subject, and one account for each window of it.
 
-use crate::Account;
 use crate::account::Terms;
+use crate::doubt::RESOLUTIONS_KEPT;
+use crate::{Account, AutoResolve, Resolution};
 use quorate_domain::{
     Amount, BudgetId, LogTime, Period, Revision, SessionId, Subject, Unit, Window, WindowId,
 };
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// When a budget starts anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ pub struct BudgetSpec {
     pub kind: Kind,
     /// The most that may be spent in that stretch. Hard: never exceeded.
     pub limit: Amount,
+    /// What becomes of doubt, if it is for ever and of something that can be spent.
+    pub auto_resolve: AutoResolve,
 }
 
 /// A budget and its accounts.
@@ -39,13 +42,16 @@ pub struct Budget {
     revision: Revision,
     /// The open window, and earlier ones that are not settled yet, oldest first; never empty.
     accounts: BTreeMap<WindowId, Account>,
+    /// Doubt that was resolved, the latest last; so many as are kept.
+    resolutions: VecDeque<Resolution>,
 }
 
 impl Budget {
     /// A new budget, of which nothing is spent.
     pub(crate) fn new(spec: BudgetSpec, revision: Revision, at: LogTime) -> Self {
         let window = window_at(spec.kind, at);
-        Self { spec, revision, accounts: BTreeMap::from([(window.id, Account::new(window))]) }
+        let accounts = BTreeMap::from([(window.id, Account::new(window))]);
+        Self { spec, revision, accounts, resolutions: VecDeque::new() }
     }
 
     /// What it limits.
@@ -92,14 +98,23 @@ impl Budget {
         Cow::Borrowed(open)
     }
 
-    /// Sets the limit. If more is granted than it allows, holders must return what they have not spent.
-    pub(crate) fn set_limit(
-        &mut self,
-        limit: Amount,
-        revision: Revision,
-        is_live: &dyn Fn(SessionId) -> bool,
-    ) {
+    /// Doubt that was resolved lately, the latest last.
+    pub fn resolutions(&self) -> impl Iterator<Item = &Resolution> {
+        self.resolutions.iter()
+    }
+
+    pub(crate) fn note(&mut self, resolution: Resolution) {
+        if self.resolutions.len() == RESOLUTIONS_KEPT {
+            self.resolutions.pop_front();
+        }
+        self.resolutions.push_back(resolution);
+    }
+
+    /// Sets what can change of it. If more is granted than it allows, holders must return what they have not spent.
+    pub(crate) fn set(&mut self, spec: &BudgetSpec, revision: Revision, is_live: &dyn Fn(SessionId) -> bool) {
+        let limit = spec.limit;
         let old = std::mem::replace(&mut self.spec.limit, limit);
+        self.spec.auto_resolve = spec.auto_resolve;
         self.revision = revision;
         if let Some(mut current) = self.accounts.last_entry() {
             current.get_mut().limit_changed(old, &Terms { limit, is_live });
@@ -121,11 +136,12 @@ impl Budget {
         }
     }
 
-    /// Forgets finished windows of which nothing is outstanding, but for the latest, which people want to look at.
-    pub(crate) fn forget_settled_windows(&mut self) -> Vec<WindowId> {
+    /// Forgets finished windows of which nobody who lives holds anything, but for the latest, which people want to look
+    /// at. With them goes what the dead held of them: it was counted as spent to the end.
+    pub(crate) fn forget_settled_windows(&mut self, is_live: &dyn Fn(SessionId) -> bool) -> Vec<WindowId> {
         let finished = self.accounts.len().saturating_sub(WINDOWS_TO_LOOK_AT);
-        let settled: Vec<_> =
-            self.accounts.iter().take(finished).filter(|(_, a)| a.is_settled()).map(|(id, _)| *id).collect();
+        let over = self.accounts.iter().take(finished);
+        let settled: Vec<_> = over.filter(|(_, a)| a.is_settled(is_live)).map(|(id, _)| *id).collect();
         self.accounts.retain(|window, _| !settled.contains(window));
         settled
     }

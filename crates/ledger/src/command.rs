@@ -199,7 +199,7 @@ pub struct Resolve {
     pub budget: BudgetId,
     /// The window.
     pub window: WindowId,
-    /// What it spent in all. Held between what it reported and what it was granted.
+    /// What it spent in all: from what it reported to what it was granted and did not return.
     pub spent: Amount,
     /// Who says so.
     pub actor: String,

@@ -1,14 +1,14 @@
 //! The ledger itself: applies one committed command after the other.
 
+mod resolve;
+
 use crate::account::{Proof, Terms};
 use crate::budget::{Key, next_id};
 use crate::{
     Account, Answer, Ask, Budget, BudgetSpec, Command, Evidence, Expected, Mark, NodeRecord, OpenSession,
-    Outcome, PutBudget, Rejection, Resolve, Session, SessionState, SpendingReport, Sync, View,
+    Outcome, PutBudget, Rejection, Session, SessionState, SpendingReport, Sync, View,
 };
-use quorate_domain::{
-    Amount, BootId, BudgetId, LogTime, NodeId, Revision, SessionId, Span, Subject, Unit, WindowId,
-};
+use quorate_domain::{BootId, BudgetId, LogTime, NodeId, Revision, SessionId, Span, Subject, Unit, WindowId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -135,7 +135,7 @@ impl Ledger {
             (Some(existing), Expected::Absent) => Err(Rejection::BudgetExists(existing)),
             (None, Expected::Revision(_)) => Err(Rejection::BudgetAbsent),
             (None, Expected::Absent | Expected::Any) => Ok(self.create_budget(key, put.spec)),
-            (Some(existing), expected) => self.set_limit(existing, put.spec.limit, expected),
+            (Some(existing), expected) => self.set_budget(existing, &put.spec, expected),
         }
     }
 
@@ -149,14 +149,19 @@ impl Ledger {
         Outcome::BudgetStored { budget: id, revision: self.revision }
     }
 
-    fn set_limit(&mut self, id: BudgetId, limit: Amount, expected: Expected) -> Result<Outcome, Rejection> {
+    fn set_budget(
+        &mut self,
+        id: BudgetId,
+        spec: &BudgetSpec,
+        expected: Expected,
+    ) -> Result<Outcome, Rejection> {
         let revision = self.revision.next();
         self.expect_budget(id, expected)?;
         self.revision = revision;
         let sessions = &self.sessions;
         let is_live = |session| is_live(sessions, session);
         if let Some(budget) = self.budgets.get_mut(&id) {
-            budget.set_limit(limit, revision, &is_live);
+            budget.set(spec, revision, &is_live);
         }
         self.index(id);
         Ok(Outcome::BudgetStored { budget: id, revision })
@@ -208,6 +213,7 @@ impl Ledger {
             state: SessionState::Live,
             sequence: 0,
             holds: BTreeSet::new(),
+            since: self.time,
         };
         self.sessions.insert(session, life);
         Ok(Outcome::SessionOpened { session })
@@ -275,6 +281,7 @@ impl Ledger {
 
     fn doubt(&mut self, session: SessionId) {
         self.end_life(session, SessionState::InDoubt);
+        self.release_what_is_sure(session);
         self.forget_if_empty(session);
     }
 
@@ -284,7 +291,7 @@ impl Ledger {
         if life.state != SessionState::Live {
             return;
         }
-        life.state = state;
+        (life.state, life.since) = (state, self.time);
         for (budget, window) in life.holds.clone() {
             self.with_account(budget, window, |account, terms| account.lose(session, terms));
         }
@@ -354,22 +361,29 @@ impl Ledger {
         let (at, id) = (self.time, ask.budget);
         let Some(budget) = self.budgets.get_mut(&id) else { return Answer::UnknownBudget { budget: id } };
         budget.roll(at);
-        for forgotten in budget.forget_settled_windows() {
-            release_all(&mut self.sessions, id, forgotten);
-        }
+        let sessions = &self.sessions;
+        let forgotten = budget.forget_settled_windows(&|session| is_live(sessions, session));
         let current = budget.current().window();
+        forgotten.iter().for_each(|window| release_all(&mut self.sessions, id, *window));
+        if !forgotten.is_empty() {
+            self.forget_the_empty();
+        }
         if ask.window.is_some_and(|window| window != current.id) {
             return Answer::WindowOver { budget: id, current };
         }
-        let proves_from = budget.current().next_round();
+        let proves_from = self.current(id).next_round();
         if is_new {
             self.hear(session, ask, current.id);
         }
-        let account =
-            self.budgets.get(&id).expect("it was found above, and an ask removes no budget").current();
+        let account = self.current(id);
         let valid_for = current.end.map_or(Span::FOREVER, |end| end.since(at));
         let view = View::of(account, session);
         Answer::Holds { budget: id, view, valid_for, proves_from }
+    }
+
+    /// The open window of a budget that was asked for.
+    fn current(&self, asked: BudgetId) -> &Account {
+        self.budgets.get(&asked).expect("it was found, and an ask removes no budget").current()
     }
 
     fn hear(&mut self, session: SessionId, ask: &Ask, window: WindowId) {
@@ -405,22 +419,6 @@ impl Ledger {
     fn expire_session(&mut self, session: SessionId) -> Result<Outcome, Rejection> {
         self.sessions.get(&session).ok_or(Rejection::UnknownSession(session))?;
         self.doubt(session);
-        Ok(Outcome::Done)
-    }
-
-    fn resolve(&mut self, resolve: &Resolve) -> Result<Outcome, Rejection> {
-        let session = resolve.session;
-        let life = self.sessions.get(&session).ok_or(Rejection::UnknownSession(session))?;
-        if life.state == SessionState::Live {
-            return Err(Rejection::SessionAlive(session));
-        }
-        if !life.holds.contains(&(resolve.budget, resolve.window)) {
-            return Err(Rejection::NothingHeld(session));
-        }
-        let proof = Proof { spent_bound: resolve.spent, settled: resolve.spent, overrun: Amount::ZERO };
-        self.close_holding(session, resolve.budget, resolve.window, &proof);
-        self.release(session, resolve.budget, resolve.window);
-        self.forget_if_empty(session);
         Ok(Outcome::Done)
     }
 

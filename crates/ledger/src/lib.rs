@@ -9,6 +9,7 @@ mod account;
 mod budget;
 mod central;
 mod command;
+mod doubt;
 mod holding;
 mod ledger;
 mod line;
@@ -25,11 +26,12 @@ pub use command::{
     Ask, Command, Evidence, Expected, Heard, Mark, OpenSession, PutBudget, Resolve, SpendingReport, Sync,
     Urgency,
 };
+pub use doubt::{AutoResolve, Doubt, Resolution};
 pub use holding::Holding;
 pub use ledger::{Ledger, Violation};
 pub use line::{PLACES_MAX, Place};
 pub use outcome::{Answer, Outcome, Rejection, Spell, View};
 pub use prospect::{Prospect, Shortage, Standing};
-pub use report::{BudgetReport, HoldingReport};
+pub use report::{BudgetReport, HolderState, HoldingReport};
 pub use session::{NodeRecord, Session, SessionState};
 pub use turn::Turns;

@@ -155,4 +155,14 @@ pub enum Rejection {
         /// The budget.
         budget: BudgetId,
     },
+    /// A dead session cannot have spent that.
+    #[error("session {session} spent from {least} to {most} of that budget, and neither less nor more")]
+    SpentOutOfRange {
+        /// The session.
+        session: SessionId,
+        /// It reported as much.
+        least: Amount,
+        /// It was granted, and did not return, no more.
+        most: Amount,
+    },
 }

@@ -1,7 +1,7 @@
 //! A budget as people want to see it: where every unit of its limit is.
 
-use crate::{Account, Budget, BudgetSpec, Ledger, SessionState};
-use quorate_domain::{Amount, BudgetId, NodeId, Revision, SessionId, Window};
+use crate::{Account, Budget, BudgetSpec, Central, Ledger, Resolution, SessionState};
+use quorate_domain::{Amount, BudgetId, LogTime, NodeId, Revision, SessionId, Window};
 use serde::{Deserialize, Serialize};
 
 /// Where every unit of one window of a budget is: `used + outstanding + overrun + free = limit`, unless the limit
@@ -34,8 +34,24 @@ pub struct BudgetReport {
     pub free: Amount,
     /// By how much grants exceed the limit after a cut.
     pub excess: Amount,
+    /// More can never have been spent, whatever the doubt turns out to be: used, outstanding and overrun.
+    pub spent_at_most: Amount,
     /// Node by node.
     pub holdings: Vec<HoldingReport>,
+}
+
+/// What is known of a session that holds something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HolderState {
+    /// It may spend.
+    Live,
+    /// It may, but kept a round waiting in vain, and has said nothing since.
+    Silent,
+    /// It reported the impossible.
+    Frozen,
+    /// It is dead, and nobody knows what of its grant it spent.
+    InDoubt,
 }
 
 /// What one session holds.
@@ -45,8 +61,10 @@ pub struct HoldingReport {
     pub node: NodeId,
     /// Its session.
     pub session: SessionId,
-    /// Whether the session may spend.
-    pub state: SessionState,
+    /// What is known of the session.
+    pub state: HolderState,
+    /// Log time since which it lives, or is dead.
+    pub since: LogTime,
     /// Granted so far.
     pub granted: Amount,
     /// Reported as spent.
@@ -55,6 +73,17 @@ pub struct HoldingReport {
     pub returned: Amount,
     /// Neither.
     pub outstanding: Amount,
+    /// More than this it can never have spent: used and outstanding.
+    pub spent_at_most: Amount,
+}
+
+impl HolderState {
+    const fn is_dead(self) -> bool {
+        match self {
+            Self::Live | Self::Silent => false,
+            Self::Frozen | Self::InDoubt => true,
+        }
+    }
 }
 
 impl Ledger {
@@ -65,10 +94,26 @@ impl Ledger {
         Some(self.report_on(id, budget, &budget.account_at(self.time())))
     }
 
+    /// The same of earlier windows that are kept, oldest first: the latest, and those of which somebody who lives has yet
+    /// to report.
+    #[must_use]
+    pub fn earlier_reports(&self, id: BudgetId) -> Vec<BudgetReport> {
+        let Some(budget) = self.budget(id) else { return Vec::new() };
+        let is_over = |account: &&Account| account.window().has_ended_at(self.time());
+        budget.accounts().filter(is_over).map(|account| self.report_on(id, budget, account)).collect()
+    }
+
+    /// Doubt of a budget that was resolved lately, the latest first.
+    #[must_use]
+    pub fn resolutions(&self, id: BudgetId) -> Vec<Resolution> {
+        let kept = self.budget(id).map(|budget| budget.resolutions().cloned().collect::<Vec<_>>());
+        kept.into_iter().flatten().rev().collect()
+    }
+
     fn report_on(&self, id: BudgetId, budget: &Budget, account: &Account) -> BudgetReport {
         let holdings: Vec<_> =
             account.holdings().filter_map(|(s, _)| self.holding_report(account, s)).collect();
-        let doubtful = holdings.iter().filter(|holding| holding.state != SessionState::Live);
+        let doubtful = holdings.iter().filter(|holding| holding.state.is_dead());
         BudgetReport {
             budget: id,
             spec: budget.spec().clone(),
@@ -83,6 +128,10 @@ impl Ledger {
             in_doubt: doubtful.fold(Amount::ZERO, |sum, holding| sum.saturating_add(holding.outstanding)),
             free: account.free(budget.spec().limit),
             excess: account.excess(budget.spec().limit),
+            spent_at_most: account
+                .used()
+                .saturating_add(account.outstanding())
+                .saturating_add(account.overrun()),
             holdings,
         }
     }
@@ -93,11 +142,23 @@ impl Ledger {
         Some(HoldingReport {
             node: life.node,
             session,
-            state: life.state,
+            state: state_of(account, session, life.state),
+            since: life.since,
             granted: holding.granted,
             used: holding.used,
             returned: holding.returned,
             outstanding: holding.outstanding(),
+            spent_at_most: holding.kept(),
         })
+    }
+}
+
+fn state_of(account: &Account, session: SessionId, life: SessionState) -> HolderState {
+    let is_silent = account.central().is_some_and(|central: &Central| central.is_silent(session));
+    match life {
+        SessionState::Live if is_silent => HolderState::Silent,
+        SessionState::Live => HolderState::Live,
+        SessionState::Frozen => HolderState::Frozen,
+        SessionState::InDoubt => HolderState::InDoubt,
     }
 }

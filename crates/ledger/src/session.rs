@@ -1,6 +1,6 @@
 //! Sessions: one life of one node as a holder of grants.
 
-use quorate_domain::{BootId, BudgetId, NodeId, SessionId, WindowId};
+use quorate_domain::{BootId, BudgetId, LogTime, NodeId, SessionId, WindowId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -29,6 +29,8 @@ pub struct Session {
     pub sequence: u64,
     /// Where it holds something, so that closing a session does not search every budget.
     pub holds: BTreeSet<(BudgetId, WindowId)>,
+    /// Log time since which it is in its state.
+    pub since: LogTime,
 }
 
 /// What the ledger remembers of a node from session to session.

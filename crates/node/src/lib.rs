@@ -5,6 +5,7 @@ mod beginning;
 mod bridge;
 mod clock;
 mod declared;
+mod doubts;
 mod entrance;
 mod founding;
 mod log;

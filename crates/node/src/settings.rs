@@ -413,7 +413,7 @@ mod tests {
         check(
             &budget("unit = \"usd\"\nlimit = 5\nperiod = \"day\""),
             &expect![
-                "line 6, column 1: unknown field `period`, expected one of `subject`, `unit`, `window`, `limit`"
+                "line 6, column 1: unknown field `period`, expected one of `subject`, `unit`, `window`, `limit`, `auto_resolve`"
             ],
         );
         check(

@@ -1,5 +1,7 @@
-//! The ticker: keeps log time moving while nothing else is agreed on, so that keys expire and windows end in time.
+//! The ticker: keeps log time moving while nothing else is agreed on, so that keys expire and windows end in time; and has
+//! done what is due by log time.
 
+use crate::doubts;
 use quorate_domain::{Clock, Span};
 use quorate_gateway::replica::Replica;
 use quorate_ledger::Command;
@@ -11,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 const BEAT: Duration = Duration::from_secs(1);
 const BEHIND: Span = Span::from_millis(900);
 
-/// Proposes a tick whenever this node leads and log time has fallen behind, until `stop`.
+/// Proposes a tick whenever this node leads and log time has fallen behind, and what is due then, until `stop`.
 pub(crate) async fn run(replica: Arc<dyn Replica>, clock: Arc<dyn Clock>, stop: CancellationToken) {
     while tokio::time::timeout(BEAT, stop.cancelled()).await.is_err() {
         let leads = replica.status().leader == Some(replica.node());
@@ -19,6 +21,9 @@ pub(crate) async fn run(replica: Arc<dyn Replica>, clock: Arc<dyn Clock>, stop: 
         if leads && is_behind {
             // A tick that is lost is made up for by the next one.
             drop(replica.propose_ledger(Command::Tick, BEAT).await);
+        }
+        if leads {
+            doubts::resolve_due(&*replica).await;
         }
     }
 }

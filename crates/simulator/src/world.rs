@@ -328,6 +328,7 @@ impl World {
                 Kind::Lifetime
             },
             limit: Amount::new(limit),
+            auto_resolve: quorate_ledger::AutoResolve::Never,
         };
         let id = budget_id(place);
         let before = self.log.ledger.budget(id).cloned();

@@ -86,8 +86,13 @@ impl Desk {
     /// A limit below what is granted begins central mode; with a limit that leaves room, the next ask ends it.
     fn limit(&mut self, limit: u64) {
         let subject = Subject::Team("search".parse().unwrap());
-        let spec =
-            BudgetSpec { subject, unit: Unit::Tokens, kind: Kind::Lifetime, limit: Amount::new(limit) };
+        let spec = BudgetSpec {
+            subject,
+            unit: Unit::Tokens,
+            kind: Kind::Lifetime,
+            limit: Amount::new(limit),
+            auto_resolve: AutoResolve::Never,
+        };
         self.apply(Command::PutBudget(PutBudget { spec, expected: Expected::Any }));
     }
 

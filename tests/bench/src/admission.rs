@@ -182,6 +182,7 @@ fn ledger(subjects: [Subject; 3]) -> Ledger {
             unit: Unit::Tokens,
             kind: Kind::Lifetime,
             limit: Amount::new(1_000_000_000_000),
+            auto_resolve: quorate_ledger::AutoResolve::Never,
         };
         let put = PutBudget { spec, expected: quorate_ledger::Expected::Absent };
         ledger.apply(BEGINNING, quorate_ledger::Command::PutBudget(put));

@@ -188,6 +188,7 @@ fn spec(user: u64, limit: u64) -> BudgetSpec {
         unit: Unit::Tokens,
         kind: Kind::Lifetime,
         limit: Amount::new(limit),
+        auto_resolve: quorate_ledger::AutoResolve::Never,
     }
 }
 

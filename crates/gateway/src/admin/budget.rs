@@ -1,4 +1,4 @@
-//! Budgets: create, list, show, set, delete, explain; and usage, which is what was spent of them.
+//! Budgets: create, list, show, set, delete; and usage, which is what was spent of them.
 
 use super::caller::{Administrator, Editor, Reader};
 use super::input::{Body, Numbered};
@@ -10,7 +10,9 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
 use quorate_domain::{Amount, BudgetId, NanoUsd, Subject, Unit};
-use quorate_ledger::{BudgetReport, BudgetSpec, Command, Expected, Kind, Ledger, Outcome, PutBudget};
+use quorate_ledger::{
+    AutoResolve, BudgetReport, BudgetSpec, Command, Expected, Kind, Ledger, Outcome, PutBudget,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -24,6 +26,8 @@ pub(super) struct NewBudget {
     #[serde(default = "lifetime", deserialize_with = "words::window")]
     window: Kind,
     limit: Number,
+    #[serde(default)]
+    auto_resolve: Option<words::Rule>,
 }
 
 /// A budget as people write it, in a request or in a configuration file.
@@ -36,13 +40,16 @@ pub struct BudgetInput {
     #[serde(default = "lifetime", deserialize_with = "words::window")]
     window: Kind,
     limit: Number,
+    #[serde(default)]
+    auto_resolve: Option<words::Rule>,
 }
 
-/// The part of a budget that can change.
+/// The parts of a budget that can change; what is left out stays.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LimitInput {
-    limit: Number,
+struct Changes {
+    limit: Option<Number>,
+    auto_resolve: Option<words::Rule>,
 }
 
 /// An administrator who reads, and whose budgets: `?subject=key:17`, or all.
@@ -50,8 +57,8 @@ pub(super) struct Filter(Option<Subject>);
 
 /// An amount: a number, or a text for dollars with decimals.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, expecting = "limit: write a whole number, or dollars as a text such as \"12.50\"")]
-enum Number {
+#[serde(untagged, expecting = "write a whole number, or dollars as a text such as \"12.50\"")]
+pub(super) enum Number {
     Whole(u64),
     Text(String),
 }
@@ -62,12 +69,13 @@ const fn lifetime() -> Kind {
 }
 
 impl Number {
-    fn amount(&self, unit: Unit) -> Result<Amount, String> {
+    /// The amount it stands for in a field that takes this unit.
+    pub(super) fn amount(&self, unit: Unit, field: &str) -> Result<Amount, String> {
         let text = match self {
             Self::Whole(number) => number.to_string(),
             Self::Text(text) => text.clone(),
         };
-        let wrong = |why: String| format!("limit: {why}");
+        let wrong = |why: String| format!("{field}: {why}");
         match unit {
             Unit::NanoUsd => text.parse().map(NanoUsd::amount).map_err(|error| wrong(format!("{error}"))),
             Unit::Tokens | Unit::Requests | Unit::Permits => {
@@ -80,7 +88,7 @@ impl Number {
 impl NewBudget {
     /// The budget for this subject.
     pub(super) fn spec_for(&self, subject: Subject) -> Result<BudgetSpec, AdminError> {
-        spec(subject, self.unit, self.window, &self.limit).map_err(AdminError::Body)
+        spec(subject, self.unit, self.window, &self.limit, self.auto_resolve).map_err(AdminError::Body)
     }
 }
 
@@ -91,19 +99,46 @@ impl BudgetInput {
     /// Says which field has no such value.
     pub fn spec(&self) -> Result<BudgetSpec, String> {
         let subject = self.subject.parse().map_err(|error| format!("subject: {error}"))?;
-        spec(subject, self.unit, self.window, &self.limit)
+        spec(subject, self.unit, self.window, &self.limit, self.auto_resolve)
     }
 }
 
-fn spec(subject: Subject, unit: Unit, kind: Kind, limit: &Number) -> Result<BudgetSpec, String> {
-    match (unit, kind) {
-        (Unit::Permits, Kind::Fixed(_)) => {
-            Err("window: permits have none; each comes back when its request ends".to_owned())
+impl Changes {
+    fn to(&self, mut spec: BudgetSpec) -> Result<BudgetSpec, String> {
+        if self.limit.is_none() && self.auto_resolve.is_none() {
+            return Err("give limit or auto_resolve".to_owned());
         }
-        (Unit::Permits, Kind::Lifetime) | (Unit::Tokens | Unit::NanoUsd | Unit::Requests, _) => {
-            Ok(BudgetSpec { subject, unit, kind, limit: limit.amount(unit)? })
+        if let Some(limit) = &self.limit {
+            spec.limit = limit.amount(spec.unit, "limit")?;
         }
+        spec.auto_resolve = self.auto_resolve.map_or(spec.auto_resolve, AutoResolve::from);
+        ruled(spec)
     }
+}
+
+fn spec(
+    subject: Subject,
+    unit: Unit,
+    kind: Kind,
+    limit: &Number,
+    rule: Option<words::Rule>,
+) -> Result<BudgetSpec, String> {
+    if unit == Unit::Permits && kind != Kind::Lifetime {
+        return Err("window: permits have none; each comes back when its request ends".to_owned());
+    }
+    let auto_resolve = rule.map(AutoResolve::from).unwrap_or_default();
+    ruled(BudgetSpec { subject, unit, kind, limit: limit.amount(unit, "limit")?, auto_resolve })
+}
+
+/// Where doubt ends by itself, a rule for it would say something that is not so.
+fn ruled(spec: BudgetSpec) -> Result<BudgetSpec, String> {
+    let ends_by_itself = spec.unit == Unit::Permits || spec.kind != Kind::Lifetime;
+    if ends_by_itself && spec.auto_resolve != AutoResolve::Never {
+        return Err("auto_resolve: only for lifetime budgets of tokens, usd and requests: \
+                    doubt dies with its window, and permits come back when their node starts again"
+            .to_owned());
+    }
+    Ok(spec)
 }
 
 impl FromRequestParts<Arc<Admin>> for Filter {
@@ -141,15 +176,6 @@ pub(super) async fn show(
     answer(&admin, StatusCode::OK, BudgetId::new(id))
 }
 
-pub(super) async fn explain(
-    State(admin): State<Arc<Admin>>,
-    _: Reader,
-    Numbered(id): Numbered,
-) -> Result<Response, AdminError> {
-    let report = report(&admin, BudgetId::new(id))?;
-    Ok(view::versioned(StatusCode::OK, report.revision, explained(&report)))
-}
-
 pub(super) async fn create(
     State(admin): State<Arc<Admin>>,
     by: Administrator,
@@ -169,9 +195,8 @@ pub(super) async fn set(
     Numbered(id): Numbered,
     body: Body,
 ) -> Result<Response, AdminError> {
-    let LimitInput { limit } = body.read()?;
-    let mut spec = report(&admin, BudgetId::new(id))?.spec;
-    spec.limit = limit.amount(spec.unit).map_err(AdminError::Body)?;
+    let changes: Changes = body.read()?;
+    let spec = changes.to(report(&admin, BudgetId::new(id))?.spec).map_err(AdminError::Body)?;
     let id = store(&admin, &by, spec, precondition.into()).await?;
     answer(&admin, StatusCode::OK, id)
 }
@@ -217,7 +242,13 @@ async fn store(
 ) -> Result<BudgetId, AdminError> {
     let subject = spec.subject.clone();
     let (limit, unit, window) = (spec.limit, spec.unit, words::of_window(spec.kind));
-    let told = format!("put budget of {subject}: {limit} {unit} ({window})");
+    let rule = match spec.auto_resolve {
+        AutoResolve::Never => String::new(),
+        ruled @ (AutoResolve::AsSpent { .. } | AutoResolve::AsReportedMayOverspend { .. }) => {
+            format!(", {}", ruled.reason())
+        }
+    };
+    let told = format!("put budget of {subject}: {limit} {unit} ({window}){rule}");
     match admin.change_ledger(by, told, Command::PutBudget(PutBudget { spec, expected })).await? {
         Outcome::BudgetStored { budget, .. } => Ok(budget),
         Outcome::Done
@@ -258,7 +289,7 @@ fn answer(admin: &Admin, status: StatusCode, id: BudgetId) -> Result<Response, A
 }
 
 /// A budget as people see it. Tells what is spent as far as nodes have reported.
-fn shown(report: &BudgetReport) -> Value {
+pub(super) fn shown(report: &BudgetReport) -> Value {
     let unit = report.spec.unit;
     let amount = |value| view::amount(unit, value);
     json!({
@@ -272,6 +303,7 @@ fn shown(report: &BudgetReport) -> Value {
         "free": amount(report.free),
         "window_start": window_start(report),
         "window_end": report.window.end.map(view::time),
+        "auto_resolve": words::Rule::from(report.spec.auto_resolve),
         "revision": report.revision,
     })
 }
@@ -287,58 +319,6 @@ fn usage_of(report: &BudgetReport) -> Value {
         "limit": view::amount(unit, report.spec.limit),
         "budget": report.budget,
     })
-}
-
-/// Where every unit of the limit is, in numbers and in one sentence.
-fn explained(report: &BudgetReport) -> Value {
-    let unit = report.spec.unit;
-    let amount = |value| view::amount(unit, value);
-    let holdings = report.holdings.iter().map(|holding| {
-        json!({
-            "node": holding.node,
-            "session": holding.session,
-            "state": holding.state,
-            "granted": amount(holding.granted),
-            "used": amount(holding.used),
-            "returned": amount(holding.returned),
-            "outstanding": amount(holding.outstanding),
-        })
-    });
-    let mut object = shown(report);
-    if let Value::Object(fields) = &mut object {
-        fields.insert("mode".to_owned(), json!(if report.is_central { "central" } else { "grant" }));
-        fields.insert("waiting".to_owned(), json!(report.waiting));
-        fields.insert("in_doubt".to_owned(), amount(report.in_doubt));
-        fields.insert("crash_charged".to_owned(), amount(report.crash_charged));
-        fields.insert("overrun".to_owned(), amount(report.overrun));
-        fields.insert("excess".to_owned(), amount(report.excess));
-        fields.insert("holdings".to_owned(), Value::Array(holdings.collect()));
-        fields.insert("explanation".to_owned(), json!(sentence(report)));
-    }
-    object
-}
-
-fn sentence(report: &BudgetReport) -> String {
-    let unit = report.spec.unit;
-    let shown = |amount: Amount| match unit {
-        Unit::NanoUsd => format!("${}", NanoUsd::new(amount.get())),
-        Unit::Tokens | Unit::Requests | Unit::Permits => amount.to_string(),
-    };
-    let doubt = if report.in_doubt.is_zero() {
-        String::new()
-    } else {
-        format!(", of which {} with nodes that are gone and may have spent it", shown(report.in_doubt))
-    };
-    format!(
-        "of {} {} ({}) {} are spent, {} are granted to {} node sessions{doubt}, and {} are free",
-        shown(report.spec.limit),
-        words::of_unit(unit),
-        words::of_window(report.spec.kind),
-        shown(report.used.saturating_add(report.overrun)),
-        shown(report.outstanding),
-        report.holdings.len(),
-        shown(report.free),
-    )
 }
 
 fn window_start(report: &BudgetReport) -> Value {

@@ -35,6 +35,14 @@ impl Administrator {
         Actor::Key(self.key)
     }
 
+    /// Why they make a change that nobody makes without a reason.
+    pub(super) fn why(&self) -> Result<&str, AdminError> {
+        let missing = || {
+            AdminError::Request(format!("{REASON_HEADER} is missing: say why, on the command line with -m"))
+        };
+        self.reason.as_deref().filter(|reason| !reason.trim().is_empty()).ok_or_else(missing)
+    }
+
     /// Writes down that a change of theirs was accepted, and why they made it.
     pub(super) fn note(&self, change: &str) {
         tracing::info!(admin_key = self.key.get(), reason = self.reason, change, "change accepted");

@@ -5,6 +5,7 @@ use crate::replica::Unavailable;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use quorate_catalog::Rejection;
+use quorate_domain::SessionId;
 use serde_json::json;
 
 /// Why the admin API refused a request.
@@ -46,6 +47,18 @@ pub enum AdminError {
     /// The ledger refused the change.
     #[error("{0}")]
     Ledger(quorate_ledger::Rejection),
+    /// A dead session cannot have spent that.
+    #[error("session {session} spent from {least} to {most} {unit}, and neither less nor more")]
+    ImpossibleSpending {
+        /// The session.
+        session: SessionId,
+        /// It reported as much.
+        least: String,
+        /// It had no more.
+        most: String,
+        /// Of what.
+        unit: &'static str,
+    },
     /// The cluster gave no answer.
     #[error(transparent)]
     Replica(#[from] Unavailable),
@@ -112,6 +125,9 @@ impl AdminError {
             ),
             Self::Catalog(rejection) => told_of_catalog(rejection),
             Self::Ledger(rejection) => told_of_ledger(rejection),
+            Self::ImpossibleSpending { .. } => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid_object", "say an amount between the two")
+            }
             Self::Replica(error) => told_of_replica(*error),
             Self::Setup(error) => told_of_setup(error),
             Self::NoRandomness => {
@@ -174,11 +190,16 @@ fn told_of_catalog(rejection: &Rejection) -> Told {
 
 fn told_of_ledger(rejection: &quorate_ledger::Rejection) -> Told {
     match rejection {
-        quorate_ledger::Rejection::UnknownBudget(_)
-        | quorate_ledger::Rejection::BudgetAbsent
-        | quorate_ledger::Rejection::UnknownSession(_)
-        | quorate_ledger::Rejection::NothingHeld(_) => {
+        quorate_ledger::Rejection::UnknownBudget(_) | quorate_ledger::Rejection::BudgetAbsent => {
             (StatusCode::NOT_FOUND, "not_found", "list what there is with `quorate budget list`")
+        }
+        quorate_ledger::Rejection::UnknownSession(_) | quorate_ledger::Rejection::NothingHeld(_) => (
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "look at `quorate budget explain`: only what is in doubt there can be resolved",
+        ),
+        quorate_ledger::Rejection::SpentOutOfRange { .. } => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "invalid_object", "say an amount between the two")
         }
         quorate_ledger::Rejection::BudgetExists(_) => {
             (StatusCode::CONFLICT, "already_exists", "change the limit of the budget that exists")
@@ -188,8 +209,10 @@ fn told_of_ledger(rejection: &quorate_ledger::Rejection) -> Told {
             "revision_conflict",
             "read it again, look at what changed, and repeat your change on the new revision",
         ),
+        quorate_ledger::Rejection::SessionAlive(_) => {
+            (StatusCode::CONFLICT, "refused", "what a live node spends it reports by itself; wait for it")
+        }
         quorate_ledger::Rejection::StillHolding(_)
-        | quorate_ledger::Rejection::SessionAlive(_)
         | quorate_ledger::Rejection::LaterSession { .. }
         | quorate_ledger::Rejection::Inconsistent { .. } => {
             (StatusCode::CONFLICT, "refused", "look at `quorate budget explain`")

@@ -1,5 +1,6 @@
 //! The admin API over a replica of one, asked as a client would ask.
 
+mod doubts;
 mod refusals;
 
 use super::{Admin, Initialised, LogLevel, Setup, SetupError};

@@ -1,9 +1,9 @@
 //! The words for units and windows: said once, for reading what people write and for writing what they read.
 
-use quorate_domain::{Period, Unit};
-use quorate_ledger::Kind;
+use quorate_domain::{Amount, NanoUsd, Period, Span, Unit};
+use quorate_ledger::{AutoResolve, Kind};
 use serde::de::Error;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 const UNITS: [Unit; 4] = [Unit::Tokens, Unit::NanoUsd, Unit::Requests, Unit::Permits];
 const WINDOWS: [Kind; 6] = [
@@ -14,6 +14,45 @@ const WINDOWS: [Kind; 6] = [
     Kind::Fixed(Period::Week),
     Kind::Fixed(Period::Month),
 ];
+
+/// What becomes of doubt, as people write it and read it.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(tag = "rule", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Rule {
+    Never,
+    AsSpent { after_ms: Span },
+    AsReportedMayOverspend { after_ms: Span },
+}
+
+impl From<Rule> for AutoResolve {
+    fn from(rule: Rule) -> Self {
+        match rule {
+            Rule::Never => Self::Never,
+            Rule::AsSpent { after_ms: after } => Self::AsSpent { after },
+            Rule::AsReportedMayOverspend { after_ms: after } => Self::AsReportedMayOverspend { after },
+        }
+    }
+}
+
+impl From<AutoResolve> for Rule {
+    fn from(rule: AutoResolve) -> Self {
+        match rule {
+            AutoResolve::Never => Self::Never,
+            AutoResolve::AsSpent { after: after_ms } => Self::AsSpent { after_ms },
+            AutoResolve::AsReportedMayOverspend { after: after_ms } => {
+                Self::AsReportedMayOverspend { after_ms }
+            }
+        }
+    }
+}
+
+/// An amount in a sentence, without its unit.
+pub(super) fn amount(unit: Unit, amount: Amount) -> String {
+    match unit {
+        Unit::NanoUsd => format!("${}", NanoUsd::new(amount.get())),
+        Unit::Tokens | Unit::Requests | Unit::Permits => amount.to_string(),
+    }
+}
 
 pub(super) const fn of_unit(unit: Unit) -> &'static str {
     match unit {

@@ -106,7 +106,13 @@ mod tests {
     fn only_marks_of_what_is_still_held_are_told() {
         let mut ledger = Ledger::default();
         let subject = "team:search".parse().unwrap();
-        let spec = BudgetSpec { subject, unit: Unit::Tokens, kind: Kind::Lifetime, limit: Amount::new(100) };
+        let spec = BudgetSpec {
+            subject,
+            unit: Unit::Tokens,
+            kind: Kind::Lifetime,
+            limit: Amount::new(100),
+            auto_resolve: quorate_ledger::AutoResolve::Never,
+        };
         ledger.apply(
             LogTime::from_millis(1),
             Command::PutBudget(PutBudget { spec, expected: Expected::Absent }),

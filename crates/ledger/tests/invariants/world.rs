@@ -135,8 +135,13 @@ impl World {
     fn raise(&mut self, by: u64) {
         self.limit += by;
         let subject = Subject::User("ann".parse().unwrap());
-        let spec =
-            BudgetSpec { subject, unit: Unit::Tokens, kind: self.kind, limit: Amount::new(self.limit) };
+        let spec = BudgetSpec {
+            subject,
+            unit: Unit::Tokens,
+            kind: self.kind,
+            limit: Amount::new(self.limit),
+            auto_resolve: AutoResolve::Never,
+        };
         self.apply(Command::PutBudget(PutBudget { spec, expected: Expected::Any }));
     }
 

@@ -1,7 +1,7 @@
 //! Grants, reports, restarts and windows.
 
 use crate::script::*;
-use quorate_domain::{Amount, LogTime, Period, SessionId, WindowId};
+use quorate_domain::{Amount, Period, SessionId, WindowId};
 use quorate_ledger::*;
 
 fn mark(session: SessionId, spent_bound: u64, settled: u64) -> Mark {
@@ -132,9 +132,17 @@ fn a_lost_or_rolled_back_journal_leaves_its_grants_in_doubt_until_they_are_resol
             Command::Resolve(Resolve { session, budget, window, spent, actor, reason })
         };
         assert_eq!(script.apply(resolve(b, 0)), Outcome::Rejected(Rejection::SessionAlive(b)));
+        for spent in [9, 61] {
+            let (least, most) = (Amount::new(10), Amount::new(60));
+            let refused = Rejection::SpentOutOfRange { session: a, least, most };
+            assert_eq!(script.apply(resolve(a, spent)), Outcome::Rejected(refused));
+        }
         assert_eq!(script.apply(resolve(a, 35)), Outcome::Done);
         assert_eq!(script.shape(), (35, 0, 65));
-        assert_eq!(script.apply(resolve(a, 35)), Outcome::Rejected(Rejection::UnknownSession(a)));
+        let resolved = script.ledger.clone();
+        assert_eq!(script.apply(resolve(a, 35)), Outcome::Done, "a retry");
+        assert_eq!(script.ledger, resolved);
+        assert_eq!(script.apply(resolve(a, 36)), Outcome::Rejected(Rejection::UnknownSession(a)));
     }
 }
 
@@ -189,17 +197,9 @@ fn finished_windows_are_forgotten_once_they_are_settled() {
     // The first window is still kept, because ten tokens of it are outstanding; then the latest two.
     assert_eq!(script.ledger.budget(BUDGET).unwrap().accounts().count(), 3);
     script.apply(Command::ExpireSession { session: a });
-    let resolve = Resolve {
-        session: a,
-        budget: BUDGET,
-        window: WindowId::beginning(LogTime::from_millis(0)),
-        spent: Amount::ZERO,
-        actor: String::new(),
-        reason: String::new(),
-    };
-    assert_eq!(script.apply(Command::Resolve(resolve)), Outcome::Done);
     script.say(b, waits(&[]));
-    assert_eq!(script.ledger.budget(BUDGET).unwrap().accounts().count(), 2);
+    assert_eq!(script.ledger.budget(BUDGET).unwrap().accounts().count(), 2, "doubt dies with its window");
+    assert!(script.ledger.session(a).is_none());
 }
 
 #[test]

@@ -8,6 +8,7 @@
 )]
 
 mod central;
+mod doubts;
 mod grants;
 mod prospects;
 mod rounds;

@@ -44,7 +44,13 @@ impl Script {
 
     pub(crate) fn put(&mut self, limit: u64, kind: Kind, expected: Expected) -> Outcome {
         let subject = Subject::Team("search".parse().unwrap());
-        let spec = BudgetSpec { subject, unit: self.unit, kind, limit: Amount::new(limit) };
+        let spec = BudgetSpec {
+            subject,
+            unit: self.unit,
+            kind,
+            limit: Amount::new(limit),
+            auto_resolve: AutoResolve::Never,
+        };
         self.apply(Command::PutBudget(PutBudget { spec, expected }))
     }
 

@@ -77,7 +77,13 @@ impl Cluster {
             Unit::Tokens => Subject::Team("search".parse().unwrap()),
             Unit::NanoUsd | Unit::Requests | Unit::Permits => Subject::User("ann".parse().unwrap()),
         };
-        let spec = BudgetSpec { subject, unit: charge.unit, kind: self.kind, limit: Amount::new(limit) };
+        let spec = BudgetSpec {
+            subject,
+            unit: charge.unit,
+            kind: self.kind,
+            limit: Amount::new(limit),
+            auto_resolve: AutoResolve::Never,
+        };
         let put = PutBudget { spec, expected: Expected::Any };
         assert!(
             matches!(self.apply(Command::PutBudget(put)), Outcome::BudgetStored { budget, .. } if budget == charge.budget)

@@ -1,0 +1,155 @@
+//! Where every unit of a budget is, in numbers and in one sentence: spent, with which node, in doubt, free.
+
+use super::caller::Reader;
+use super::input::Numbered;
+use super::{Admin, AdminError, budget, view, words};
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use quorate_domain::{Amount, BudgetId, LogTime, Unit};
+use quorate_ledger::{AutoResolve, BudgetReport, HolderState, HoldingReport, Kind, Ledger, Resolution};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// One budget, as one replica shows it at one instant.
+struct Explanation {
+    open: BudgetReport,
+    earlier: Vec<BudgetReport>,
+    resolutions: Vec<Resolution>,
+}
+
+pub(super) async fn explain(
+    State(admin): State<Arc<Admin>>,
+    _: Reader,
+    Numbered(id): Numbered,
+) -> Result<Response, AdminError> {
+    answer(&admin, BudgetId::new(id))
+}
+
+/// The explanation of a budget.
+pub(super) fn answer(admin: &Admin, id: BudgetId) -> Result<Response, AdminError> {
+    let explanation = Explanation::of(&admin.replica()?.ledger().read(), id);
+    let explanation = explanation.ok_or_else(|| AdminError::Missing(format!("budget {id}")))?;
+    Ok(view::versioned(StatusCode::OK, explanation.open.revision, explanation.shown()))
+}
+
+impl Explanation {
+    fn of(ledger: &Ledger, id: BudgetId) -> Option<Self> {
+        let open = ledger.report(id)?;
+        Some(Self { open, earlier: ledger.earlier_reports(id), resolutions: ledger.resolutions(id) })
+    }
+
+    fn shown(&self) -> Value {
+        let unit = self.open.spec.unit;
+        let resolutions = self.resolutions.iter().map(|resolution| resolved(unit, resolution));
+        let mut object = window(&self.open);
+        if let Value::Object(fields) = &mut object {
+            let earlier = self.earlier.iter().rev().map(window).collect();
+            fields.insert("earlier_windows".to_owned(), Value::Array(earlier));
+            fields.insert("resolutions".to_owned(), Value::Array(resolutions.collect()));
+            fields.insert("explanation".to_owned(), json!(sentence(&self.open)));
+        }
+        object
+    }
+}
+
+/// Where every unit of one window is.
+fn window(report: &BudgetReport) -> Value {
+    let unit = report.spec.unit;
+    let amount = |value| view::amount(unit, value);
+    let holdings = report.holdings.iter().map(|holding| held(report, holding)).collect();
+    let mut object = budget::shown(report);
+    if let Value::Object(fields) = &mut object {
+        fields.insert("mode".to_owned(), json!(if report.is_central { "central" } else { "grant" }));
+        fields.insert("waiting".to_owned(), json!(report.waiting));
+        fields.insert("in_doubt".to_owned(), amount(report.in_doubt));
+        fields.insert("crash_charged".to_owned(), amount(report.crash_charged));
+        fields.insert("overrun".to_owned(), amount(report.overrun));
+        fields.insert("excess".to_owned(), amount(report.excess));
+        fields.insert("spent_at_most".to_owned(), amount(report.spent_at_most));
+        fields.insert("holdings".to_owned(), Value::Array(holdings));
+    }
+    object
+}
+
+fn held(report: &BudgetReport, holding: &HoldingReport) -> Value {
+    let amount = |value| view::amount(report.spec.unit, value);
+    json!({
+        "node": holding.node,
+        "session": holding.session,
+        "state": holding.state,
+        "since": view::time(holding.since),
+        "granted": amount(holding.granted),
+        "used": amount(holding.used),
+        "returned": amount(holding.returned),
+        "outstanding": amount(holding.outstanding),
+        "spent_at_most": amount(holding.spent_at_most),
+        "doubt_ends": doubt_ends(report, holding),
+    })
+}
+
+fn resolved(unit: Unit, resolution: &Resolution) -> Value {
+    json!({
+        "at": view::time(resolution.at),
+        "session": resolution.session,
+        "node": resolution.node,
+        "spent": view::amount(unit, resolution.spent),
+        "released": view::amount(unit, resolution.released),
+        "actor": resolution.actor,
+        "reason": resolution.reason,
+    })
+}
+
+/// When doubt ends by itself; `None` if there is none, or if somebody has to end it.
+fn doubt_ends(report: &BudgetReport, holding: &HoldingReport) -> Option<Value> {
+    match holding.state {
+        HolderState::Live | HolderState::Silent => None,
+        HolderState::Frozen => report.window.end.map(view::time),
+        HolderState::InDoubt => ends_at(report, holding.since).map(view::time),
+    }
+}
+
+fn ends_at(report: &BudgetReport, since: LogTime) -> Option<LogTime> {
+    let by_rule = match report.spec.auto_resolve {
+        AutoResolve::Never => None,
+        AutoResolve::AsSpent { after } | AutoResolve::AsReportedMayOverspend { after } => {
+            Some(since.plus(after))
+        }
+    };
+    report.window.end.or(by_rule)
+}
+
+fn sentence(report: &BudgetReport) -> String {
+    let unit = report.spec.unit;
+    let shown = |amount: Amount| words::amount(unit, amount);
+    let doubt = if report.in_doubt.is_zero() {
+        String::new()
+    } else {
+        let ends = ending(report);
+        format!(
+            ", of which {} with nodes that are gone and may have spent it ({ends})",
+            shown(report.in_doubt)
+        )
+    };
+    format!(
+        "of {} {} ({}) {} are spent, {} are granted to {} node sessions{doubt}, and {} are free",
+        shown(report.spec.limit),
+        words::of_unit(unit),
+        words::of_window(report.spec.kind),
+        shown(report.used.saturating_add(report.overrun)),
+        shown(report.outstanding),
+        report.holdings.len(),
+        shown(report.free),
+    )
+}
+
+fn ending(report: &BudgetReport) -> &'static str {
+    match (report.spec.kind, report.spec.unit, report.spec.auto_resolve) {
+        (Kind::Fixed(_), ..) => "until the window ends",
+        (Kind::Lifetime, Unit::Permits, _) => "until they start again",
+        (Kind::Lifetime, _, AutoResolve::Never) => "until it is resolved",
+        (Kind::Lifetime, _, AutoResolve::AsSpent { .. } | AutoResolve::AsReportedMayOverspend { .. }) => {
+            "until the budget's rule resolves it"
+        }
+    }
+}

@@ -1,0 +1,163 @@
+"""What dead nodes may have spent: shown to operators, resolved by their word or by a rule, and never before."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from support.load import drain
+from support.processes import binary
+from support.wait import eventually
+
+MESSAGES = [{"role": "user", "content": "hello"}]
+LIMIT = 40
+
+
+def quorate(cluster, *words):
+    """Runs `quorate` against the nodes."""
+    servers = ",".join(node.admin_url for node in cluster.nodes)
+    env = {"QUORATE_SERVER": servers, "QUORATE_TOKEN": cluster.token}
+    command = [binary("quorate", "QUORATE_BIN"), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
+
+
+def done(cluster, *words):
+    ended = quorate(cluster, *words)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def log_lines(cluster, message):
+    texts = [log.read_text() for log in cluster.folder.glob("data/node-*/log.jsonl")]
+    lines = [json.loads(line) for text in texts for line in text.splitlines() if line.startswith("{")]
+    return [line["fields"] if "fields" in line else line for line in lines if message in json.dumps(line)]
+
+
+def holds_some(cluster, node, key):
+    """The node has served one request of the key, has said so, and holds more than that."""
+    assert node.sdk(key).chat.completions.create(model="chat", messages=MESSAGES).choices
+    budget = cluster.admin.budget_of(key)
+
+    def held():
+        explained = cluster.admin.explain(budget)
+        return explained["granted"] > 1 and explained["used"] == 1
+
+    eventually(held, what="a grant with something left")
+    return budget
+
+
+def lose_journal(cluster, node):
+    """The node dies, and comes back without its journal."""
+    node.kill()
+    shutil.rmtree(cluster.folder / "data" / f"node-{node.id}" / "data" / "journal")
+    node.start_again()
+    node.wait_until_ready()
+
+
+def dead_holding(cluster, budget):
+    """What is in doubt of a budget, once something is."""
+
+    def found():
+        explained = cluster.admin.explain(budget)
+        (dead,) = [held for held in explained["holdings"] if held["state"] == "in_doubt"] or [None]
+        return dead and explained["in_doubt"] == dead["outstanding"] and dead
+
+    return eventually(found, 30, "something in doubt")
+
+
+@pytest.mark.timeout(240)
+def test_doubt_is_shown_and_resolved_by_an_operator_and_then_spent_by_others(own_cluster):
+    own_cluster.serve("chat")
+    key = own_cluster.admin.key(budgets=[{"unit": "requests", "limit": LIMIT}])
+    node, other = own_cluster.nodes[2], own_cluster.nodes[0]
+    budget = holds_some(own_cluster, node, key)
+    live = own_cluster.admin.explain(budget)["holdings"][0]
+    alive = quorate(own_cluster, "budget", "resolve", budget["id"], "--session", live["session"], "--spent", 1, "-m", "no")
+    assert alive.returncode == 7 and "is alive" in alive.stderr
+    lose_journal(own_cluster, node)
+    dead = dead_holding(own_cluster, budget)
+    assert (dead["node"], dead["session"], dead["used"]) == (node.id, live["session"], 1)
+    most = dead["spent_at_most"]
+    assert most == dead["used"] + dead["outstanding"] and dead["since"].startswith("20")
+    shown = done(own_cluster, "budget", "explain", budget["id"])
+    assert "in_doubt" in shown and "until it is resolved" in shown
+
+    resolve = ["budget", "resolve", budget["id"], "--session", dead["session"], "--spent"]
+    silent = quorate(own_cluster, *resolve, 1)
+    assert silent.returncode == 2 and "say why" in silent.stderr
+    for spent in (0, most + 1):
+        refused = quorate(own_cluster, *resolve, spent, "-m", "guessed")
+        assert refused.returncode == 7 and f"from 1 to {most}" in refused.stderr, refused.stderr
+    for _ in ("the first time", "a retry"):
+        shown = done(own_cluster, *resolve, 2, "-m", "the bill says so")
+        assert "the bill says so" in shown
+    (admin_key,) = [key for key in own_cluster.admin.items("/keys") if key["role"] == "admin"]
+    for asked in own_cluster.nodes:
+        explained = asked.admin.explain(budget)
+        assert (explained["in_doubt"], explained["used"]) == (0, 2)
+        (resolution,) = explained["resolutions"]
+        assert (resolution["spent"], resolution["released"]) == (2, most - 2)
+        assert (resolution["actor"], resolution["reason"]) == (f"key:{admin_key['id']}", "the bill says so")
+    (first, *_) = log_lines(own_cluster, "resolve budget")
+    assert (first["reason"], first["admin_key"]) == ("the bill says so", admin_key["id"])
+    unknown = quorate(own_cluster, *resolve, 3, "-m", "again")
+    assert unknown.returncode == 3, unknown.stderr
+
+    asyncio.run(drain([other], key, "chat"))
+    explained = eventually(lambda: (e := own_cluster.admin.explain(budget))["used"] == LIMIT and e, 30, "all spent")
+    # One request was made before the node died, and the operator said two.
+    assert len(own_cluster.provider.entries("chat-0")) == LIMIT - 1, explained
+
+
+@pytest.mark.timeout(240)
+def test_doubt_of_a_lifetime_budget_is_resolved_by_its_rule_and_of_a_window_by_nobody(own_cluster):
+    own_cluster.serve("chat")
+    team = {"organisation": "acme", "team": "search"}
+    own_cluster.admin.call("POST", "/organisations", {"name": "acme"})
+    own_cluster.admin.call("POST", "/teams", {"name": "search", "organisation": "acme"})
+    key = own_cluster.admin.key(owner=team, budgets=[{"unit": "requests", "limit": LIMIT}])
+    windowed = own_cluster.admin.call(
+        "POST", "/budgets", {"subject": "org:acme", "unit": "requests", "window": "month", "limit": LIMIT}
+    )
+    reported = own_cluster.admin.call("POST", "/budgets", {"subject": "team:search", "unit": "requests", "limit": LIMIT})
+    node = own_cluster.nodes[2]
+    budget = holds_some(own_cluster, node, key)
+    done(own_cluster, "budget", "set", budget["id"], "--auto-resolve", "as-spent=3s")
+    done(own_cluster, "budget", "set", reported["id"], "--auto-resolve", "as-reported-may-overspend=3s")
+    lose_journal(own_cluster, node)
+
+    def resolved(of):
+        explained = own_cluster.admin.explain(of)
+        return explained["in_doubt"] == 0 and explained["resolutions"] and explained
+
+    taken = eventually(lambda: resolved(budget), 30, "a resolution by rule")
+    (resolution,) = taken["resolutions"]
+    assert resolution["actor"] == "rule" and resolution["reason"] == "auto_resolve as_spent after 3000 ms"
+    assert resolution["released"] == 0 and taken["used"] == resolution["spent"] > 1
+    given_back = eventually(lambda: resolved(reported), 30, "a resolution by the dangerous rule")
+    (resolution,) = given_back["resolutions"]
+    assert (given_back["used"], resolution["spent"]) == (1, 1) and resolution["released"] > 0
+    stays = own_cluster.admin.explain(windowed)
+    (dead,) = [held for held in stays["holdings"] if held["state"] == "in_doubt"]
+    assert stays["in_doubt"] > 0 and stays["resolutions"] == [] and dead["doubt_ends"] == stays["window_end"]
+    # Not in a loop: each was written down once, by whoever led.
+    told = log_lines(own_cluster, "doubt resolved by rule")
+    assert sorted(line["budget"] for line in told) == sorted([budget["id"], reported["id"]])
+
+
+@pytest.mark.timeout(240)
+def test_the_grants_of_a_node_that_will_not_come_back_are_declared_dead_and_resolved(own_cluster):
+    own_cluster.serve("chat")
+    key = own_cluster.admin.key(budgets=[{"unit": "requests", "limit": LIMIT}])
+    node = own_cluster.nodes[2]
+    budget = holds_some(own_cluster, node, key)
+    node.kill()
+    (held,) = own_cluster.admin.explain(budget)["holdings"]
+    done(own_cluster, "cluster", "expire", held["session"], "-m", "the machine burnt")
+    dead = dead_holding(own_cluster, budget)
+    done(own_cluster, "budget", "resolve", budget["id"], "--all-as-spent", "-m", "the machine burnt")
+    explained = own_cluster.admin.explain(budget)
+    assert (explained["used"], explained["in_doubt"]) == (dead["spent_at_most"], 0)
+    assert explained["free"] == LIMIT - dead["spent_at_most"] == LIMIT - explained["spent_at_most"]
