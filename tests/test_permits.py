@@ -227,3 +227,35 @@ def test_who_waits_for_a_permit_is_told_so_or_has_it_when_a_request_ends(world):
     assert ends == [200, 200]
     assert post(here).status_code == 200, "a client that has its answer finds its permit free"
     canned.stop()
+
+
+@pytest.mark.timeout(120)
+def test_a_permit_is_kept_between_the_attempts_of_a_request(world):
+    budget, (key, _) = world.team(limit=1)
+    canned = Canned()
+    first, second = (f"chat-{next(NUMBERS)}" for _ in range(2))
+    failure = whole(503, {"error": {"message": "no"}}, retry_after=1)
+    canned.answer(f"{first}-0", HANG, failure)
+    canned.answer(f"{second}-0", failure)
+    for route in (first, second):
+        world.admin.serve(route, canned.url)
+    node = world.cluster.nodes[0]
+    node.admin.get("/routes")
+
+    def post(route):
+        headers = {"authorization": f"Bearer {key['secret']}"}
+        body = {"model": route, "messages": MESSAGES}
+        return httpx.post(f"{node.client_url}/v1/chat/completions", json=body, headers=headers, timeout=90)
+
+    threads = [threading.Thread(target=post, args=(route,)) for route in (first, second)]
+    threads[0].start()
+    eventually(lambda: canned.asked(f"{first}-0") == 1, 30, "a request that runs")
+    threads[1].start()
+    eventually(lambda: world.admin.explain(budget)["waiting"] == 1, 30, "a request in line")
+    canned.let_go()
+    for thread in threads:
+        thread.join(60)
+    attempts = canned.asked(f"{first}-0")
+    assert attempts > 1
+    assert canned.order() == [f"{first}-0"] * attempts + [f"{second}-0"] * canned.asked(f"{second}-0")
+    canned.stop()

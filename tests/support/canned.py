@@ -12,6 +12,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.asked[body["model"]] += 1
+        self.server.order.append(body["model"])
         for part in self.server.answers[body["model"]]:
             if part is HANG:
                 self.server.released.wait()
@@ -39,7 +40,7 @@ class Canned:
 
     def __init__(self):
         self.server = _Server(("127.0.0.1", 0), _Handler)
-        self.server.answers, self.server.asked = {}, Counter()
+        self.server.answers, self.server.asked, self.server.order = {}, Counter(), []
         self.server.released = threading.Event()
         self.url = "http://127.0.0.1:{}".format(self.server.server_address[1])
         self._thread = threading.Thread(target=self.server.serve_forever, daemon=True)
@@ -50,6 +51,10 @@ class Canned:
 
     def asked(self, model):
         return self.server.asked[model]
+
+    def order(self):
+        """The models that were asked for, in the order of the requests."""
+        return list(self.server.order)
 
     def let_go(self):
         """Goes on after every `HANG`."""

@@ -64,7 +64,7 @@ impl Funds {
         (Self { shared: Arc::clone(&shared) }, Treasurer { shared })
     }
 
-    /// The budgets that limit these subjects now. Permits come first: who waits for one holds nothing else, and who
+    /// The budgets that limit these subjects now. Permits come first: who waits for one keeps no money from others, and who
     /// keeps one from attempt to attempt takes everything else in the same order as others.
     #[must_use]
     pub fn path_of(&self, subjects: &[Subject]) -> Vec<Charge> {

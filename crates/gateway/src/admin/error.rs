@@ -209,9 +209,11 @@ fn told_of_ledger(rejection: &quorate_ledger::Rejection) -> Told {
             "revision_conflict",
             "read it again, look at what changed, and repeat your change on the new revision",
         ),
-        quorate_ledger::Rejection::SessionAlive(_) => {
-            (StatusCode::CONFLICT, "refused", "what a live node spends it reports by itself; wait for it")
-        }
+        quorate_ledger::Rejection::SessionAlive(_) => (
+            StatusCode::CONFLICT,
+            "refused",
+            "a live node reports by itself; if it will not come back, run `quorate cluster expire` first",
+        ),
         quorate_ledger::Rejection::StillHolding(_)
         | quorate_ledger::Rejection::LaterSession { .. }
         | quorate_ledger::Rejection::Inconsistent { .. } => {

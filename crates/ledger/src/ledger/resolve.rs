@@ -11,7 +11,8 @@ const RULE: &str = "rule";
 impl Ledger {
     /// All doubt there is. What dead sessions held of windows that are over is none: it counts for nothing any more.
     pub fn doubts(&self) -> impl Iterator<Item = Doubt> {
-        self.sessions.iter().flat_map(|(session, life)| {
+        let dead = self.sessions.iter().filter(|(_, life)| life.state != SessionState::Live);
+        dead.flat_map(|(session, life)| {
             let doubt =
                 |(budget, window): &(BudgetId, WindowId)| self.doubt_of(*session, life, *budget, *window);
             life.holds.iter().filter_map(doubt)
