@@ -244,7 +244,9 @@ impl Stream {
             limit = extent.limit.get(),
             "the provider ignores the limit of its answers: the stream is cut"
         );
-        proxy.parts.funds.settle(stake.reservation, &charged).await;
+        let Stake { reservation, permits, .. } = stake;
+        proxy.parts.funds.settle(reservation, &charged).await;
+        drop(permits);
         ticket.phase_ended(proxy, Phase::Settle);
         let head = reader.chunk_head().unwrap_or_else(ChunkHead::default);
         client.hear(length_event(&head, extent.n_choices)).await;
@@ -252,7 +254,11 @@ impl Stream {
     }
 
     async fn end(self, proxy: &Proxy, mut client: Listener, last: Bytes, ticket: &mut Ticket) -> Charged {
-        let Self { reader, stake, target, .. } = self;
+        let Self { body, reader, stake, target, .. } = self;
+        if matches!(reader.end(), StreamEnd::Cut) {
+            // The provider is left before its place goes to somebody else (I11).
+            drop(body);
+        }
         let charged = proxy.settle(stake, reader.seen().usage, &target, Assume::AllOfIt).await;
         ticket.phase_ended(proxy, Phase::Settle);
         match reader.end() {
