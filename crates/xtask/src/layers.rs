@@ -11,25 +11,37 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("ledger", &["domain"]),
     ("wallet", &["domain", "ledger"]),
+    ("lease", &["domain"]),
     ("catalog", &["domain"]),
-    ("consensus", &["domain", "ledger", "catalog"]),
+    ("consensus", &["domain", "ledger", "lease", "catalog"]),
     ("routing", &["domain", "catalog"]),
     ("dialect", &["domain"]),
     ("upstream", &["domain", "dialect"]),
-    ("gateway", &["domain", "ledger", "wallet", "catalog", "routing", "dialect", "upstream"]),
+    ("gateway", &["domain", "ledger", "wallet", "lease", "catalog", "routing", "dialect", "upstream"]),
     (
         "node",
-        &["domain", "ledger", "wallet", "catalog", "consensus", "routing", "dialect", "upstream", "gateway"],
+        &[
+            "domain",
+            "ledger",
+            "wallet",
+            "lease",
+            "catalog",
+            "consensus",
+            "routing",
+            "dialect",
+            "upstream",
+            "gateway",
+        ],
     ),
     ("cli", &["domain", "node", "fake-provider"]),
     ("fake-provider", &["domain"]),
     ("simulator", &["domain", "ledger", "wallet", "catalog"]),
-    ("bench", &["domain", "ledger", "wallet", "catalog", "consensus", "gateway", "fake-provider"]),
+    ("bench", &["domain", "ledger", "wallet", "lease", "catalog", "consensus", "gateway", "fake-provider"]),
     ("xtask", &[]),
 ];
 
 /// Data in, decisions out: no I/O, no clock, no randomness, no runtime, no logs.
-const PURE: &[&str] = &["domain", "ledger", "wallet", "catalog", "routing", "dialect"];
+const PURE: &[&str] = &["domain", "ledger", "wallet", "lease", "catalog", "routing", "dialect"];
 
 /// What a pure crate must not use: whatever reads, waits, asks the time, draws lots or prints.
 const IMPURE: &[&str] = &[
