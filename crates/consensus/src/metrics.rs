@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub struct Metrics {
     pub(crate) raft: RaftMetrics,
     pub(crate) proposals: ProposalMetrics,
+    pub(crate) lease: LeaseMetrics,
     pub(crate) log: SyncMetrics,
     pub(crate) snapshot: SnapshotMetrics,
 }
@@ -43,6 +44,13 @@ pub(crate) struct ProposalMetrics {
     pub(crate) done: Counter,
     pub(crate) failed: Counter,
     pub(crate) retried: Counter,
+}
+
+/// How this node's lease is kept.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LeaseMetrics {
+    pub(crate) renewed: Counter,
+    pub(crate) failed: Counter,
 }
 
 /// The newest snapshot.
@@ -82,8 +90,15 @@ impl Metrics {
         counter("proposals_done", "Proposals that got an outcome", &proposals.done);
         counter("proposals_failed", "Proposals given up", &proposals.failed);
         counter("proposals_retried", "Groups of proposals sent again", &proposals.retried);
+        let lease = LeaseMetrics::default();
+        counter(
+            "lease_renewals",
+            "Renewals of this node's freshness lease that the leader answered",
+            &lease.renewed,
+        );
+        counter("lease_renewals_failed", "Renewals of it that came to nothing", &lease.failed);
         let log = SyncMetrics::register(registry, clock, "raft_log");
-        Self { raft, proposals, log, snapshot }
+        Self { raft, proposals, lease, log, snapshot }
     }
 }
 

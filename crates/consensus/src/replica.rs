@@ -5,11 +5,14 @@
 mod core;
 mod entries;
 mod error;
+mod everywhere;
+mod freshness;
 mod handle;
 mod identity;
 mod join;
 mod observe;
 mod proposer;
+mod rounds;
 mod runner;
 mod service;
 mod settings;

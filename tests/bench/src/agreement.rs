@@ -137,6 +137,7 @@ pub(crate) async fn play(folder: PathBuf, leader: Option<String>) -> Result<()> 
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         advertise: None,
         secret: Secret::new(b"a secret of the measured cluster".to_vec()),
+        revocation_bound: quorate_lease::RevocationBound::DEFAULT,
         timings: Timings::default(),
         snapshots: SnapshotPolicy::default(),
     };

@@ -1,6 +1,7 @@
 //! What the handle and all tasks of a replica share.
 
 use super::entries::Group;
+use super::freshness::Freshness;
 use super::proposer::Pending;
 use super::settings::Timings;
 use crate::machine::{State, StorageId};
@@ -39,6 +40,7 @@ pub(crate) struct Core {
     pub(super) operations: Arc<Semaphore>,
     pub(super) pending: mpsc::Sender<Pending>,
     pub(super) groups: mpsc::Sender<Group>,
+    pub(super) freshness: Freshness,
 }
 
 impl Core {

@@ -3,11 +3,12 @@
 use super::core::Core;
 use super::error::{ChangeError, ProposeError, ReadError};
 use super::status::{self, Status};
-use super::{proposer, runner};
+use super::{everywhere, proposer, runner};
 use crate::machine::{Command, NodeCommand, Outcome, State};
 use crate::transport::{Lane, Request, Response};
 use openraft::ReadPolicy;
-use quorate_domain::{BootId, ClusterId, NodeId};
+use quorate_domain::{BootId, ClusterId, MonoTime, NodeId, Span};
+use quorate_lease::{Lease, Standing};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -46,6 +47,18 @@ impl Replica {
     /// When no leader with a majority confirms in time.
     pub async fn read_barrier(&self, within: Duration) -> Result<(), ReadError> {
         tokio::time::timeout(within, self.barrier()).await.unwrap_or(Err(ReadError::Unavailable))
+    }
+
+    /// Until when this node may go by what it has applied, and for how long a lease lasts at most.
+    #[must_use]
+    pub fn lease(&self) -> (&Arc<Lease>, Span) {
+        (&self.0.freshness.lease, self.0.freshness.bound.span())
+    }
+
+    /// Waits until no node goes by what was withdrawn any more, as by the revocation of a key: every member has applied it,
+    /// or its lease has ended. It was committed at `since` or before, on this node's clock, and this node has applied it.
+    pub async fn everywhere(&self, since: MonoTime) -> Standing {
+        everywhere::everywhere(&self.0, since).await
     }
 
     /// The replicated state as far as this node has applied it.

@@ -4,7 +4,8 @@ use super::core::Core;
 use super::entries::{self, Group};
 use super::error::{ChangeError, RunError};
 use super::proposer::{self, Pending};
-use super::{observe, status, steward};
+use super::rounds::{self, Asker};
+use super::{freshness, observe, status, steward};
 use crate::transport::{LinkTask, Listener};
 use quorate_domain::NodeId;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub struct Runner {
     pub(super) links: mpsc::Receiver<LinkTask>,
     pub(super) pending: mpsc::Receiver<Pending>,
     pub(super) groups: mpsc::Receiver<Group>,
+    pub(super) rounds: mpsc::Receiver<Asker>,
 }
 
 impl Runner {
@@ -39,6 +41,8 @@ impl Runner {
         tasks.spawn(entries::run(core.clone(), self.groups));
         tasks.spawn(proposer::run(core.clone(), self.pending));
         tasks.spawn(steward::run(core.clone()));
+        tasks.spawn(rounds::run(core.clone(), self.rounds));
+        tasks.spawn(freshness::run(core.clone()));
         tasks.spawn(run_links(self.links));
         tasks.spawn(self.listener.run(self.socket));
         let result = tokio::select! {

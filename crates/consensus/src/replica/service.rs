@@ -2,11 +2,13 @@
 
 use super::core::Core;
 use super::entries::NotWritten;
+use super::everywhere::APPLY_PATIENCE;
 use super::proposer;
 use crate::codec;
 use crate::machine::{Command, NodeCommand, NodeOutcome, Outcome, Proposal, StorageId};
 use crate::transport::Response;
 use openraft::ReadPolicy;
+use quorate_domain::{NodeId, Span};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +38,30 @@ impl Service {
         match self.0.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
             Ok(linearizer) => Response::ReadIndex(linearizer.read_log_id().index()),
             Err(_) => Response::NotLeader(self.0.leader_hint()),
+        }
+    }
+
+    /// Renews a member's lease, if this node leads: says what is committed once a majority has confirmed it.
+    pub(crate) async fn renew(&self, node: NodeId, bound: Span) -> Response {
+        let freshness = &self.0.freshness;
+        freshness.heard(node, bound);
+        // Whoever was removed must not be fresh by a question that came late.
+        if self.0.address_of(node).is_none() {
+            return Response::Failed(format!("node {node} is no member"));
+        }
+        match freshness.confirmed().await {
+            Some(index) => Response::Renewed { index, bound: freshness.bound.span() },
+            None => Response::NotLeader(self.0.leader_hint()),
+        }
+    }
+
+    /// Says so once this node has applied the log up to there.
+    pub(crate) async fn applied(&self, index: u64) -> Response {
+        let mut applied = self.0.applied.clone();
+        let reached = applied.wait_for(|applied| *applied >= index);
+        match tokio::time::timeout(APPLY_PATIENCE, reached).await {
+            Ok(Ok(_)) => Response::Applied,
+            Ok(Err(_)) | Err(_) => Response::Failed(format!("entry {index} is not applied yet")),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the owner decides about a replica.
 
 use quorate_domain::Secret;
+use quorate_lease::RevocationBound;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub struct Settings {
     pub secret: Secret<Vec<u8>>,
     /// How fast a lost leader is noticed.
     pub timings: Timings,
+    /// For how long a revoked key may be admitted by a node that is cut off. The same on all nodes.
+    pub revocation_bound: RevocationBound,
     /// When the log is cut.
     pub snapshots: SnapshotPolicy,
 }

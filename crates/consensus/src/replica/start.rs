@@ -3,10 +3,12 @@
 use super::core::Core;
 use super::entries::GROUPS_MAX;
 use super::error::StartError;
+use super::freshness::Freshness;
 use super::handle::Replica;
 use super::identity::{Identity, Place};
 use super::join;
 use super::proposer::{OPERATIONS_MAX, PENDING_MAX};
+use super::rounds::ASKERS_MAX;
 use super::runner::Runner;
 use super::service::Service;
 use super::settings::{Settings, Start};
@@ -153,6 +155,7 @@ impl Opened {
         }
         let (pending, pending_queue) = mpsc::channel(PENDING_MAX);
         let (groups, group_queue) = mpsc::channel(GROUPS_MAX);
+        let (askers, asker_queue) = mpsc::channel(ASKERS_MAX);
         let core = Arc::new(Core {
             node,
             cluster,
@@ -172,6 +175,7 @@ impl Opened {
             operations: Arc::new(Semaphore::new(OPERATIONS_MAX)),
             pending,
             groups,
+            freshness: Freshness::new(self.settings.revocation_bound, askers),
         });
         let listener = Listener { local, raft, snapshots, service: Service(core.clone()) };
         let runner = Runner {
@@ -181,6 +185,7 @@ impl Opened {
             links: link_tasks,
             pending: pending_queue,
             groups: group_queue,
+            rounds: asker_queue,
         };
         Ok((Replica(core), runner))
     }

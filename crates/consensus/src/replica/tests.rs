@@ -31,6 +31,7 @@ async fn a_failed_write_stops_the_node_and_names_the_cause() {
         advertise: None,
         secret: Secret::new(Vec::new()),
         timings: Timings::default(),
+        revocation_bound: quorate_lease::RevocationBound::DEFAULT,
         snapshots: SnapshotPolicy::default(),
     };
     let clock: Arc<dyn Clock> = Arc::new(Stopped);

@@ -120,6 +120,8 @@ impl Listener {
             Request::Propose(proposals) => self.service.propose(proposals).await,
             Request::ReadIndex => self.service.read_index().await,
             Request::Join { storage, address } => self.service.join(storage, address).await,
+            Request::Renew { node, bound } => self.service.renew(node, bound).await,
+            Request::Applied { index } => self.service.applied(index).await,
             Request::Append { append, .. } => self.heartbeat(append).await,
             Request::SnapshotBegin { .. } | Request::SnapshotChunk { .. } | Request::SnapshotEnd { .. } => {
                 failed(&"pieces of a snapshot come in order")
@@ -181,7 +183,9 @@ impl Conversation {
             | Request::TransferLeader { .. }
             | Request::Propose(_)
             | Request::ReadIndex
-            | Request::Join { .. }) => self.answer_aside(id, other).await,
+            | Request::Join { .. }
+            | Request::Renew { .. }
+            | Request::Applied { .. }) => self.answer_aside(id, other).await,
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use crate::raft::{self, Types};
 use openraft::raft::{
     AppendEntriesRequest, StreamAppendError, StreamAppendResult, VoteRequest, VoteResponse,
 };
-use quorate_domain::{ClusterId, NodeId};
+use quorate_domain::{ClusterId, NodeId, Span};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -34,6 +34,10 @@ pub(crate) enum Request {
     ReadIndex,
     /// A fresh node asks for an id.
     Join { storage: StorageId, address: String },
+    /// To the leader: what is committed? It answers once a majority has confirmed it. The bound is the asker's.
+    Renew { node: NodeId, bound: Span },
+    /// Answered once this node has applied the log up to there.
+    Applied { index: u64 },
 }
 
 /// An answer.
@@ -60,6 +64,12 @@ pub(crate) enum Response {
     Unknown,
     /// It was not done, for this reason.
     Failed(String),
+    /// Everything up to there was committed after the question came. The bound is the leader's.
+    Renewed {
+        index: u64,
+        bound: Span,
+    },
+    Applied,
 }
 
 /// Where the leader is believed to be.

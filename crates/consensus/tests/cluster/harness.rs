@@ -6,6 +6,7 @@ use quorate_consensus::{
     Status, Timings,
 };
 use quorate_domain::{Amount, Clock, LogTime, MonoTime, Name, NodeId, Secret, Subject, Unit};
+use quorate_lease::RevocationBound;
 use quorate_ledger::{BudgetSpec, Expected, Kind, PutBudget};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -47,6 +48,7 @@ pub(crate) fn settings(dir: &Path) -> Settings {
         advertise: None,
         secret: Secret::new(b"a secret of the test cluster".to_vec()),
         timings: Timings::default(),
+        revocation_bound: RevocationBound::DEFAULT,
         snapshots: SnapshotPolicy::default(),
     }
 }
@@ -54,6 +56,7 @@ pub(crate) fn settings(dir: &Path) -> Settings {
 /// A replica that runs. Dropped, it stops at once, without a word to anybody.
 pub(crate) struct Running {
     pub(crate) replica: Replica,
+    pub(crate) clock: Arc<dyn Clock>,
     stop: CancellationToken,
     task: JoinSet<Result<(), RunError>>,
 }
@@ -62,11 +65,11 @@ impl Running {
     pub(crate) async fn start(settings: Settings, start: Start) -> Result<Self, StartError> {
         let clock = Machine::clock();
         let metrics = Metrics::register(&mut Registry::default(), clock.clone());
-        let (replica, runner) = Replica::start(settings, clock, metrics, start).await?;
+        let (replica, runner) = Replica::start(settings, clock.clone(), metrics, start).await?;
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();
         task.spawn(runner.run(stop.clone()));
-        Ok(Self { replica, stop, task })
+        Ok(Self { replica, clock, stop, task })
     }
 
     /// Stops in order: hands over, writes, closes.

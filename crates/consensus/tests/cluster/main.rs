@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod freshness;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod recovery;

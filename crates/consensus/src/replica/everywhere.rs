@@ -1,0 +1,54 @@
+//! Waits until what was withdrawn, as by the revocation of a key, is withdrawn on every node.
+
+use super::core::Core;
+use super::status;
+use crate::transport::{Lane, Request, Response};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use quorate_domain::{MonoTime, NodeId};
+use quorate_lease::{Standing, Withdrawal};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// A node that is a little behind has caught up by then; one that is asked again later lost nothing.
+pub(super) const APPLY_PATIENCE: Duration = Duration::from_secs(1);
+/// Between two questions to a node that cannot be reached.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Waits until every member has applied what this node has, or can be fresh no longer without it. What is withdrawn was
+/// committed at `since` or before, and this node has applied it.
+pub(super) async fn everywhere(core: &Core, since: MonoTime) -> Standing {
+    let index = *core.applied.borrow();
+    let others = others(core);
+    let mut asked: FuturesUnordered<_> = others.iter().map(|node| applied_by(core, *node, index)).collect();
+    let mut withdrawal = Withdrawal::new(others.clone(), core.freshness.longest(), since);
+    loop {
+        let now = core.clock.mono();
+        let Standing::Open(due) = withdrawal.standing(now) else { return withdrawal.standing(now) };
+        tokio::select! {
+            Some(node) = asked.next() => withdrawal.acknowledged(node),
+            () = tokio::time::sleep(due.since(now)) => {}
+        }
+    }
+}
+
+/// All who may be fresh by what they know.
+fn others(core: &Core) -> BTreeSet<NodeId> {
+    let members = status::status(core).peers.into_iter().map(|peer| peer.node);
+    let departed = core.freshness.departed(core.clock.mono());
+    members.chain(departed).filter(|node| *node != core.node).collect()
+}
+
+/// Resolves once the node says that it has applied the log up to there.
+async fn applied_by(core: &Core, node: NodeId, index: u64) -> NodeId {
+    loop {
+        let answer = match core.link(node) {
+            Some(link) => link.ask(Lane::Control, &Request::Applied { index }, APPLY_PATIENCE * 2).await.ok(),
+            None => None,
+        };
+        if let Some(Response::Applied) = answer {
+            return node;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

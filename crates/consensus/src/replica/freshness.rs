@@ -1,0 +1,128 @@
+//! How this node keeps its lease, and how it helps others to keep theirs (docs/adr/0010-freshness-lease.md).
+
+use super::core::Core;
+use super::rounds::Asker;
+use crate::transport::{Lane, Request, Response};
+use parking_lot::Mutex;
+use quorate_domain::{MonoTime, NodeId, Span};
+use quorate_lease::{Confirmed, Lease, Renewals, RevocationBound};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// After a renewal that came to nothing, unless the leader changes before.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What a node knows of leases: its own, and how long those of others may last.
+#[derive(Debug)]
+pub(super) struct Freshness {
+    pub(super) bound: RevocationBound,
+    pub(super) lease: Arc<Lease>,
+    /// Milliseconds of the longest bound that any node was heard to keep to.
+    longest: AtomicU64,
+    /// Who has left the cluster, and when this node heard of it. They may be fresh for a while.
+    departed: Mutex<BTreeMap<NodeId, MonoTime>>,
+    rounds: mpsc::Sender<Asker>,
+}
+
+impl Freshness {
+    pub(super) fn new(bound: RevocationBound, rounds: mpsc::Sender<Asker>) -> Self {
+        let longest = AtomicU64::new(bound.span().millis());
+        Self { bound, lease: Arc::new(Lease::default()), longest, departed: Mutex::default(), rounds }
+    }
+
+    /// The bound after which no node is fresh that hears nothing: the longest of all nodes', if they differ.
+    pub(super) fn longest(&self) -> RevocationBound {
+        RevocationBound::new(Span::from_millis(self.longest.load(Ordering::Acquire))).unwrap_or(self.bound)
+    }
+
+    /// Notes the bound another node keeps to. All should keep to the same.
+    pub(super) fn heard(&self, node: NodeId, bound: Span) {
+        if bound == self.bound.span() {
+            return;
+        }
+        let longest = bound.millis().min(RevocationBound::MAX.millis());
+        if self.longest.fetch_max(longest, Ordering::AcqRel) < longest {
+            let (theirs, ours) = (bound.millis(), self.bound.span().millis());
+            tracing::warn!(peer = node.get(), theirs, ours, "another node has another revocation bound");
+        }
+    }
+
+    /// Notes who left the cluster.
+    pub(super) fn left(&self, node: NodeId, now: MonoTime) {
+        let mut departed = self.departed.lock();
+        departed.retain(|_, since| self.longest().waited_out(*since) > now);
+        departed.insert(node, now);
+    }
+
+    /// Who left so lately that its lease may last still.
+    pub(super) fn departed(&self, now: MonoTime) -> Vec<NodeId> {
+        let departed = self.departed.lock();
+        let lasts = departed.iter().filter(|(_, since)| self.longest().waited_out(**since) > now);
+        lasts.map(|(node, _)| *node).collect()
+    }
+
+    /// The index of the log up to which everything was committed when this was called, or later; `None` unless a majority
+    /// confirms that this node leads.
+    pub(super) async fn confirmed(&self) -> Option<u64> {
+        let (asker, answer) = oneshot::channel();
+        self.rounds.send(asker).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// Runs until the replica stops.
+pub(super) async fn run(core: Arc<Core>) {
+    let freshness = &core.freshness;
+    let beat = Duration::from(freshness.bound.beat());
+    let mut renewals = Renewals::new(freshness.bound, Arc::clone(&freshness.lease));
+    loop {
+        let begun = core.clock.mono();
+        let asked = renewals.ask(begun);
+        let confirmed = tokio::time::timeout(beat, ask(&core)).await.ok().flatten();
+        let pause = match confirmed {
+            Some(confirmed) => {
+                core.metrics.lease.renewed.inc();
+                renewals.answered(asked, confirmed);
+                beat.saturating_sub(core.clock.mono().since(begun))
+            }
+            None => {
+                core.metrics.lease.failed.inc();
+                PAUSE
+            }
+        };
+        follow(&core, &mut renewals, pause).await;
+    }
+}
+
+/// Asks whoever leads.
+async fn ask(core: &Core) -> Option<Confirmed> {
+    let (leader, bound) = (core.leader()?, core.freshness.bound.span());
+    if leader == core.node {
+        return Some(Confirmed { index: core.freshness.confirmed().await?, bound });
+    }
+    let question = Request::Renew { node: core.node, bound };
+    let within = Duration::from(core.freshness.bound.beat());
+    let answer = core.link(leader)?.ask(Lane::Control, &question, within).await.ok()?;
+    let Response::Renewed { index, bound } = answer else { return None };
+    core.freshness.heard(leader, bound);
+    Some(Confirmed { index, bound })
+}
+
+/// Applies what is awaited, until the next renewal is due or another leader may be asked.
+async fn follow(core: &Core, renewals: &mut Renewals, pause: Duration) {
+    let (mut applied, mut leader) = (core.applied.clone(), core.leader.subscribe());
+    renewals.applied(*applied.borrow_and_update());
+    let mut due = std::pin::pin!(tokio::time::sleep(pause));
+    loop {
+        tokio::select! {
+            () = &mut due => return,
+            _ = leader.changed() => return,
+            Ok(()) = applied.changed(), if renewals.awaits_entries() => {
+                renewals.applied(*applied.borrow_and_update());
+            }
+        }
+    }
+}
