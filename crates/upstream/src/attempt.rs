@@ -1,17 +1,23 @@
 //! One attempt: a request sent to one provider, and the beginning of its answer.
 
 use crate::error::TransportError;
+use crate::permit::{self, Guarded};
+use crate::refused::was_refused_unread;
 use crate::response::UpstreamResponse;
-use crate::{AttemptError, Provider, Sent};
+use crate::{AttemptError, Permit, Provider, Sent};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use quorate_dialect::Operation;
 use quorate_domain::{MonoTime, Span};
-use reqwest::{Request, Response};
+use reqwest::{Body, Request, Response};
+use std::sync::Arc;
 use std::time::Duration;
 
+/// So often a request is sent again that a provider refused unread. As often as the HTTP client by itself would.
+const RESENDS_MAX: usize = 2;
+
 /// A request to a provider.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Attempt {
     /// What is asked.
     pub operation: Operation,
@@ -21,6 +27,8 @@ pub struct Attempt {
     pub body: Bytes,
     /// When the whole request, of which this is one attempt, must be over; [`MonoTime::NEVER`] if no one said.
     pub deadline: MonoTime,
+    /// Asked for leave at the last moment before the request leaves, when there is a connection.
+    pub permit: Arc<dyn Permit>,
 }
 
 impl Provider {
@@ -35,7 +43,7 @@ impl Provider {
             return Err(self.out_of_time(Sent::Nothing));
         }
         let wait = self.timeouts.first_byte.min(ends_at.since(now));
-        let sending = self.client.execute(self.request(attempt));
+        let sending = self.execute(attempt);
         match tokio::time::timeout(wait, sending).await {
             Ok(Ok(response)) => Ok(UpstreamResponse::new(self, response, ends_at)),
             Ok(Err(error)) => Err(self.not_answered(error)),
@@ -44,12 +52,24 @@ impl Provider {
         }
     }
 
+    /// Sends it, and once more when the provider let us know that it read nothing of it. Only HTTP/2 has a word for that.
+    async fn execute(&self, attempt: Attempt) -> Result<Response, reqwest::Error> {
+        let may_be_refused = self.url(attempt.operation).scheme() == "https";
+        for _ in 0..if may_be_refused { RESENDS_MAX } else { 0 } {
+            match self.client.execute(self.request(attempt.clone())).await {
+                Err(error) if was_refused_unread(&error) => {}
+                answered => return answered,
+            }
+        }
+        self.client.execute(self.request(attempt)).await
+    }
+
     fn request(&self, attempt: Attempt) -> Request {
         let mut request = Request::new(Method::POST, self.url(attempt.operation).clone());
         let mut headers = attempt.headers;
         headers.extend(self.headers.clone());
         *request.headers_mut() = headers;
-        *request.body_mut() = Some(attempt.body.into());
+        *request.body_mut() = Some(Body::wrap(Guarded::new(attempt.body, attempt.permit)));
         request
     }
 
@@ -59,6 +79,9 @@ impl Provider {
 
     fn not_answered(&self, error: reqwest::Error) -> AttemptError {
         let provider = self.name.clone();
+        if permit::was_withheld(&error) {
+            return AttemptError::Withheld { provider };
+        }
         // A request that could not even be built, as with too long a header, was not sent either.
         let nothing_sent = error.is_connect() || error.is_builder();
         let source = TransportError::new(error);

@@ -105,14 +105,12 @@ impl Upstream {
             .connect_timeout(key.connect_timeout)
             .pool_max_idle_per_host(self.pool.idle_connections_max)
             .pool_idle_timeout(self.pool.idle_connection_time)
+            // What a provider refused unread is sent again by `attempt`, which asks for leave each time.
+            .retry(reqwest::retry::never().max_retries_per_request(0))
             .user_agent(concat!("quorate/", env!("CARGO_PKG_VERSION")));
         match key.base_url.scheme() {
             // Without TLS the machine's certificates are not even looked for: it need not have any.
-            // Nor is there HTTP/2, whose refused streams alone are sent again by the library: no copy is kept for it.
-            "http" => {
-                let never = reqwest::retry::never().max_retries_per_request(0);
-                builder.tls_certs_only([]).retry(never).build()
-            }
+            "http" => builder.tls_certs_only([]).build(),
             _ => builder.build(),
         }
     }

@@ -54,6 +54,12 @@ pub enum AttemptError {
         #[source]
         source: TransportError,
     },
+    /// The request was not let go at the last moment. Nothing was sent that a provider could work on.
+    #[error("the request to provider {provider} was held back")]
+    Withheld {
+        /// The provider.
+        provider: Name,
+    },
     /// The provider took the request and kept silent.
     #[error("provider {provider} gave no answer within {after:?}")]
     FirstByteTimeout {
@@ -133,7 +139,7 @@ impl AttemptError {
     #[must_use]
     pub const fn sent(&self) -> Sent {
         match self {
-            Self::Connect { .. } => Sent::Nothing,
+            Self::Connect { .. } | Self::Withheld { .. } => Sent::Nothing,
             Self::FirstByteTimeout { .. } | Self::Broken { .. } => Sent::Request,
             Self::IdleTimeout { .. } | Self::Cut { .. } | Self::TooLong { .. } => Sent::Answering,
             Self::OutOfTime { sent, .. } => *sent,
@@ -158,7 +164,7 @@ impl AttemptError {
             | Self::Broken { .. }
             | Self::IdleTimeout { .. }
             | Self::Cut { .. } => true,
-            Self::TooLong { .. } | Self::OutOfTime { .. } => false,
+            Self::Withheld { .. } | Self::TooLong { .. } | Self::OutOfTime { .. } => false,
         }
     }
 }

@@ -8,7 +8,9 @@ mod client;
 mod credentials;
 mod error;
 mod headers;
+mod permit;
 mod provider;
+mod refused;
 mod response;
 
 pub use attempt::Attempt;
@@ -16,5 +18,6 @@ pub use client::{PoolSettings, Upstream};
 pub use credentials::{CredentialError, Credentials};
 pub use error::{AttemptError, ProviderUnusable, Sent, TransportError};
 pub use headers::forwardable;
+pub use permit::{Permit, Unconditional};
 pub use provider::{Provider, ProviderSettings, Timeouts};
 pub use response::{Reply, UpstreamBody, UpstreamResponse};

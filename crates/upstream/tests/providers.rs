@@ -9,13 +9,14 @@ use futures_util::{StreamExt, stream};
 use quorate_dialect::{Dialect, Operation};
 use quorate_domain::{Clock, LogTime, MonoTime, Name, Revision, Secret};
 use quorate_upstream::{
-    Attempt, AttemptError, Credentials, PoolSettings, Provider, ProviderSettings, ProviderUnusable, Reply,
-    Sent, Timeouts, Upstream, UpstreamResponse,
+    Attempt, AttemptError, Credentials, Permit, PoolSettings, Provider, ProviderSettings, ProviderUnusable,
+    Reply, Sent, Timeouts, Unconditional, Upstream, UpstreamResponse,
 };
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -86,6 +87,7 @@ fn attempt() -> Attempt {
         headers,
         body: Bytes::from_static(b"{ \"model\":\"m\" }"),
         deadline: MonoTime::NEVER,
+        permit: Arc::new(Unconditional),
     }
 }
 
@@ -211,6 +213,41 @@ async fn the_whole_time_is_bounded_too() {
     assert!(!error.may_have_been_charged());
     // The clock stands still, so that only the runtime's timer can end this one.
     assert!(provider.send(attempt()).await.unwrap_err().may_have_been_charged());
+}
+
+/// Leave that is taken back between two requests.
+#[derive(Debug, Default)]
+struct Once(AtomicU64);
+
+impl Permit for Once {
+    fn holds(&self) -> bool {
+        self.0.fetch_add(1, Ordering::AcqRel) == 0
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_held_back_leaves_nothing_on_the_wire() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        for answer in ["HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", ""] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = [0; 64 << 10];
+            let n_read = stream.read(&mut head).await.unwrap();
+            assert_eq!(n_read == 0, answer.is_empty(), "{:?}", String::from_utf8_lossy(&head[..n_read]));
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let fixture = Fixture::at(&url, JoinSet::new());
+    let provider = fixture.prepare(1).unwrap();
+    let permit: Arc<dyn Permit> = Arc::new(Once::default());
+    let guarded = || Attempt { permit: Arc::clone(&permit), ..attempt() };
+    provider.send(guarded()).await.unwrap();
+    let error = provider.send(guarded()).await.unwrap_err();
+    assert!(matches!(error, AttemptError::Withheld { .. }), "{error:?}");
+    assert!(!error.may_have_been_charged() && !error.is_worth_another_target());
+    server.join_next().await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -68,6 +68,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("axum", &["gateway"]),
     ("bincode", &["consensus"]),
     ("clap", &["cli"]),
+    ("h2", &["upstream"]),
     ("openraft", &["consensus"]),
     ("reqwest", &["upstream", "cli"]),
     ("rocksdb", &["consensus"]),

@@ -21,7 +21,7 @@ use quorate_dialect::openai::read_answer;
 use quorate_domain::{MonoTime, Name, Secret};
 use quorate_routing::{AttemptFailure, Cause};
 use quorate_upstream::{
-    Attempt, AttemptError, Provider, ProviderSettings, Reply, Timeouts, UpstreamResponse,
+    Attempt, AttemptError, Provider, ProviderSettings, Reply, Timeouts, Unconditional, UpstreamResponse,
 };
 use std::sync::Arc;
 
@@ -100,6 +100,7 @@ impl Proxy {
             headers: self.upstream_headers(admitted, ticket),
             body: admitted.inference.body_for(&target.model.spec, stake.cut_to),
             deadline: MonoTime::NEVER,
+            permit: Arc::new(Unconditional),
         };
         ticket.phase_ended(self, Phase::Prepare);
         let provider = Arc::clone(&target.provider);
@@ -284,7 +285,7 @@ fn told(error: &AttemptError) -> (Cause, RequestError) {
         may_have_been_charged,
     };
     match error {
-        AttemptError::Connect { provider, .. } => (Cause::Connect, unreachable(provider)),
+        AttemptError::Connect { provider, .. } | AttemptError::Withheld { provider } => (Cause::Connect, unreachable(provider)),
         AttemptError::Broken { provider, .. } | AttemptError::Cut { provider, .. } => {
             (Cause::Broken, unreachable(provider))
         }
