@@ -39,6 +39,34 @@ pub struct KeySpec {
     pub allowed_models: AllowedModels,
     /// When it ceases to be valid, in milliseconds of log time.
     pub expires_at: Option<LogTime>,
+    /// What becomes of its requests on a node that does not know whether it was revoked.
+    pub without_quorum: WithoutQuorum,
+    /// What becomes of its open streams when it is revoked.
+    pub on_revocation: OnRevocation,
+}
+
+/// What becomes of a key's requests on a node whose lease has ended: one that has not heard from a majority for longer
+/// than the revocation bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithoutQuorum {
+    /// They are refused until the node knows.
+    #[default]
+    Closed,
+    /// They go on as far as grants cover them, and no further: the amounts stay exact. There is no bound on how long the
+    /// key is admitted after its revocation.
+    GrantOnly,
+}
+
+/// What becomes of a key's open streams when it is revoked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRevocation {
+    /// They go on to their end.
+    #[default]
+    FinishStreams,
+    /// They end with an error within the revocation bound.
+    CutStreams,
 }
 
 /// The tenants whose budgets a key spends, besides its own.

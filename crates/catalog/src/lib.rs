@@ -29,7 +29,7 @@ mod validate;
 #[cfg(test)]
 mod fixtures;
 
-pub use api_key::{AllowedModels, ApiKey, KeySpec, KeyState, Owner, Role};
+pub use api_key::{AllowedModels, ApiKey, KeySpec, KeyState, OnRevocation, Owner, Role, WithoutQuorum};
 pub use authenticate::AuthenticationFailure;
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use catalog::{Catalog, Foundation};

@@ -62,6 +62,9 @@ fn status(status: &Value, output: &Output) -> Result<(), CliError> {
         status,
     );
     output.rows(&status["members"], MEMBERS);
+    if status["lease_left_ms"] == 0 {
+        tell("this node has not heard from a majority for too long: it refuses requests with 503 not_fresh");
+    }
     if status["leader"].is_null() {
         return Err(CliError::Refused {
             status: 503,

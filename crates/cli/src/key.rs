@@ -46,7 +46,7 @@ pub(crate) enum KeyVerb {
         #[arg(long, value_parser = span::millis, default_value = "0s")]
         overlap: u64,
     },
-    /// Close a key for ever.
+    /// Close a key for ever. Returns when no node admits it any more, and says how that is known (`withdrawn`).
     Revoke {
         /// Its id.
         id: u64,
@@ -73,9 +73,33 @@ pub(crate) struct KeyFields {
     /// A route it may use, instead of all of them. Can be repeated; `all` takes the restriction away.
     #[arg(long)]
     model: Vec<String>,
+    /// What becomes of its requests on a node that has lost its majority for longer than the revocation bound.
+    #[arg(long, value_enum)]
+    without_quorum: Option<WithoutQuorum>,
+    /// What becomes of its open streams when it is revoked.
+    #[arg(long, value_enum)]
+    on_revocation: Option<OnRevocation>,
     /// When it ceases to be valid: from now on, such as 90d, or a time such as 2030-01-31T12:00:00Z.
     #[arg(long)]
     expires: Option<String>,
+}
+
+/// What becomes of a key's requests on a node that does not know whether it was revoked.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum WithoutQuorum {
+    /// They are refused.
+    Closed,
+    /// They go on as far as grants cover them; how long the key is admitted after its revocation has no bound then.
+    GrantOnly,
+}
+
+/// What becomes of a key's open streams when it is revoked.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum OnRevocation {
+    /// They go on to their end.
+    FinishStreams,
+    /// They end with an error within the revocation bound.
+    CutStreams,
 }
 
 /// What a key opens.
@@ -98,7 +122,8 @@ const COLUMNS: &[Column] = &[
     ("REVISION", "/revision"),
 ];
 /// What of a key is written back when it is changed.
-const WRITTEN: [&str; 4] = ["label", "owner", "allowed_models", "expires_at"];
+const WRITTEN: [&str; 6] =
+    ["label", "owner", "allowed_models", "expires_at", "without_quorum", "on_revocation"];
 const SHOWN_ONCE: &str = "this is the only time the secret is shown";
 
 impl KeyFields {
@@ -115,7 +140,9 @@ impl KeyFields {
         let parts = Parts::default()
             .with("label", self.label.clone())
             .within("owner", owner)
-            .with("allowed_models", models);
+            .with("allowed_models", models)
+            .with("without_quorum", self.without_quorum.map(WithoutQuorum::word))
+            .with("on_revocation", self.on_revocation.map(OnRevocation::word));
         match self.expires.as_deref().map(|text| (text, span::millis(text))) {
             None => parts,
             Some((_, Ok(millis))) => parts.with("expires_at", Some("-")).with("expires_in_ms", Some(millis)),
@@ -149,6 +176,24 @@ impl KeyVerb {
             Self::Mint => mint(output)?,
         }
         Ok(())
+    }
+}
+
+impl WithoutQuorum {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::GrantOnly => "grant_only",
+        }
+    }
+}
+
+impl OnRevocation {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::FinishStreams => "finish_streams",
+            Self::CutStreams => "cut_streams",
+        }
     }
 }
 

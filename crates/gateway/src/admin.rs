@@ -38,7 +38,9 @@ use quorate_catalog::{
     Apply, Change, Command, ModelSpec, OrganisationSpec, Outcome, ProviderSpec, RouteSpec, TeamSpec, UserSpec,
 };
 use quorate_domain::{Clock, Revision};
+use quorate_lease::Standing;
 use resource::resource;
+use serde_json::{Value, json};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -137,6 +139,22 @@ impl Admin {
                 Ok(done)
             }
         }
+    }
+
+    /// Waits until no node goes by what a change withdrew, and says how that is known. The change shows on this node.
+    async fn withdrawn(&self) -> Result<Value, AdminError> {
+        let since = self.clock.mono();
+        let standing = self.replica()?.everywhere(since).await;
+        let waited_ms = u64::try_from(self.clock.mono().since(since).as_millis()).unwrap_or(u64::MAX);
+        Ok(match standing {
+            Standing::Acknowledged => {
+                json!({ "by": "acknowledged", "waited_ms": waited_ms, "silent_nodes": [] })
+            }
+            Standing::WaitedOut(silent) => {
+                json!({ "by": "waited_out", "waited_ms": waited_ms, "silent_nodes": silent })
+            }
+            Standing::Open(_) => return Err(AdminError::Replica(Unavailable::TimedOut)),
+        })
     }
 
     /// A change that was made may not be answered with "unavailable": that would say that it was not made.

@@ -86,6 +86,8 @@ pub enum ErrorCode {
     ProviderBadAnswer,
     /// The node is starting or stopping.
     NotReady,
+    /// The node does not know whether the key was revoked.
+    NotFresh,
 }
 
 impl ErrorCode {
@@ -118,6 +120,7 @@ impl ErrorCode {
             Self::ProviderCredentialsRefused => "provider_credentials_refused",
             Self::ProviderBadAnswer => "provider_bad_answer",
             Self::NotReady => "not_ready",
+            Self::NotFresh => "not_fresh",
         }
     }
 }
@@ -197,6 +200,11 @@ pub enum RequestError {
     /// The node is starting or stopping.
     #[error("this node is starting or stopping; another one will answer")]
     NotReady,
+    /// The node's lease has ended.
+    #[error(
+        "this node has not heard from a majority of its cluster for too long to know whether the API key is still valid"
+    )]
+    NotFresh,
 }
 
 /// A budget that does not allow a request.
@@ -266,6 +274,7 @@ impl RequestError {
                 (StatusCode::BAD_GATEWAY, ServerError, Code::ProviderBadAnswer, Provider, retry)
             }
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, ServerError, Code::NotReady, Gateway, Safe),
+            Self::NotFresh => (StatusCode::SERVICE_UNAVAILABLE, ServerError, Code::NotFresh, Gateway, Safe),
         }
     }
 
@@ -296,7 +305,8 @@ impl RequestError {
             | Self::ProviderTimeout { .. }
             | Self::ProviderCredentialsRefused(_)
             | Self::ProviderBadAnswer(_)
-            | Self::NotReady => ErrorBody::new(kind, self.to_string()).coded(code.as_str()),
+            | Self::NotReady
+            | Self::NotFresh => ErrorBody::new(kind, self.to_string()).coded(code.as_str()),
         }
     }
 
@@ -307,7 +317,7 @@ impl RequestError {
                 Cause::Spent | Cause::InDoubt => denial.resets_in.map(|span| span.millis().div_ceil(1_000)),
                 Cause::TooBig => None,
             },
-            Self::QuotaUnavailable | Self::NotReady => Some(1),
+            Self::QuotaUnavailable | Self::NotReady | Self::NotFresh => Some(1),
             Self::MissingKey
             | Self::InvalidKey
             | Self::ModelNotAllowed(_)
@@ -492,6 +502,7 @@ mod tests {
             &expect!["503 quota_unavailable retry=true after=1 source=gateway"],
         );
         check(RequestError::NotReady, &expect!["503 not_ready retry=true after=1 source=gateway"]);
+        check(RequestError::NotFresh, &expect!["503 not_fresh retry=true after=1 source=gateway"]);
     }
 
     #[test]

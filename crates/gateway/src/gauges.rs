@@ -6,9 +6,11 @@ use crate::replica::Replica;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
-use quorate_domain::{Amount, Unit};
+use prometheus_client::registry::{Registry, Unit};
+use quorate_domain::{Amount, MonoTime};
 use quorate_ledger::{Ledger, SessionState};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 /// What a budget counts, as a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -38,6 +40,8 @@ pub(crate) struct Gauges {
     accounts: Gauge,
     line: Gauge,
     is_open: Gauge,
+    lease_left: Gauge<f64, AtomicU64>,
+    revocation_bound: Gauge<f64, AtomicU64>,
 }
 
 impl Gauges {
@@ -55,11 +59,15 @@ impl Gauges {
         registry.register("wallet_accounts", "Accounts of budgets on this node", gauges.accounts.clone());
         registry.register("wallet_line", "Requests on this node that wait for a grant", gauges.line.clone());
         registry.register("wallet_open", "1 while this node has a session to spend in", gauges.is_open.clone());
+        registry.register_with_unit("lease_left", "How long this node may still admit requests by what it knows of keys, if it hears nothing more", Unit::Seconds, gauges.lease_left.clone());
+        registry.register_with_unit("revocation_bound", "For how long a node that is cut off may admit a revoked key", Unit::Seconds, gauges.revocation_bound.clone());
         gauges
     }
 
     /// Reads how things stand now.
-    pub(crate) fn read(&self, replica: &dyn Replica, funds: &Funds) {
+    pub(crate) fn read(&self, replica: &dyn Replica, funds: &Funds, now: MonoTime) {
+        self.lease_left.set(replica.lease().left(now).as_secs_f64());
+        self.revocation_bound.set(Duration::from(replica.revocation_bound()).as_secs_f64());
         self.read_ledger(&replica.ledger().read());
         let wallet = funds.wallet();
         let count = |n: Option<usize>| n.map_or(0, |n| i64::try_from(n).unwrap_or(i64::MAX));
@@ -88,12 +96,12 @@ impl Gauges {
     }
 }
 
-const fn label(unit: Unit) -> UnitLabel {
+const fn label(unit: quorate_domain::Unit) -> UnitLabel {
     match unit {
-        Unit::Tokens => UnitLabel::Tokens,
-        Unit::NanoUsd => UnitLabel::NanoUsd,
-        Unit::Requests => UnitLabel::Requests,
-        Unit::Permits => UnitLabel::Permits,
+        quorate_domain::Unit::Tokens => UnitLabel::Tokens,
+        quorate_domain::Unit::NanoUsd => UnitLabel::NanoUsd,
+        quorate_domain::Unit::Requests => UnitLabel::Requests,
+        quorate_domain::Unit::Permits => UnitLabel::Permits,
     }
 }
 

@@ -46,8 +46,8 @@ impl Operations {
     }
 }
 
-/// Whether a load balancer should send requests here. Losing the quorum does not make a node unready: requests that
-/// held grants cover go on.
+/// Whether a load balancer should send requests here. A node without a quorum goes on by what it holds and knows until its
+/// lease ends; after that only for keys that may do without, if there are any.
 async fn ready(State(operations): State<Arc<Operations>>) -> Response {
     match operations.proxy.get() {
         None => (StatusCode::SERVICE_UNAVAILABLE, "[-]member: this node belongs to no cluster yet\n")
@@ -57,6 +57,11 @@ async fn ready(State(operations): State<Arc<Operations>>) -> Response {
         }
         Some(proxy) if !proxy.is_ready() => {
             (StatusCode::SERVICE_UNAVAILABLE, "[-]session: no session with the ledger yet\n").into_response()
+        }
+        Some(proxy) if !proxy.is_trusted() => {
+            let why =
+                "[-]fresh: this node has not heard from a majority for longer than the revocation bound\n";
+            (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
         }
         Some(_) => "ok\n".into_response(),
     }

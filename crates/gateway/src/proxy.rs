@@ -9,6 +9,7 @@ mod attempt;
 mod charge;
 mod inference;
 mod models;
+mod pass;
 mod permits;
 mod rate_headers;
 mod reply;
@@ -27,6 +28,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use parking_lot::Mutex;
+use quorate_catalog::{ApiKey, Role, WithoutQuorum};
 use quorate_dialect::Operation;
 use quorate_domain::{Clock, Tokens};
 use quorate_routing::Health;
@@ -125,9 +127,22 @@ impl Proxy {
         self.is_draining.load(Ordering::Acquire)
     }
 
+    /// Whether this node knows enough of its cluster to admit anybody: its lease lasts, or some key may do without.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        let may_do_without = |key: &ApiKey| {
+            key.spec.without_quorum == WithoutQuorum::GrantOnly
+                && !key.is_revoked()
+                && key.role == Role::Client
+        };
+        let replica = &self.parts.replica;
+        replica.lease().is_fresh(self.parts.clock.mono())
+            || replica.catalog().read().keys().values().any(|key| may_do_without(key))
+    }
+
     /// Sets the gauges to how budgets and grants stand now.
     pub(crate) fn observe(&self, gauges: &Gauges) {
-        gauges.read(&*self.parts.replica, &self.parts.funds);
+        gauges.read(&*self.parts.replica, &self.parts.funds, self.parts.clock.mono());
     }
 
     /// Waits until every request has ended and is settled, for at most `grace`. Says how many had not.

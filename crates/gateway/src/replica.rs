@@ -3,7 +3,8 @@
 
 use parking_lot::RwLock;
 use quorate_catalog::Catalog;
-use quorate_domain::{BootId, BudgetId, NodeId, SessionId, WindowId};
+use quorate_domain::{BootId, BudgetId, MonoTime, NodeId, SessionId, Span, WindowId};
+use quorate_lease::{Lease, Standing};
 use quorate_ledger::{Ledger, Mark};
 use std::future::Future;
 use std::pin::Pin;
@@ -60,6 +61,16 @@ pub trait Replica: Send + Sync + 'static {
 
     /// The index of the latest applied entry; changes with each.
     fn applied(&self) -> watch::Receiver<u64>;
+
+    /// Until when this node may admit requests by its local copy of the keys.
+    fn lease(&self) -> &Lease;
+
+    /// How long a lease lasts at most, and with it a key that was revoked.
+    fn revocation_bound(&self) -> Span;
+
+    /// Waits until no node goes by what was withdrawn from the configuration any more: every member has applied the
+    /// change, or its lease has ended. It was committed at `since` or before, and the local copy has it.
+    fn everywhere(&self, since: MonoTime) -> Eventually<'_, Standing>;
 
     /// How the cluster looks from here, for people.
     fn status(&self) -> ClusterStatus;

@@ -6,11 +6,12 @@
 use parking_lot::RwLock;
 use quorate_catalog::Catalog;
 use quorate_domain::{
-    Amount, BootId, BudgetId, Clock, LogTime, MonoTime, NanoUsd, NodeId, SessionId, Subject, Tokens, Unit,
-    WindowId,
+    Amount, BootId, BudgetId, Clock, LogTime, MonoTime, NanoUsd, NodeId, SessionId, Span, Subject, Tokens,
+    Unit, WindowId,
 };
 use quorate_gateway::replica::{ClusterStatus, Eventually, Journal, Replica, Unavailable};
 use quorate_gateway::{Cause, Funds, Refusal};
+use quorate_lease::{Lease, RevocationBound, Standing};
 use quorate_ledger::{BudgetSpec, Command, Expected, Kind, Ledger, Mark, Outcome, PutBudget};
 use quorate_wallet::Cost;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(2);
 const BUDGET: BudgetId = BudgetId::new(1);
+
+static UNLIMITED: Lease = Lease::unlimited();
 
 /// One replicated ledger, seen by every node at once, a moment after it was asked.
 struct Cluster {
@@ -140,6 +143,18 @@ impl Replica for Seat {
 
     fn applied(&self) -> watch::Receiver<u64> {
         self.cluster.applied.subscribe()
+    }
+
+    fn lease(&self) -> &Lease {
+        &UNLIMITED
+    }
+
+    fn revocation_bound(&self) -> Span {
+        RevocationBound::DEFAULT.span()
+    }
+
+    fn everywhere(&self, _since: MonoTime) -> Eventually<'_, Standing> {
+        Box::pin(async { Standing::Acknowledged })
     }
 
     fn status(&self) -> ClusterStatus {

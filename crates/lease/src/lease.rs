@@ -8,6 +8,19 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub struct Lease(AtomicU64);
 
+/// A lease as it was when somebody took hold of it. A later renewal does not lengthen it: what was read under it may be
+/// older than what the renewal stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held(MonoTime);
+
+impl Held {
+    /// Whether it has lasted until now, so that what was read since was fresh.
+    #[must_use]
+    pub fn lasts(self, now: MonoTime) -> bool {
+        now < self.0
+    }
+}
+
 impl Lease {
     /// A lease that never ends, for a world in which nobody else can revoke anything.
     #[must_use]
@@ -15,10 +28,16 @@ impl Lease {
         Self(AtomicU64::new(MonoTime::NEVER.micros()))
     }
 
+    /// Takes hold of it as it is now, to see later whether it has lasted all the while. One load.
+    #[must_use]
+    pub fn hold(&self) -> Held {
+        Held(self.end())
+    }
+
     /// Whether it lasts. One load.
     #[must_use]
     pub fn is_fresh(&self, now: MonoTime) -> bool {
-        now < self.end()
+        self.hold().lasts(now)
     }
 
     /// How much of it is left; nothing once it has ended.

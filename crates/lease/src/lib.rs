@@ -10,6 +10,6 @@ mod renewals;
 mod withdrawal;
 
 pub use bound::RevocationBound;
-pub use lease::Lease;
+pub use lease::{Held, Lease};
 pub use renewals::{Asked, Confirmed, Renewals};
 pub use withdrawal::{Standing, Withdrawal};

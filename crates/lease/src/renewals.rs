@@ -127,6 +127,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_seen_before_a_pause_is_not_fresh_by_a_renewal_after_it() {
+        let (mut renewals, lease) = renewals();
+        renewals.answered(renewals.ask(at(0)), confirmed(0));
+        let held = lease.hold();
+        renewals.answered(renewals.ask(at(10_000)), confirmed(0));
+        assert!(lease.is_fresh(at(10_001)));
+        assert!(!held.lasts(at(10_001)));
+    }
+
+    #[test]
     fn an_answer_that_comes_after_its_lease_would_have_ended_is_worth_nothing() {
         let (mut renewals, lease) = renewals();
         let asked = renewals.ask(at(0));

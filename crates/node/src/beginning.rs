@@ -119,6 +119,8 @@ fn key(place: &str, declared: &declared::Key, problems: &mut Problems) -> Option
             None => AllowedModels::All,
         },
         expires_at: None,
+        without_quorum: declared.without_quorum,
+        on_revocation: declared.on_revocation,
     };
     Some((text, spec))
 }

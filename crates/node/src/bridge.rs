@@ -1,8 +1,9 @@
 //! What the gateway calls, answered by consensus. Only names change on the way.
 
 use quorate_consensus::{ChangeError, Command, Journal, Outcome, ProposeError, ReadError, Replica};
-use quorate_domain::{BootId, BudgetId, NodeId, SessionId, WindowId};
+use quorate_domain::{BootId, BudgetId, MonoTime, NodeId, SessionId, Span, WindowId};
 use quorate_gateway::replica::{self, ClusterStatus, Eventually, MemberStatus, Unavailable};
+use quorate_lease::{Lease, Standing};
 use quorate_ledger::{Ledger, Mark};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -81,6 +82,18 @@ impl replica::Replica for BridgedReplica {
 
     fn applied(&self) -> watch::Receiver<u64> {
         self.0.applied()
+    }
+
+    fn lease(&self) -> &Lease {
+        self.0.lease().0
+    }
+
+    fn revocation_bound(&self) -> Span {
+        self.0.lease().1
+    }
+
+    fn everywhere(&self, since: MonoTime) -> Eventually<'_, Standing> {
+        Box::pin(self.0.everywhere(since))
     }
 
     fn status(&self) -> ClusterStatus {

@@ -1,6 +1,8 @@
 //! The configuration file as people write it (TOML). Nothing is checked here but its shape; see `settings`.
 
-use quorate_catalog::{ModelSpec, OrganisationSpec, ProviderSpec, RouteSpec, TeamSpec, UserSpec};
+use quorate_catalog::{
+    ModelSpec, OnRevocation, OrganisationSpec, ProviderSpec, RouteSpec, TeamSpec, UserSpec, WithoutQuorum,
+};
 use quorate_gateway::admin::BudgetInput;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -91,8 +93,11 @@ const fn default_heartbeat_ms() -> u64 {
     100
 }
 
+/// What `election_ms` is where nobody says so.
+pub(crate) const DEFAULT_ELECTION_MS: u64 = 300;
+
 const fn default_election_ms() -> u64 {
-    300
+    DEFAULT_ELECTION_MS
 }
 
 /// What is written to the log, as JSON lines on standard error.
@@ -119,11 +124,19 @@ pub struct Limits {
     pub budget_wait_ms: u64,
     /// The shortest answer that is worth sending when a budget has no more left, in tokens.
     pub output_tokens_min: u64,
+    /// For how long a revoked key may still be admitted by a node that is cut off from the others, in milliseconds. The same
+    /// on all nodes of a cluster.
+    pub revocation_bound_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes_max: 32 * 1024 * 1024, budget_wait_ms: 2_000, output_tokens_min: 256 }
+        Self {
+            body_bytes_max: 32 * 1024 * 1024,
+            budget_wait_ms: 2_000,
+            output_tokens_min: 256,
+            revocation_bound_ms: 2_000,
+        }
     }
 }
 
@@ -147,4 +160,10 @@ pub struct Key {
     /// The routes it may use; all of them if the list is missing.
     #[serde(default)]
     pub allowed_models: Option<Vec<quorate_domain::Name>>,
+    /// What becomes of its requests on a node that does not know whether it was revoked.
+    #[serde(default)]
+    pub without_quorum: WithoutQuorum,
+    /// What becomes of its open streams when it is revoked.
+    #[serde(default)]
+    pub on_revocation: OnRevocation,
 }

@@ -97,7 +97,7 @@ impl Entrance<'_> {
             listen: cluster.peer_listen,
             advertise: cluster.peer_address.clone(),
             secret: cluster.secret.clone(),
-            revocation_bound: quorate_lease::RevocationBound::DEFAULT,
+            revocation_bound: self.settings.revocation_bound,
             timings: Timings {
                 heartbeat: cluster.heartbeat,
                 election_min: cluster.election,

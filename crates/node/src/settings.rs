@@ -1,9 +1,10 @@
 //! Settings: the configuration file, checked. Every problem is found before the first is reported.
 
-use crate::declared::{self, Config};
+use crate::declared::{self, Config, DEFAULT_ELECTION_MS};
 use crate::problems::Problems;
 use crate::{Beginning, log, reference};
-use quorate_domain::{Secret, Tokens};
+use quorate_domain::{Secret, Span, Tokens};
+use quorate_lease::RevocationBound;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,9 @@ use std::time::Duration;
 const CLUSTER_SECRET_MIN: usize = 16;
 /// Elections need several lost heartbeats, or every hiccup would be one.
 const HEARTBEATS_PER_ELECTION_MIN: u64 = 3;
+/// A new leader is there after three times `election_ms`, and the last renewal may have been a quarter of the bound before:
+/// with less, every election would end every lease.
+const ELECTIONS_PER_BOUND_MIN: u64 = 5;
 
 /// What a node needs to know to start.
 #[derive(Clone, Debug)]
@@ -35,6 +39,8 @@ pub struct Settings {
     pub budget_wait: Duration,
     /// The shortest answer that is worth sending when a budget has no more left.
     pub output_tokens_min: Tokens,
+    /// For how long a revoked key may be admitted by a node that is cut off.
+    pub revocation_bound: RevocationBound,
     /// What the catalogue and the ledger begin with.
     pub beginning: Beginning,
 }
@@ -115,6 +121,7 @@ impl Settings {
         if config.limits.body_bytes_max == 0 {
             problems.add("limits.body_bytes_max", "must be more than zero");
         }
+        let revocation_bound = problems.take("limits.revocation_bound_ms", revocation_bound(&config));
         problems.take("node.data_dir", directory(&config.node.data_dir));
         problems.take("log.level", log::check(&config.log.level));
         let settings = Self {
@@ -127,6 +134,7 @@ impl Settings {
             body_bytes_max: config.limits.body_bytes_max,
             budget_wait: Duration::from_millis(config.limits.budget_wait_ms),
             output_tokens_min: Tokens::new(config.limits.output_tokens_min),
+            revocation_bound: revocation_bound.unwrap_or(RevocationBound::DEFAULT),
             beginning: Beginning::read(config, &mut problems),
         };
         if problems.0.is_empty() { Ok(settings) } else { Err(problems.0) }
@@ -150,8 +158,20 @@ fn alone() -> ClusterSettings {
         secret: Secret::new(Vec::new()),
         first_start: FirstStart::Found,
         heartbeat: Duration::from_millis(100),
-        election: Duration::from_millis(300),
+        election: Duration::from_millis(DEFAULT_ELECTION_MS),
     }
+}
+
+fn revocation_bound(config: &Config) -> Result<RevocationBound, String> {
+    let bound = RevocationBound::new(Span::from_millis(config.limits.revocation_bound_ms));
+    let (min, max) = (RevocationBound::MIN.millis(), RevocationBound::MAX.millis());
+    let bound = bound.ok_or_else(|| format!("must be between {min} and {max}"))?;
+    let election_ms = config.cluster.as_ref().map_or(DEFAULT_ELECTION_MS, |cluster| cluster.election_ms);
+    if bound.span().millis() < election_ms.saturating_mul(ELECTIONS_PER_BOUND_MIN) {
+        return Err("must be at least five times cluster.election_ms, or every election would stop requests"
+            .to_owned());
+    }
+    Ok(bound)
 }
 
 fn cluster(declared: &declared::Cluster, problems: &mut Problems) -> Option<ClusterSettings> {
@@ -333,6 +353,21 @@ mod tests {
                 node.admin_listen: is the same address as node.client_listen
                 keys[0].secret: environment variable NO_SUCH_VARIABLE_AT_ALL is not set
                 budgets[0]: subject: "group:x" is not a subject: write key:ID, user:NAME, team:NAME or org:NAME"#]],
+        );
+    }
+
+    #[test]
+    fn an_election_must_fit_into_the_revocation_bound_several_times() {
+        check("[limits]\nrevocation_bound_ms = 1500", &expect!["Found"]);
+        check(
+            "[limits]\nrevocation_bound_ms = 1499",
+            &expect![
+                "limits.revocation_bound_ms: must be at least five times cluster.election_ms, or every election would stop requests"
+            ],
+        );
+        check(
+            "[limits]\nrevocation_bound_ms = 20001",
+            &expect!["limits.revocation_bound_ms: must be between 500 and 20000"],
         );
     }
 

@@ -2,14 +2,18 @@
 
 use parking_lot::RwLock;
 use quorate_catalog::Catalog;
-use quorate_domain::{BootId, BudgetId, LogTime, NodeId, SessionId, WindowId};
+use quorate_domain::{BootId, BudgetId, LogTime, MonoTime, NodeId, SessionId, Span, WindowId};
 use quorate_gateway::replica::{ClusterStatus, Eventually, Journal, Replica, Unavailable};
+use quorate_lease::{Lease, RevocationBound, Standing};
 use quorate_ledger::{Ledger, Mark};
 use std::future::ready;
 use std::time::Duration;
 use tokio::sync::watch;
 
 const NODE: NodeId = NodeId::new(1);
+
+/// Nobody else can revoke anything.
+static UNLIMITED: Lease = Lease::unlimited();
 
 /// The replicated state, replicated nowhere.
 pub(crate) struct Local {
@@ -72,6 +76,18 @@ impl Replica for Local {
 
     fn applied(&self) -> watch::Receiver<u64> {
         self.applied.subscribe()
+    }
+
+    fn lease(&self) -> &Lease {
+        &UNLIMITED
+    }
+
+    fn revocation_bound(&self) -> Span {
+        RevocationBound::DEFAULT.span()
+    }
+
+    fn everywhere(&self, _since: MonoTime) -> Eventually<'_, Standing> {
+        Box::pin(async { Standing::Acknowledged })
     }
 
     fn status(&self) -> ClusterStatus {

@@ -11,6 +11,7 @@ use quorate_ledger::{BudgetSpec, Expected, Kind, PutBudget};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -41,6 +42,30 @@ impl Clock for Machine {
     }
 }
 
+/// A clock whose time of day jumps an hour to and fro each time it is looked at.
+pub(crate) struct Jumping {
+    machine: Arc<dyn Clock>,
+    n_looks: AtomicU64,
+}
+
+impl Jumping {
+    pub(crate) fn clock() -> Arc<dyn Clock> {
+        Arc::new(Self { machine: Machine::clock(), n_looks: AtomicU64::new(0) })
+    }
+}
+
+impl Clock for Jumping {
+    fn mono(&self) -> MonoTime {
+        self.machine.mono()
+    }
+
+    fn wall(&self) -> LogTime {
+        let is_back = self.n_looks.fetch_add(1, Ordering::Relaxed) % 2 == 1;
+        let away = if is_back { 0 } else { 7_200_000 };
+        LogTime::from_millis(self.machine.wall().millis() - 3_600_000 + away)
+    }
+}
+
 pub(crate) fn settings(dir: &Path) -> Settings {
     Settings {
         dir: dir.to_owned(),
@@ -63,7 +88,10 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(settings: Settings, start: Start) -> Result<Self, StartError> {
-        let clock = Machine::clock();
+        Self::start_by(Machine::clock(), settings, start).await
+    }
+
+    async fn start_by(clock: Arc<dyn Clock>, settings: Settings, start: Start) -> Result<Self, StartError> {
         let metrics = Metrics::register(&mut Registry::default(), clock.clone());
         let (replica, runner) = Replica::start(settings, clock.clone(), metrics, start).await?;
         let stop = CancellationToken::new();
@@ -92,12 +120,19 @@ pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Option<Running>>,
     addresses: Vec<String>,
     policy: SnapshotPolicy,
+    clock: fn() -> Arc<dyn Clock>,
 }
 
 impl Cluster {
     /// Founds a cluster and has others join until all vote.
     pub(crate) async fn of(size: usize, policy: SnapshotPolicy) -> Self {
-        let mut cluster = Self { dirs: Vec::new(), nodes: Vec::new(), addresses: Vec::new(), policy };
+        Self::by(Machine::clock, size, policy).await
+    }
+
+    /// The same, with clocks of another kind.
+    pub(crate) async fn by(clock: fn() -> Arc<dyn Clock>, size: usize, policy: SnapshotPolicy) -> Self {
+        let (dirs, nodes, addresses) = (Vec::new(), Vec::new(), Vec::new());
+        let mut cluster = Self { dirs, nodes, addresses, policy, clock };
         for _ in 0..size {
             cluster.grow().await;
         }
@@ -111,7 +146,7 @@ impl Cluster {
             Some(_) => Start::Join { seeds: self.addresses.clone() },
         };
         let settings = Settings { snapshots: self.policy, ..settings(dir.path()) };
-        let node = Running::start(settings, start).await.unwrap();
+        let node = Running::start_by((self.clock)(), settings, start).await.unwrap();
         self.addresses.push(node.replica.address().to_owned());
         self.dirs.push(dir);
         self.nodes.push(Some(node));

@@ -150,7 +150,7 @@ impl FromRequestParts<Arc<Admin>> for Filter {
         let subject = subject.map(|text| text.parse()).transpose();
         let subject = subject
             .map_err(|error: quorate_domain::ParseSubjectError| AdminError::Request(error.to_string()))?;
-        Reader::caught_up(admin, consistency).await?;
+        Reader::caught_up(admin, &parts.headers, consistency).await?;
         Ok(Self(subject))
     }
 }

@@ -16,10 +16,16 @@ const REASON_HEADER: &str = "x-quorate-reason";
 const REASON_LENGTH_MAX: usize = 512;
 
 /// The holder of an admin key. As an argument of its own, of a path that takes no query.
+///
+/// A node whose lease has ended asks the cluster first whether the key was revoked.
 pub(super) struct Administrator {
     pub(super) key: KeyId,
     pub(super) reason: Option<String>,
 }
+
+/// The holder of an admin key, as far as this node knows: for paths about the node itself, which must answer without a
+/// quorum.
+pub(super) struct Attendant(pub(super) Administrator);
 
 /// An administrator who changes something, and which version of it they mean.
 pub(super) struct Editor {
@@ -48,8 +54,8 @@ impl Administrator {
         tracing::info!(admin_key = self.key.get(), reason = self.reason, change, "change accepted");
     }
 
-    fn of(parts: &Parts, admin: &Admin) -> Result<Self, AdminError> {
-        Ok(Self { key: admin.check(&parts.headers)?, reason: reason(parts)? })
+    async fn of(parts: &Parts, admin: &Admin) -> Result<Self, AdminError> {
+        Ok(Self { key: admin.check_now(&parts.headers).await?, reason: reason(parts)? })
     }
 }
 
@@ -57,9 +63,19 @@ impl FromRequestParts<Arc<Admin>> for Administrator {
     type Rejection = AdminError;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, AdminError> {
-        let by = Self::of(parts, admin)?;
+        let by = Self::of(parts, admin).await?;
         query::read::<NoQuery>(parts)?;
         Ok(by)
+    }
+}
+
+impl FromRequestParts<Arc<Admin>> for Attendant {
+    type Rejection = AdminError;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, AdminError> {
+        let by = Administrator { key: admin.check(&parts.headers)?, reason: reason(parts)? };
+        query::read::<NoQuery>(parts)?;
+        Ok(Self(by))
     }
 }
 
@@ -67,13 +83,24 @@ impl FromRequestParts<Arc<Admin>> for Editor {
     type Rejection = AdminError;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, AdminError> {
-        let by = Administrator::of(parts, admin)?;
+        let by = Administrator::of(parts, admin).await?;
         let Guarded { expected_revision } = query::read(parts)?;
         Ok(Self { by, precondition: Precondition::of(&parts.headers, expected_revision.as_deref())? })
     }
 }
 
 impl Admin {
+    /// The admin key that a request carries, by a copy of the keys that is fresh or has just been brought up to date.
+    async fn check_now(&self, headers: &HeaderMap) -> Result<KeyId, AdminError> {
+        let held = self.replica()?.lease().hold();
+        let key = self.check(headers)?;
+        if held.lasts(self.clock.mono()) {
+            return Ok(key);
+        }
+        self.replica()?.read_barrier(AGREEMENT_LIMIT).await?;
+        self.check(headers)
+    }
+
     /// The admin key that a request carries.
     pub(super) fn check(&self, headers: &HeaderMap) -> Result<KeyId, AdminError> {
         let text = bearer(headers).ok_or(AdminError::Unauthenticated)?;
@@ -92,16 +119,21 @@ impl FromRequestParts<Arc<Admin>> for Reader {
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, AdminError> {
         admin.check(&parts.headers)?;
         let Fresh { consistency } = query::read(parts)?;
-        Self::caught_up(admin, consistency).await
+        Self::caught_up(admin, &parts.headers, consistency).await
     }
 }
 
 impl Reader {
     /// Waits until this replica is as fresh as it has to be.
-    pub(super) async fn caught_up(admin: &Admin, asked: Option<Consistency>) -> Result<Self, AdminError> {
-        match asked {
-            Some(Consistency::Local) => {}
-            None => admin.replica()?.read_barrier(AGREEMENT_LIMIT).await?,
+    pub(super) async fn caught_up(
+        admin: &Admin,
+        headers: &HeaderMap,
+        asked: Option<Consistency>,
+    ) -> Result<Self, AdminError> {
+        if asked.is_none() {
+            admin.replica()?.read_barrier(AGREEMENT_LIMIT).await?;
+            // What was caught up with may have been the end of the key.
+            admin.check(headers)?;
         }
         Ok(Self)
     }

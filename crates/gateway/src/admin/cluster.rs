@@ -1,6 +1,6 @@
 //! The cluster: how it is, and how a fresh node founds or joins one.
 
-use super::caller::Administrator;
+use super::caller::Attendant;
 use super::input::Body;
 use super::query::NoQuery;
 use super::{Admin, AdminError, SetupError, view};
@@ -24,16 +24,17 @@ struct Join {
 const SEEDS_MAX: usize = 16;
 
 /// Answers without a leader too: that is when one looks.
-pub(super) async fn status(
-    State(admin): State<Arc<Admin>>,
-    _: Administrator,
-) -> Result<Json<Value>, AdminError> {
-    let status = admin.replica()?.status();
+pub(super) async fn status(State(admin): State<Arc<Admin>>, _: Attendant) -> Result<Json<Value>, AdminError> {
+    let replica = admin.replica()?;
+    let status = replica.status();
     let mut shown = view::plain(&status);
     if let Value::Object(fields) = &mut shown {
         let (verdict, sentence) = verdict(&status);
         fields.insert("verdict".to_owned(), json!(verdict));
         fields.insert("sentence".to_owned(), json!(sentence));
+        let left = replica.lease().left(admin.clock.mono()).as_millis();
+        fields.insert("lease_left_ms".to_owned(), json!(u64::try_from(left).unwrap_or(u64::MAX)));
+        fields.insert("revocation_bound_ms".to_owned(), json!(replica.revocation_bound()));
     }
     Ok(Json(shown))
 }
@@ -83,7 +84,7 @@ fn verdict(status: &ClusterStatus) -> (&'static str, String) {
         None => (
             "no_leader",
             format!(
-                "node {} knows no leader; of {voters} voters {} are needed. Requests that held grants cover go on, changes wait",
+                "node {} knows no leader; of {voters} voters {} are needed. Requests that held grants cover go on until its lease ends, changes wait",
                 status.node,
                 voters / 2 + 1
             ),

@@ -8,8 +8,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use quorate_catalog::{
-    AllowedModels, ApiKey, ApiKeyText, Change, Digest, KeySpec, KeyState, NewKey, ObjectId, Owner, Rejection,
-    Role, Text,
+    AllowedModels, ApiKey, ApiKeyText, Change, Digest, KeySpec, KeyState, NewKey, ObjectId, OnRevocation,
+    Owner, Rejection, Role, Text, WithoutQuorum,
 };
 use quorate_domain::{KeyId, LogTime, Name, Span, Subject};
 use serde::Deserialize;
@@ -28,6 +28,8 @@ struct KeyInput {
     expires_at: Option<String>,
     /// Instead of `expires_at`: from now on.
     expires_in_ms: Option<Span>,
+    without_quorum: WithoutQuorum,
+    on_revocation: OnRevocation,
 }
 
 /// A new key as people write it.
@@ -40,6 +42,8 @@ struct NewKeyInput {
     allowed_models: Allowed,
     expires_at: Option<String>,
     expires_in_ms: Option<Span>,
+    without_quorum: WithoutQuorum,
+    on_revocation: OnRevocation,
     /// Budgets of the key itself, in force before the key is.
     budgets: Vec<NewBudget>,
 }
@@ -91,14 +95,31 @@ impl KeyInput {
                 return Err(AdminError::Body("give expires_at or expires_in_ms, not both".to_owned()));
             }
         };
-        Ok(KeySpec { label: self.label, owner: self.owner, allowed_models, expires_at })
+        Ok(KeySpec {
+            label: self.label,
+            owner: self.owner,
+            allowed_models,
+            expires_at,
+            without_quorum: self.without_quorum,
+            on_revocation: self.on_revocation,
+        })
     }
 }
 
 impl NewKeyInput {
     fn split(self) -> (Role, KeyInput, Vec<NewBudget>) {
-        let Self { role, label, owner, allowed_models, expires_at, expires_in_ms, budgets } = self;
-        (role, KeyInput { label, owner, allowed_models, expires_at, expires_in_ms }, budgets)
+        let Self { role, label, owner, allowed_models, expires_at, expires_in_ms, budgets, .. } = self;
+        let (without_quorum, on_revocation) = (self.without_quorum, self.on_revocation);
+        let input = KeyInput {
+            label,
+            owner,
+            allowed_models,
+            expires_at,
+            expires_in_ms,
+            without_quorum,
+            on_revocation,
+        };
+        (role, input, budgets)
     }
 }
 
@@ -123,7 +144,7 @@ pub(super) async fn show(
     _: Reader,
     Numbered(id): Numbered,
 ) -> Result<Response, AdminError> {
-    answer(&admin, StatusCode::OK, KeyId::new(id), None)
+    answer(&admin, StatusCode::OK, KeyId::new(id), Told::default())
 }
 
 pub(super) async fn create(
@@ -141,7 +162,14 @@ pub(super) async fn create(
         budget::store_all(&admin, &by, budgets).await?;
         let new = NewKey { id, role, spec: spec.clone(), digest };
         match admin.change(&by, vec![Change::CreateKey(new)]).await {
-            Ok(_) => return answer(&admin, StatusCode::CREATED, id, Some(&text)),
+            Ok(_) => {
+                return answer(
+                    &admin,
+                    StatusCode::CREATED,
+                    id,
+                    Told { secret: Some(&text), withdrawn: None },
+                );
+            }
             // One draw in a hundred million among a million keys: draw again.
             Err(AdminError::Catalog(Rejection::AlreadyExists { object: ObjectId::Key(taken) }))
                 if taken == id => {}
@@ -162,7 +190,7 @@ pub(super) async fn set(
     let id = KeyId::new(id);
     let spec = body.read::<KeyInput>()?.spec(admin.clock.wall())?;
     admin.change(&by, vec![Change::UpdateKey { id, expected: precondition.into(), spec }]).await?;
-    answer(&admin, StatusCode::OK, id, None)
+    answer(&admin, StatusCode::OK, id, Told::default())
 }
 
 pub(super) async fn rotate(
@@ -176,7 +204,11 @@ pub(super) async fn rotate(
     let text = ApiKeyText::mint(id, &random()?);
     let digest = digest(&admin, &text)?;
     admin.change(&by, vec![Change::RotateKey { id, expected: precondition.into(), digest, overlap }]).await?;
-    answer(&admin, StatusCode::OK, id, Some(&text))
+    let withdrawn = match overlap.millis() {
+        0 => Some(admin.withdrawn().await?),
+        _ => None,
+    };
+    answer(&admin, StatusCode::OK, id, Told { secret: Some(&text), withdrawn })
 }
 
 pub(super) async fn revoke(
@@ -186,7 +218,8 @@ pub(super) async fn revoke(
 ) -> Result<Response, AdminError> {
     let id = KeyId::new(id);
     admin.change(&by, vec![Change::RevokeKey { id, expected: precondition.into() }]).await?;
-    answer(&admin, StatusCode::OK, id, None)
+    let withdrawn = Some(admin.withdrawn().await?);
+    answer(&admin, StatusCode::OK, id, Told { secret: None, withdrawn })
 }
 
 /// A fresh id that is free here, a text and its digest.
@@ -211,12 +244,15 @@ fn random<const N: usize>() -> Result<[u8; N], AdminError> {
     Ok(bytes)
 }
 
-fn answer(
-    admin: &Admin,
-    status: StatusCode,
-    id: KeyId,
-    secret: Option<&ApiKeyText>,
-) -> Result<Response, AdminError> {
+/// What an answer says once, besides the key.
+#[derive(Default)]
+struct Told<'a> {
+    secret: Option<&'a ApiKeyText>,
+    /// How it is known that nothing opens by the text before any more.
+    withdrawn: Option<Value>,
+}
+
+fn answer(admin: &Admin, status: StatusCode, id: KeyId, told: Told<'_>) -> Result<Response, AdminError> {
     let key = admin
         .replica()?
         .catalog()
@@ -224,8 +260,9 @@ fn answer(
         .key(id)
         .ok_or_else(|| AdminError::Missing(ObjectId::Key(id).to_string()))?;
     let mut body = shown(&key, admin.clock.wall());
-    if let (Value::Object(fields), Some(text)) = (&mut body, secret) {
-        fields.insert("secret".to_owned(), json!(text.expose()));
+    if let Value::Object(fields) = &mut body {
+        fields.extend(told.secret.map(|text| ("secret".to_owned(), json!(text.expose()))));
+        fields.extend(told.withdrawn.map(|how| ("withdrawn".to_owned(), how)));
     }
     Ok(view::versioned(status, key.revision, body))
 }
@@ -250,6 +287,8 @@ fn shown(key: &ApiKey, now: LogTime) -> Value {
         "allowed_models": allowed,
         "state": state,
         "expires_at": key.spec.expires_at.map(view::time),
+        "without_quorum": key.spec.without_quorum,
+        "on_revocation": key.spec.on_revocation,
         "old_secret_valid_until": until.map(view::time),
         "revoked_at": revoked_at.map(view::time),
     });

@@ -1,6 +1,6 @@
 //! How much this node logs: shown, and changed while it runs.
 
-use super::caller::Administrator;
+use super::caller::Attendant;
 use super::input::Body;
 use super::{Admin, AdminError};
 use axum::Json;
@@ -26,13 +26,13 @@ pub(super) struct Level {
     level: String,
 }
 
-pub(super) async fn show(State(admin): State<Arc<Admin>>, _: Administrator) -> Json<Level> {
+pub(super) async fn show(State(admin): State<Arc<Admin>>, _: Attendant) -> Json<Level> {
     Json(Level { level: admin.log.get() })
 }
 
 pub(super) async fn set(
     State(admin): State<Arc<Admin>>,
-    by: Administrator,
+    Attendant(by): Attendant,
     body: Body,
 ) -> Result<Json<Level>, AdminError> {
     let level: Level = body.read()?;

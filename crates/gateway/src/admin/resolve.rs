@@ -1,9 +1,9 @@
 //! What dead nodes spent, by an operator's word: `POST /budgets/ID/resolve`.
 
 use super::budget::Number;
-use super::caller::{Administrator, Reader};
+use super::caller::Administrator;
 use super::input::{Body, Numbered};
-use super::{Admin, AdminError, explain, words};
+use super::{AGREEMENT_LIMIT, Admin, AdminError, explain, words};
 use axum::extract::State;
 use axum::response::Response;
 use quorate_domain::{Amount, BudgetId, SessionId, Unit, WindowId};
@@ -40,7 +40,7 @@ pub(super) async fn resolve(
 ) -> Result<Response, AdminError> {
     let input: Input = body.read()?;
     let reason = by.why()?.to_owned();
-    Reader::caught_up(&admin, None).await?;
+    admin.replica()?.read_barrier(AGREEMENT_LIMIT).await?;
     let budget = BudgetId::new(id);
     let (spec, words) = said(&admin, budget, &input)?;
     for (session, window, spent) in words {

@@ -10,8 +10,12 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use parking_lot::{Mutex, RwLock};
-use quorate_catalog::{ApiKeyText, Catalog, Command, Founding};
-use quorate_domain::{BootId, Clock, ClusterId, KeyId, LogTime, MonoTime, NodeId, Secret};
+use quorate_catalog::{
+    Actor, ApiKeyText, Apply, Catalog, Change, Command, Digest, Expected, Founding, KeySpec, NewKey, Pepper,
+    Role,
+};
+use quorate_domain::{BootId, Clock, ClusterId, KeyId, LogTime, MonoTime, NodeId, Secret, Span};
+use quorate_lease::{Lease, RevocationBound, Standing};
 use quorate_ledger::Ledger;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -38,6 +42,9 @@ struct Alone {
     catalog: RwLock<Catalog>,
     ledger: RwLock<Ledger>,
     outage: Option<Unavailable>,
+    lease: Lease,
+    /// What the cluster has agreed on and this replica has not heard of.
+    unheard: Mutex<Option<Command>>,
 }
 
 impl Replica for Alone {
@@ -79,11 +86,29 @@ impl Replica for Alone {
     }
 
     fn read_barrier(&self, _limit: Duration) -> Eventually<'_, Result<(), Unavailable>> {
-        Box::pin(async move { self.outage.map_or(Ok(()), Err) })
+        Box::pin(async move {
+            self.outage.map_or(Ok(()), Err)?;
+            if let Some(command) = self.unheard.lock().take() {
+                self.catalog.write().apply(NOW, command);
+            }
+            Ok(())
+        })
     }
 
     fn applied(&self) -> watch::Receiver<u64> {
         watch::channel(0).1
+    }
+
+    fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    fn revocation_bound(&self) -> Span {
+        RevocationBound::DEFAULT.span()
+    }
+
+    fn everywhere(&self, _since: MonoTime) -> Eventually<'_, Standing> {
+        Box::pin(async { Standing::Acknowledged })
     }
 
     fn status(&self) -> ClusterStatus {
@@ -213,7 +238,9 @@ fn founded(quorum: bool) -> Alone {
     let founding = Founding::new(ClusterId::new(9), Secret::new([5; 32]), &admin_text());
     catalog.apply(NOW, Command::Found(founding));
     let outage = (!quorum).then_some(Unavailable::NoQuorum);
-    Alone { catalog: RwLock::new(catalog), ledger: RwLock::new(Ledger::default()), outage }
+    let (catalog, ledger) = (RwLock::new(catalog), RwLock::new(Ledger::default()));
+    let lease = if quorum { Lease::unlimited() } else { Lease::default() };
+    Alone { catalog, ledger, outage, lease, unheard: Mutex::default() }
 }
 
 fn furniture() -> Value {
@@ -525,4 +552,25 @@ async fn without_a_quorum_changes_wait_and_local_reads_and_the_status_do_not() {
     assert_eq!(client.refusal("GET", "/teams", Value::Null).await, refused(503, "unavailable"));
     assert_eq!(client.get("/teams?consistency=local").await, json!({ "items": [] }));
     assert_eq!(client.get("/cluster").await["verdict"], "no_leader");
+    assert_eq!(client.get("/cluster").await["lease_left_ms"], 0);
+}
+
+#[tokio::test]
+async fn a_node_whose_lease_has_ended_asks_the_cluster_before_it_trusts_an_admin_key() {
+    let id = admin_text().id();
+    let take_away =
+        |change| Command::Apply(Apply { actor: Actor::Key(id), reason: None, changes: vec![change] });
+    let other =
+        NewKey { id: KeyId::new(7), role: Role::Admin, spec: KeySpec::default(), digest: digest_of_nobody() };
+    let replica = Alone { lease: Lease::default(), ..founded(true) };
+    replica.catalog.write().apply(NOW, take_away(Change::CreateKey(other)));
+    *replica.unheard.lock() = Some(take_away(Change::RevokeKey { id, expected: Expected::Any }));
+    let client = Client::of(Some(replica));
+    assert_eq!(client.get("/teams?consistency=local").await, json!({ "items": [] }));
+    let team = json!({ "name": "a" });
+    assert_eq!(client.refusal("POST", "/teams", team).await, refused(401, "unauthenticated"));
+}
+
+fn digest_of_nobody() -> Digest {
+    Pepper::new(Secret::new([5; 32])).digest("nobody's text")
 }

@@ -2,6 +2,7 @@
 
 use super::Proxy;
 use super::inference::Inference;
+use super::pass::Cover;
 use super::permits::Permits;
 use super::request::Ticket;
 use super::wishes::Wishes;
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use quorate_catalog::{ApiKey, Role, Route};
+use quorate_catalog::{ApiKey, AuthenticationFailure, Role, Route};
 use quorate_dialect::Operation;
 use quorate_domain::Secret;
 use quorate_wallet::Charge;
@@ -22,7 +23,8 @@ use std::time::Duration;
 /// A request that may be served, if there is money for it. It keeps the version of the route it began with.
 pub(super) struct Admitted {
     /// The client's headers, with its key: it is looked at again after every wait.
-    head: Secret<HeaderMap>,
+    pub(super) head: Arc<Secret<HeaderMap>>,
+    pub(super) key: Arc<ApiKey>,
     pub(super) route: Arc<Route>,
     pub(super) path: Vec<Charge>,
     pub(super) inference: Inference,
@@ -62,10 +64,11 @@ impl Proxy {
         let inference = Inference::parse(operation, &body)?;
         let route = self.route(&key, inference.model())?;
         ticket.label.route = Some(route.spec.name.clone());
-        let path = self.path_of(&key);
+        let path = self.covered_path(&key)?;
         let headers = quorate_upstream::forwardable(&head.headers);
         Ok(Admitted {
-            head: Secret::new(head.headers),
+            head: Arc::new(Secret::new(head.headers)),
+            key,
             route,
             path,
             inference,
@@ -81,7 +84,14 @@ impl Proxy {
     pub(super) fn admit_again(&self, admitted: &Admitted) -> Result<Vec<Charge>, RequestError> {
         let key = self.authenticate(admitted.head.expose())?;
         let _still_there = self.route(&key, admitted.inference.model())?;
-        Ok(self.path_of(&key))
+        self.covered_path(&key)
+    }
+
+    /// The budgets that the key's requests are charged to, if they may go on by them.
+    fn covered_path(&self, key: &ApiKey) -> Result<Vec<Charge>, RequestError> {
+        let path = self.path_of(key);
+        self.trust(self.parts.replica.lease().hold(), key, Cover::of(&path))?;
+        Ok(path)
     }
 
     fn path_of(&self, key: &ApiKey) -> Vec<Charge> {
@@ -92,11 +102,15 @@ impl Proxy {
     /// The key the request carries, if it opens the data plane.
     pub(super) fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<ApiKey>, RequestError> {
         let text = key_text(headers)?;
+        let held = self.parts.replica.lease().hold();
         let now = self.parts.replica.ledger().read().time();
         let key = self.parts.replica.catalog().read().authenticate(text, now);
         match key {
-            Ok(key) if key.role == Role::Client => Ok(key),
+            Ok(key) if key.role == Role::Client => self.trust(held, &key, Cover::Grants).map(|()| key),
             Ok(_admin) => Err(RequestError::InvalidKey),
+            Err(failure) if may_have_changed(failure) && !held.lasts(self.parts.clock.mono()) => {
+                Err(RequestError::NotFresh)
+            }
             Err(failure) => {
                 self.parts.metrics.authentication_failed(failure);
                 Err(RequestError::InvalidKey)
@@ -112,6 +126,16 @@ impl Proxy {
             Some(route) => Ok(route),
             None => Err(RequestError::ModelNotFound(shown(model))),
         }
+    }
+}
+
+/// Whether a key that opens nothing here may open something for nodes that know more.
+const fn may_have_changed(failure: AuthenticationFailure) -> bool {
+    match failure {
+        AuthenticationFailure::Unknown
+        | AuthenticationFailure::WrongSecret
+        | AuthenticationFailure::Expired => true,
+        AuthenticationFailure::Malformed | AuthenticationFailure::Revoked => false,
     }
 }
 

@@ -6,6 +6,7 @@
 use super::Proxy;
 use super::admit::Admitted;
 use super::charge::{Assume, Charged, Stake};
+use super::pass::{Cover, Pass};
 use super::reply::{Caller, with_headers};
 use super::request::{Label, Ticket, X_REQUEST_ID};
 use super::reserve::Unreserved;
@@ -21,7 +22,7 @@ use quorate_dialect::openai::read_answer;
 use quorate_domain::{MonoTime, Name, Secret};
 use quorate_routing::{AttemptFailure, Cause};
 use quorate_upstream::{
-    Attempt, AttemptError, Provider, ProviderSettings, Reply, Timeouts, Unconditional, UpstreamResponse,
+    Attempt, AttemptError, Provider, ProviderSettings, Reply, Timeouts, UpstreamResponse,
 };
 use std::sync::Arc;
 
@@ -73,7 +74,7 @@ pub(super) struct Target {
 impl Proxy {
     /// Tries the target at this place of the route.
     pub(super) async fn attempt(
-        &self,
+        self: &Arc<Self>,
         admitted: &mut Admitted,
         place: usize,
         ticket: &mut Ticket,
@@ -95,19 +96,24 @@ impl Proxy {
             Err(Unreserved::ClientGone) => return Tried::ClientGone,
         };
         ticket.phase_ended(self, Phase::Reserve);
+        let pass = self.pass(admitted);
         let attempt = Attempt {
             operation: admitted.inference.operation(),
             headers: self.upstream_headers(admitted, ticket),
             body: admitted.inference.body_for(&target.model.spec, stake.cut_to),
             deadline: MonoTime::NEVER,
-            permit: Arc::new(Unconditional),
+            permit: pass.clone(),
         };
         ticket.phase_ended(self, Phase::Prepare);
         let provider = Arc::clone(&target.provider);
         let cut_to = stake.cut_to;
         admitted.was_sent = true;
         let mut tried = match provider.send(attempt).await {
-            Ok(response) => self.read(admitted, target, stake, response).await,
+            Ok(response) => self.read(admitted, (target, pass), stake, response).await,
+            Err(AttemptError::Withheld { .. }) => {
+                self.parts.funds.cancel(stake.reservation);
+                Tried::Refused(pass.refusal().unwrap_or(RequestError::NotFresh))
+            }
             Err(error) => self.not_answered(&target, stake, &error),
         };
         if let (Tried::Answered(answered), Some(limit)) = (&mut tried, cut_to) {
@@ -115,6 +121,11 @@ impl Proxy {
         }
         self.remember(provider.name(), &tried);
         tried
+    }
+
+    fn pass(self: &Arc<Self>, admitted: &Admitted) -> Arc<Pass> {
+        let (head, key) = (Arc::clone(&admitted.head), Arc::clone(&admitted.key));
+        Arc::new(Pass::new(Arc::clone(self), head, key, Cover::of(&admitted.path)))
     }
 
     fn upstream_headers(&self, admitted: &Admitted, ticket: &Ticket) -> http::HeaderMap {
@@ -152,14 +163,14 @@ impl Proxy {
     async fn read(
         &self,
         admitted: &Admitted,
-        target: Target,
+        (target, pass): (Target, Arc<Pass>),
         stake: Stake,
         response: UpstreamResponse,
     ) -> Tried {
         let told = |error: fn(String) -> RequestError| error(target.provider.name().to_string());
         match response.reply() {
             Reply::Answer if is_event_stream(&response) => {
-                self.read_stream(admitted, target, stake, response).await
+                self.read_stream(admitted, (target, pass), stake, response).await
             }
             Reply::Answer => self.read_whole(&target, stake, response).await,
             Reply::CredentialsRefused => {
@@ -212,13 +223,13 @@ impl Proxy {
     async fn read_stream(
         &self,
         admitted: &Admitted,
-        target: Target,
+        (target, pass): (Target, Arc<Pass>),
         stake: Stake,
         response: UpstreamResponse,
     ) -> Tried {
         let is_shown = admitted.inference.wants_usage_chunk();
         let extent = admitted.inference.extent(&target.model.spec, stake.cut_to);
-        let mut stream = Stream::new(response, stake, target, extent, is_shown);
+        let mut stream = Stream::new(response, stake, target, extent, is_shown).under(pass);
         match stream.read_to_content().await {
             Ok(()) => Tried::Answered(Answered::Stream(Box::new(stream))),
             Err(broken) => stream.abandon(self, broken).await,
@@ -285,7 +296,9 @@ fn told(error: &AttemptError) -> (Cause, RequestError) {
         may_have_been_charged,
     };
     match error {
-        AttemptError::Connect { provider, .. } | AttemptError::Withheld { provider } => (Cause::Connect, unreachable(provider)),
+        AttemptError::Connect { provider, .. } | AttemptError::Withheld { provider } => {
+            (Cause::Connect, unreachable(provider))
+        }
         AttemptError::Broken { provider, .. } | AttemptError::Cut { provider, .. } => {
             (Cause::Broken, unreachable(provider))
         }

@@ -8,6 +8,7 @@
 use super::Proxy;
 use super::attempt::{Target, Tried};
 use super::charge::{Assume, Charged, Stake};
+use super::pass::Pass;
 use super::reply::{Caller, Listener, with_headers};
 use super::request::{Label, Ticket};
 use crate::error::RequestError;
@@ -15,13 +16,12 @@ use crate::metrics::Phase;
 use axum::response::IntoResponse;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
-use quorate_dialect::openai::{
-    ChunkHead, DONE, Passed, StreamEnd, StreamReader, UsageChunk, error_event, length_event,
-};
+use quorate_dialect::openai::{DONE, Passed, StreamEnd, StreamReader, UsageChunk, error_event, length_event};
 use quorate_domain::{Clock, MonoTime, PicoUsdPerToken, Span, Tokens};
 use quorate_routing::{AttemptFailure, Cause};
 use quorate_upstream::{AttemptError, UpstreamBody, UpstreamResponse};
 use quorate_wallet::Cost;
+use std::sync::Arc;
 
 /// One event may be this long; a longer one is no event.
 const EVENT_BYTES_MAX: usize = 4 << 20;
@@ -67,6 +67,10 @@ pub(super) struct Stream {
     last: Bytes,
     /// Until when it is read without a client; `None` while there is one.
     unheard_until: Option<MonoTime>,
+    /// What the stream must not outlive, if there is such a thing.
+    pass: Option<Arc<Pass>>,
+    /// Why it was cut, if we cut it.
+    withdrawn: Option<RequestError>,
 }
 
 /// A stream that brought no content.
@@ -84,6 +88,7 @@ enum Next {
     Piece(Bytes),
     End,
     Broken,
+    Withdrawn(RequestError),
 }
 
 /// Why nothing more is read.
@@ -115,7 +120,14 @@ impl Stream {
             held: BytesMut::new(),
             last: Bytes::new(),
             unheard_until: None,
+            pass: None,
+            withdrawn: None,
         }
+    }
+
+    /// The same stream, which ends with the pass if the key says so.
+    pub(super) fn under(self, pass: Arc<Pass>) -> Self {
+        Self { pass: Some(pass).filter(|pass| pass.ends_streams()), ..self }
     }
 
     pub(super) fn status(&self) -> StatusCode {
@@ -175,10 +187,14 @@ impl Stream {
     pub(super) async fn pass_on(mut self, proxy: &Proxy, caller: Caller, ticket: &mut Ticket) -> Charged {
         let _open = proxy.parts.metrics.stream_open();
         let mut client = caller.give_stream(self.status, std::mem::take(&mut self.headers));
-        client.hear(self.held.split().freeze()).await;
-        let mut last = std::mem::take(&mut self.last);
+        let mut last = Bytes::new();
+        self.withdrawn = self.pass.as_ref().and_then(|pass| pass.check().err());
+        if self.withdrawn.is_none() {
+            client.hear(self.held.split().freeze()).await;
+            last = std::mem::take(&mut self.last);
+        }
         let mut stopped = Stopped::ByProvider;
-        while last.is_empty() && !self.reader.seen().done {
+        while self.withdrawn.is_none() && last.is_empty() && !self.reader.seen().done {
             if self.extent.is_exceeded_by(self.reader.seen().n_chunks) {
                 stopped = Stopped::ByUs;
                 break;
@@ -198,6 +214,7 @@ impl Stream {
                     break;
                 }
                 Next::Broken => break,
+                Next::Withdrawn(why) => self.withdrawn = Some(why),
             }
         }
         ticket.others_worked(proxy);
@@ -213,9 +230,12 @@ impl Stream {
             return self.next_unheard(clock.mono()).await;
         }
         tokio::select! {
-            piece = self.body.piece() => next_of(Ok(piece), &self.target.label),
+            // The pass first: not one more piece is given once it has ended.
+            biased;
+            why = ends(self.pass.as_deref()) => Next::Withdrawn(why),
             // Come back without a client.
             () = client.gone() => Next::Piece(Bytes::new()),
+            piece = self.body.piece() => next_of(Ok(piece), &self.target.label),
         }
     }
 
@@ -248,19 +268,24 @@ impl Stream {
         proxy.parts.funds.settle(reservation, &charged).await;
         drop(permits);
         ticket.phase_ended(proxy, Phase::Settle);
-        let head = reader.chunk_head().unwrap_or_else(ChunkHead::default);
+        let head = reader.chunk_head().unwrap_or_default();
         client.hear(length_event(&head, extent.n_choices)).await;
         Charged { reported: Cost::NOTHING, assumed: Some(charged) }
     }
 
     async fn end(self, proxy: &Proxy, mut client: Listener, last: Bytes, ticket: &mut Ticket) -> Charged {
-        let Self { body, reader, stake, target, .. } = self;
-        if matches!(reader.end(), StreamEnd::Cut) {
+        let Self { body, reader, stake, target, withdrawn, .. } = self;
+        if withdrawn.is_some() || matches!(reader.end(), StreamEnd::Cut) {
             // The provider is left before its place goes to somebody else (I11).
             drop(body);
         }
         let charged = proxy.settle(stake, reader.seen().usage, &target, Assume::AllOfIt).await;
         ticket.phase_ended(proxy, Phase::Settle);
+        if let Some(why) = withdrawn {
+            proxy.parts.metrics.stream_cut();
+            client.hear(failure_of(&reader, &why)).await;
+            return charged;
+        }
         match reader.end() {
             StreamEnd::Done | StreamEnd::Failed => client.hear(last).await,
             StreamEnd::Finished => {
@@ -271,8 +296,7 @@ impl Stream {
                 proxy.parts.metrics.stream_cut();
                 let provider = target.provider.name().to_string();
                 let error = RequestError::ProviderUnreachable { provider, may_have_been_charged: true };
-                let head = reader.chunk_head().unwrap_or_else(ChunkHead::default);
-                client.hear(error_event(&head, &error.body())).await;
+                client.hear(failure_of(&reader, &error)).await;
             }
         }
         charged
@@ -286,6 +310,20 @@ fn beyond(stake: &Stake, by: Tokens, price: PicoUsdPerToken) -> Cost {
         tokens: tokens.saturating_add(by),
         money: money.saturating_add(PicoUsdPerToken::cost_of(&[(by, price)])),
     }
+}
+
+/// Resolves when a stream has outlived what it must not outlive.
+async fn ends(pass: Option<&Pass>) -> RequestError {
+    match pass {
+        Some(pass) => pass.ends().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The event that tells a client why its stream ends here.
+fn failure_of(reader: &StreamReader, error: &RequestError) -> Bytes {
+    let head = reader.chunk_head().unwrap_or_default();
+    error_event(&head, &error.body())
 }
 
 /// A piece, or the wait for one that ended.
