@@ -1,27 +1,40 @@
 //! The real clock. The one file that may ask the machine what time it is.
+//!
+//! Its monotonic time goes on while the machine sleeps: leases and the ends of grants must not be longer for that.
 
 use quorate_domain::{Clock, LogTime, MonoTime};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use rustix::time::{ClockId, Timespec, clock_gettime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Linux has a clock that counts the time asleep; elsewhere the ordinary one must do.
+#[cfg(target_os = "linux")]
+const MONOTONIC: ClockId = ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const MONOTONIC: ClockId = ClockId::Monotonic;
 
 /// The machine's clock.
 #[derive(Debug)]
 pub struct SystemClock {
-    start: Instant,
+    start: Duration,
 }
 
 impl SystemClock {
     /// A clock whose monotonic time begins now.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the node's clock")]
     pub fn start() -> Self {
-        Self { start: Instant::now() }
+        Self { start: since_boot() }
     }
 }
 
+fn since_boot() -> Duration {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(MONOTONIC);
+    // Neither is ever negative, nor a second or more the latter.
+    Duration::new(u64::try_from(tv_sec).unwrap_or(0), u32::try_from(tv_nsec).unwrap_or(0))
+}
+
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the node's clock")]
     fn mono(&self) -> MonoTime {
-        let since = Instant::now().duration_since(self.start);
+        let since = since_boot().saturating_sub(self.start);
         MonoTime::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
     }
 
