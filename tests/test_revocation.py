@@ -138,7 +138,8 @@ def partitioned(tmp_path, network, providers):
         eventually(votes, 30, "three voters")
         provider = providers()
         admins[0].serve("chat", provider.url)
-        yield SimpleNamespace(admins=admins, urls=[f"http://{file.client}" for file in files], provider=provider)
+        urls, pids = [f"http://{file.client}" for file in files], [process.pid for process in processes]
+        yield SimpleNamespace(admins=admins, urls=urls, pids=pids, provider=provider)
     finally:
         network.heal()
         for process in processes:
@@ -187,6 +188,32 @@ def test_a_node_that_is_cut_off_admits_a_revoked_key_for_no_longer_than_the_boun
     assert max(admitted) <= committed + ALLOWED_S, f"I10: admitted {max(admitted) - committed} s after the commit"
     assert max(admitted) < returned, f"G3: admitted {max(admitted) - returned} s after the revocation had returned"
     assert {end for _, end in seen} == {"ok", STALE, REFUSED}, "and says why it refuses"
+
+
+@pytest.mark.timeout(240)
+def test_a_node_that_was_stopped_knows_by_its_own_clock_alone_that_it_may_admit_nobody(partitioned, network):
+    key = partitioned.admins[0].key()
+    sdk = openai.AsyncOpenAI(base_url=f"{partitioned.urls[2]}/v1", api_key=key["secret"], max_retries=0, timeout=60)
+
+    async def story():
+        assert await one(sdk, "chat", max_tokens=1) == "ok"
+        before = len(partitioned.provider.entries())
+        os.kill(partitioned.pids[2], signal.SIGSTOP)
+        try:
+            waiting = [asyncio.create_task(one(sdk, "chat", max_tokens=1)) for _ in range(50)]
+            network.cut_off(2)
+            told = await asyncio.to_thread(revoke, partitioned.admins[0], key)
+        finally:
+            os.kill(partitioned.pids[2], signal.SIGCONT)
+        # Nobody tells it anything: it still believes that the key is good.
+        ends = await asyncio.gather(*waiting) + [await one(sdk, "chat", max_tokens=1) for _ in range(50)]
+        network.heal()
+        return told, ends, len(partitioned.provider.entries()) - before
+
+    told, ends, n_billed = asyncio.run(story())
+    assert told.by == "waited_out" and told.silent_nodes == [3], told
+    assert set(ends) == {STALE}, f"G3: a node that was stopped admitted a revoked key: {ends}"
+    assert n_billed == 0, f"G3: {n_billed} requests of a revoked key reached the provider"
 
 
 @pytest.mark.timeout(240)
