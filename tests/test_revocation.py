@@ -76,6 +76,27 @@ def test_the_lease_is_shown_in_the_status_and_among_the_metrics(cluster):
 
 
 @pytest.mark.timeout(240)
+def test_an_election_fits_into_a_lease(own_cluster):
+    own_cluster.serve("chat")
+    key = own_cluster.admin.key()
+    leader, followers = own_cluster.leader(), own_cluster.followers()
+
+    async def story():
+        ends, until = [], time.monotonic() + 3 * BOUND_S
+        while time.monotonic() < until:
+            ends += [await one(node.async_sdk(key), "chat", max_tokens=1) for node in followers]
+        return ends
+
+    # Worse than dead: connections to it stay open, and it answers nothing.
+    os.kill(leader.pid, signal.SIGSTOP)
+    try:
+        ends = asyncio.run(story())
+    finally:
+        os.kill(leader.pid, signal.SIGCONT)
+    assert set(ends) == {"ok"}
+
+
+@pytest.mark.timeout(240)
 def test_a_node_that_was_stopped_meanwhile_admits_not_one_request_when_it_goes_on(own_cluster):
     model = own_cluster.serve("chat")
     key, operator = own_cluster.admin.key(), own_cluster.admin.key(role="admin")

@@ -252,7 +252,7 @@ impl Metrics {
         registry.register("authentication_failures", "Keys that opened nothing, by why", self.authentication_failures.family());
         registry.register("attempt_failures", "Attempts that brought no answer, by why", self.attempt_failures.family());
         registry.register("streams_open", "Streams on their way to a client", self.streams_open.clone());
-        registry.register("streams_cut", "Streams that broke after their first content", self.streams_cut.clone());
+        registry.register("streams_cut", "Streams that broke, or were cut because their key was revoked, after their first content", self.streams_cut.clone());
         registry.register("answers_cut_short", "Answers that were limited to what was left of a budget", self.answers_cut_short.clone());
         registry.register("limits_ignored", "Streams that were cut because their provider ignores the limit of its answers", self.limits_ignored.clone());
         registry.register("usage_missing", "Answers without usage that could be believed, charged in full, by why", self.usage_missing.family());

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// After a renewal that came to nothing, unless the leader changes before.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -78,10 +78,17 @@ pub(super) async fn run(core: Arc<Core>) {
     let freshness = &core.freshness;
     let beat = Duration::from(freshness.bound.beat());
     let mut renewals = Renewals::new(freshness.bound, Arc::clone(&freshness.lease));
+    let mut leader = core.leader.subscribe();
     loop {
+        leader.mark_unchanged();
         let begun = core.clock.mono();
         let asked = renewals.ask(begun);
-        let confirmed = tokio::time::timeout(beat, ask(&core)).await.ok().flatten();
+        let confirmed = tokio::select! {
+            confirmed = ask(&core) => confirmed,
+            () = tokio::time::sleep(beat) => None,
+            // Nobody waits for a leader that is paused when there is another one.
+            _ = leader.changed() => None,
+        };
         let pause = match confirmed {
             Some(confirmed) => {
                 core.metrics.lease.renewed.inc();
@@ -93,7 +100,7 @@ pub(super) async fn run(core: Arc<Core>) {
                 PAUSE
             }
         };
-        follow(&core, &mut renewals, pause).await;
+        follow(&core, &mut renewals, (&mut leader, pause)).await;
     }
 }
 
@@ -112,8 +119,12 @@ async fn ask(core: &Core) -> Option<Confirmed> {
 }
 
 /// Applies what is awaited, until the next renewal is due or another leader may be asked.
-async fn follow(core: &Core, renewals: &mut Renewals, pause: Duration) {
-    let (mut applied, mut leader) = (core.applied.clone(), core.leader.subscribe());
+async fn follow(
+    core: &Core,
+    renewals: &mut Renewals,
+    (leader, pause): (&mut watch::Receiver<Option<NodeId>>, Duration),
+) {
+    let mut applied = core.applied.clone();
     renewals.applied(*applied.borrow_and_update());
     let mut due = std::pin::pin!(tokio::time::sleep(pause));
     loop {
@@ -124,5 +135,36 @@ async fn follow(core: &Core, renewals: &mut Renewals, pause: Duration) {
                 renewals.applied(*applied.borrow_and_update());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> MonoTime {
+        MonoTime::from_micros(millis * 1_000)
+    }
+
+    fn freshness() -> Freshness {
+        Freshness::new(RevocationBound::DEFAULT, mpsc::channel(1).0)
+    }
+
+    #[test]
+    fn the_longest_bound_that_was_heard_of_is_waited_for_and_a_shorter_one_changes_nothing() {
+        let (freshness, node) = (freshness(), NodeId::new(2));
+        let longest_after = |millis| {
+            freshness.heard(node, Span::from_millis(millis));
+            freshness.longest().span().millis()
+        };
+        assert_eq!([1_500, 3_000, 2_500, u64::MAX].map(longest_after), [2_000, 3_000, 3_000, 20_000]);
+    }
+
+    #[test]
+    fn who_left_may_be_fresh_for_as_long_as_a_lease_lasts() {
+        let (freshness, node) = (freshness(), NodeId::new(2));
+        freshness.left(node, at(100));
+        assert_eq!(freshness.departed(at(2_103)), [node]);
+        assert_eq!(freshness.departed(at(2_104)), []);
     }
 }
