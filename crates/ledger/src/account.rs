@@ -411,7 +411,7 @@ impl Account {
             Mode::Central(_)
                 if self.first_in_line().is_none()
                     && sum_of(new) <= free
-                    && !new.is_empty()
+                    && !largest.is_zero()
                     && fair >= largest.saturating_mul(GRANT_FROM_REQUESTS) =>
             {
                 self.mode = Mode::Grant;

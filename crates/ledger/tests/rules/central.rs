@@ -252,3 +252,10 @@ fn who_has_hope_for_the_whole_may_say_later_that_less_will_do() {
     script.say(b, waits(&[Place { most: Amount::new(60), ..last_call(1, 30) }]));
     assert_eq!(script.granted(b), 40);
 }
+
+#[test]
+fn who_needs_nothing_takes_no_budget_out_of_central_mode() {
+    let (mut script, [_, b]) = spent_out();
+    script.say(b, waits(&[place(1, 0)]));
+    assert!(script.is_central());
+}
