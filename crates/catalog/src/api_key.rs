@@ -163,6 +163,12 @@ impl ApiKey {
         self.spec.expires_at.is_some_and(|end| now >= end)
     }
 
+    /// Whether time alone can end it, or one of the texts that open it.
+    #[must_use]
+    pub const fn ends_by_itself(&self) -> bool {
+        self.spec.expires_at.is_some() || matches!(self.state, KeyState::Rotating { .. })
+    }
+
     /// An admin key that nothing but a revocation ends.
     pub(crate) fn is_lasting_admin(&self) -> bool {
         self.role == Role::Admin && !self.is_revoked() && self.spec.expires_at.is_none()

@@ -8,7 +8,7 @@ use super::Proxy;
 use crate::error::RequestError;
 use http::HeaderMap;
 use quorate_catalog::{ApiKey, OnRevocation, WithoutQuorum};
-use quorate_domain::Secret;
+use quorate_domain::{Secret, Unit};
 use quorate_lease::Held;
 use quorate_upstream::Permit;
 use quorate_wallet::Charge;
@@ -24,15 +24,16 @@ const PAUSE_MIN: Duration = Duration::from_millis(1);
 /// Whether grants bound what a request can spend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cover {
-    /// It is charged to budgets, so that nothing is spent but what was granted.
+    /// It is charged to budgets of amounts, so that nothing is spent but what was granted.
     Grants,
-    /// No budget limits it.
+    /// No budget limits what it spends: permits come back when it ends.
     Nothing,
 }
 
 impl Cover {
     pub(super) fn of(path: &[Charge]) -> Self {
-        if path.is_empty() { Self::Nothing } else { Self::Grants }
+        let is_of_amounts = path.iter().any(|charge| charge.unit != Unit::Permits);
+        if is_of_amounts { Self::Grants } else { Self::Nothing }
     }
 }
 
@@ -70,7 +71,10 @@ impl Pass {
         let held = self.proxy.parts.replica.lease().hold();
         let current = self.proxy.parts.replica.catalog().read().key(self.key.id);
         match current {
-            Some(key) if key.revision == self.key.revision => self.proxy.trust(held, &key, self.cover),
+            // What ends by itself, at a time of the log, ends without a change.
+            Some(key) if key.revision == self.key.revision && !key.ends_by_itself() => {
+                self.proxy.trust(held, &key, self.cover)
+            }
             Some(_) | None => {
                 let key = self.proxy.authenticate(self.head.expose())?;
                 self.proxy.trust(held, &key, self.cover)
@@ -125,5 +129,20 @@ impl Permit for Pass {
 impl fmt::Debug for Pass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pass").field("key", &self.key.id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_domain::BudgetId;
+
+    #[test]
+    fn permits_alone_bound_nothing_that_is_spent() {
+        let of = |unit| Charge { budget: BudgetId::new(1), unit };
+        assert_eq!(Cover::of(&[]), Cover::Nothing);
+        assert_eq!(Cover::of(&[of(Unit::Permits)]), Cover::Nothing);
+        assert_eq!(Cover::of(&[of(Unit::Permits), of(Unit::Tokens)]), Cover::Grants);
+        assert_eq!(Cover::of(&[of(Unit::Requests)]), Cover::Grants);
     }
 }
