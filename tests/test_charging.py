@@ -22,6 +22,7 @@ MISSING = 'quorate_usage_missing_total{{reason="{}"}}'
 CHOICE = {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}
 ERROR = {"error": {"message": "no", "type": "server_error", "code": None}}
 CONTENT = event({"id": "c", "choices": [{"index": 0, "delta": {"content": "hi"}}]})
+COUNTING = event({"id": "c", "choices": [{"index": 0, "delta": {"content": "hi"}}], "usage": USAGE})
 LAST = event({"id": "c", "choices": [], "usage": USAGE})
 STREAM = head(200, "text/event-stream")
 
@@ -62,6 +63,7 @@ STREAMED = {
     "stream-inside-usage": ([STREAM, event({**ERROR, "usage": USAGE})], BY_USAGE, None),
     "stream-cut": ([STREAM, CONTENT], IN_FULL, "Absent"),
     "stream-cut-after-usage": ([STREAM, CONTENT, LAST], BY_USAGE, None),
+    "stream-cut-while-it-counts": ([STREAM, COUNTING], IN_FULL, "Absent"),
     "stream-stalls": ([STREAM, CONTENT, HANG], IN_FULL, "Absent"),
 }
 CASES = {**{name: (False, *case) for name, case in WHOLE.items()}, **{name: (True, *case) for name, case in STREAMED.items()}}

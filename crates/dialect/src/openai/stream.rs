@@ -41,6 +41,9 @@ pub struct Seen {
     pub n_chunks: u64,
     /// The last usage said; chunks that say none do not undo it.
     pub usage: ReportedUsage,
+    /// Whether that is all of it: some providers say with every chunk what it has come to so far. Said alone, or when a
+    /// choice has ended, it is.
+    pub is_usage_final: bool,
     /// Whether a choice gave its `finish_reason`.
     pub finished: bool,
     /// Whether `[DONE]` came.
@@ -227,6 +230,7 @@ impl StreamReader {
             // Where the chunk with the usage does not say at which tier it was served, the first one may.
             let tier = envelope.tier().or_else(|| self.first_tier());
             self.seen.usage = usage.at(tier.unwrap_or_default());
+            self.seen.is_usage_final = envelope.has_no_choices() || self.seen.finished;
         }
         self.seen.error = envelope.error().or_else(|| is_error.then(|| ProviderError::of_event(data)));
         let usage_alone = usage != ReportedUsage::Absent && envelope.has_no_choices();

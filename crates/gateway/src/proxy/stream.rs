@@ -16,7 +16,9 @@ use crate::metrics::Phase;
 use axum::response::IntoResponse;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
-use quorate_dialect::openai::{DONE, Passed, StreamEnd, StreamReader, UsageChunk, error_event, length_event};
+use quorate_dialect::openai::{
+    DONE, Passed, ReportedUsage, StreamEnd, StreamReader, UsageChunk, error_event, length_event,
+};
 use quorate_domain::{Clock, MonoTime, PicoUsdPerToken, Span, Tokens};
 use quorate_routing::{AttemptFailure, Cause};
 use quorate_upstream::{AttemptError, UpstreamBody, UpstreamResponse};
@@ -28,7 +30,8 @@ const EVENT_BYTES_MAX: usize = 4 << 20;
 /// How long the rest of a stream is read for its usage once its client has hung up, however many pieces come.
 const USAGE_WAIT: Span = Span::from_millis(10_000);
 
-/// So many chunks may come without a token of the answer: roles, reasons to finish, empty ones.
+/// So many chunks, or a quarter of those asked for, may come without a token of the answer: roles, reasons to finish,
+/// annotations, empty ones.
 const CHUNKS_WITHOUT_TOKENS: u64 = 16;
 
 /// How much of an answer was asked for.
@@ -48,7 +51,8 @@ impl Extent {
     /// brings a token or more.
     fn exceeded_by(&self, n_chunks: u64) -> Tokens {
         let asked_for = self.limit.saturating_mul(self.n_choices).get();
-        Tokens::new(n_chunks.saturating_sub(asked_for).saturating_sub(CHUNKS_WITHOUT_TOKENS))
+        let without_tokens = CHUNKS_WITHOUT_TOKENS.max(asked_for / 4);
+        Tokens::new(n_chunks.saturating_sub(asked_for).saturating_sub(without_tokens))
     }
 }
 
@@ -275,11 +279,15 @@ impl Stream {
 
     async fn end(self, proxy: &Proxy, mut client: Listener, last: Bytes, ticket: &mut Ticket) -> Charged {
         let Self { body, reader, stake, target, withdrawn, .. } = self;
-        if withdrawn.is_some() || matches!(reader.end(), StreamEnd::Cut) {
+        let is_cut = withdrawn.is_some() || matches!(reader.end(), StreamEnd::Cut);
+        if is_cut {
             // The provider is left before its place goes to somebody else (I11).
             drop(body);
         }
-        let charged = proxy.settle(stake, reader.seen().usage, &target, Assume::AllOfIt).await;
+        let seen = reader.seen();
+        // What it has come to so far is not what the provider bills in the end.
+        let usage = if is_cut && !seen.is_usage_final { ReportedUsage::Absent } else { seen.usage };
+        let charged = proxy.settle(stake, usage, &target, Assume::AllOfIt).await;
         ticket.phase_ended(proxy, Phase::Settle);
         if let Some(why) = withdrawn {
             proxy.parts.metrics.stream_cut();
