@@ -373,10 +373,21 @@ impl Account {
         }
     }
 
-    /// Whose turn it is. Nobody may be waiting for what would be granted to a silent session.
+    /// Whose turn it is: nobody may be waiting any more for what would be granted to a silent session, and who cannot be met
+    /// holds up nobody.
     fn first_in_line(&self) -> Option<Waiting> {
+        self.line.all().find(|waiting| !self.is_passed_over(waiting.session, &waiting.place)).copied()
+    }
+
+    fn nobody_speaks_in_line(&self) -> bool {
         let is_silent = |session| self.central().is_some_and(|central| central.is_silent(session));
-        self.line.first(is_silent)
+        self.line.all().all(|waiting| is_silent(waiting.session))
+    }
+
+    /// Whether those behind a request in line are served before it.
+    #[must_use]
+    pub fn is_passed_over(&self, session: SessionId, place: &Place) -> bool {
+        self.central().is_some_and(|central| central.is_silent(session) || central.has_denied(session, place))
     }
 
     fn unserved(&self, session: SessionId, ask: &Ask) -> Vec<Place> {
@@ -409,7 +420,7 @@ impl Account {
                 self.begin_central(terms);
             }
             Mode::Central(_)
-                if self.first_in_line().is_none()
+                if self.nobody_speaks_in_line()
                     && sum_of(new) <= free
                     && !largest.is_zero()
                     && fair >= largest.saturating_mul(GRANT_FROM_REQUESTS) =>

@@ -10,6 +10,7 @@
 //! A holder that had not heard of central mode when the round began may have spent from its grant meanwhile, unseen:
 //! such a round proves nothing about it, and the next one does. (Rule (a) of docs/quota-protocol.md.)
 
+use crate::line::Place;
 use crate::turn::Turns;
 use quorate_domain::{Amount, PlaceId, Round, SessionId};
 use serde::{Deserialize, Serialize};
@@ -64,10 +65,10 @@ pub struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    /// What was owed to those who stood in line before a request.
+    /// The most that was unreserved and not owed to those who stood in line before a request.
     #[must_use]
-    pub fn ahead_of(&self, session: SessionId, id: PlaceId) -> Amount {
-        self.turns.ahead_of(session, id)
+    pub fn left_for(&self, session: SessionId, id: PlaceId) -> Amount {
+        self.turns.left_for(session, id, self.at_most)
     }
 
     /// Sessions about which nothing is shown, and what they held.
@@ -161,6 +162,15 @@ impl Central {
             doubtful: [&self.unproven, &self.unanswered],
         });
         complete.into_iter().chain(so_far)
+    }
+
+    /// Whether the latest round that is complete has shown, without a doubt, that a request cannot be met. It is told so, and
+    /// nobody behind it waits until it has heard it.
+    #[must_use]
+    pub fn has_denied(&self, session: SessionId, place: &Place) -> bool {
+        let proof = self.tally.as_ref().filter(|tally| tally.doubtful.is_empty());
+        let proof = proof.filter(|tally| tally.turns.hold(session, place.id));
+        proof.is_some_and(|tally| place.need > tally.turns.left_for(session, place.id, tally.at_most))
     }
 
     /// Whether a session kept a round waiting in vain, and has said nothing since.

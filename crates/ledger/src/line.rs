@@ -52,11 +52,6 @@ impl Line {
         self.waiting.iter()
     }
 
-    /// The first one, those of silent sessions apart.
-    pub(crate) fn first(&self, is_silent: impl Fn(SessionId) -> bool) -> Option<Waiting> {
-        self.waiting.iter().find(|waiting| !is_silent(waiting.session)).copied()
-    }
-
     pub(crate) fn served(&mut self, served: &Waiting) {
         self.waiting.retain(|waiting| waiting != served);
     }

@@ -83,7 +83,7 @@ impl Ledger {
         }
         let proof = standing.filter(|standing| standing.window == account.window().id).and_then(|standing| {
             let Standing { proves_from, session, id, .. } = standing;
-            let denies = |shown: &Shown<'_>| need.saturating_add(shown.ahead_of(session, id)) > shown.at_most;
+            let denies = |shown: &Shown<'_>| need > shown.left_for(session, id);
             account.shown_from(proves_from).filter(denies).min_by_key(|shown| shown.doubtful().count())
         });
         let Some(shown) = proof else { return Prospect::Open };

@@ -1,51 +1,56 @@
-//! Whose turn it was when a round began: what was owed to those who stood before a request in line.
+//! Whose turn it was when a round began: what those who stood before a request in line would have left for it.
 //!
 //! A request is not turned away wrongly because something was unreserved that others had come for before it.
 
 use crate::line::Line;
 use quorate_domain::{Amount, PlaceId, SessionId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
-/// The last calls in line at one instant. Those who may still wait stand behind all of them.
+/// The last calls in line at one instant, in their order. Those who may still wait stand behind all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Turns(BTreeMap<(SessionId, PlaceId), Turn>);
+pub struct Turns(Vec<Turn>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Turn {
-    /// What those before it needed.
-    ahead: Amount,
-    /// What it needed itself.
+    session: SessionId,
+    id: PlaceId,
     need: Amount,
-}
-
-impl Turn {
-    const fn through(&self) -> Amount {
-        self.ahead.saturating_add(self.need)
-    }
 }
 
 impl Turns {
     /// As the line stands now, those of silent sessions apart.
     pub(crate) fn of(line: &Line, is_silent: impl Fn(SessionId) -> bool) -> Self {
-        let mut ahead = Amount::ZERO;
         let calls = line.all().take_while(|waiting| waiting.place.is_last_call);
-        let turns = calls.filter(|waiting| !is_silent(waiting.session)).map(|waiting| {
-            let turn = Turn { ahead, need: waiting.place.need };
-            ahead = turn.through();
-            ((waiting.session, waiting.place.id), turn)
+        let turns = calls.filter(|waiting| !is_silent(waiting.session)).map(|waiting| Turn {
+            session: waiting.session,
+            id: waiting.place.id,
+            need: waiting.place.need,
         });
         Self(turns.collect())
     }
 
-    /// What was owed to those who stood before a request. One that the session had not mentioned, or that had patience
-    /// still, stood behind those that the session had mentioned.
+    /// The most that those who stood before a request can have left of what was there, if that was `at_most`.
+    ///
+    /// How much was there is not known, but for that bound. Where it was less than the next one needs, that one took
+    /// nothing, and all of it was left: so one that is too large takes nobody down with it.
     #[must_use]
-    pub fn ahead_of(&self, session: SessionId, id: PlaceId) -> Amount {
-        let first = (session, PlaceId::new(0));
-        let Some(((_, found), turn)) = self.0.range(first..=(session, id)).next_back() else {
-            return Amount::ZERO;
-        };
-        if *found == id { turn.ahead } else { turn.through() }
+    pub fn left_for(&self, session: SessionId, id: PlaceId, at_most: Amount) -> Amount {
+        self.before(session, id).iter().fold(at_most, |left, turn| match left.checked_sub(turn.need) {
+            Some(rest) => rest.max(turn.need.saturating_sub(Amount::new(1))),
+            None => left,
+        })
+    }
+
+    /// Whether a request stood here.
+    pub(crate) fn hold(&self, session: SessionId, id: PlaceId) -> bool {
+        self.0.iter().any(|turn| (turn.session, turn.id) == (session, id))
+    }
+
+    /// One that the session had not mentioned, or that had patience still, stood behind those that it had.
+    fn before(&self, session: SessionId, id: PlaceId) -> &[Turn] {
+        let itself = self.0.iter().position(|turn| (turn.session, turn.id) == (session, id));
+        let own = |turn: &Turn| turn.session == session && turn.id < id;
+        let behind = || Some(self.0.iter().rposition(own)? + 1);
+        &self.0[..itself.or_else(behind).unwrap_or(0)]
     }
 }

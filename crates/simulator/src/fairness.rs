@@ -1,4 +1,4 @@
-//! Watches the line of every budget: nobody is served past who came before, but for a last call, and but for nodes that are silent (L3).
+//! Watches the line of every budget: nobody is served past who came before, but for a last call, but for nodes that are silent, and but for who cannot be met (L3).
 
 use crate::oracle::Violation;
 use quorate_domain::{BudgetId, PlaceId, SessionId, WindowId};
@@ -14,6 +14,8 @@ struct Seen {
     /// Who stands in line, in the order of their coming.
     waiting: Vec<(SessionId, Place)>,
     served: BTreeSet<(SessionId, PlaceId)>,
+    /// Those who may be passed over.
+    passed: BTreeSet<(SessionId, PlaceId)>,
 }
 
 impl Lines {
@@ -48,9 +50,10 @@ impl Seen {
                 known.is_some_and(|at| self.waiting[at].1.is_last_call) || calls_last(command, id, served);
             let earlier = &self.waiting[..known.unwrap_or(self.waiting.len())];
             // Who became a last call in this very entry may have done so after the other was served.
-            let is_silent = |session| account.central().is_some_and(|central| central.is_silent(session));
             let mut still = earlier.iter().filter(|(session, place)| {
-                waiting.contains_key(&(*session, place.id)) && !is_silent(*session)
+                let now = waiting.get(&(*session, place.id));
+                let was_passed = self.passed.contains(&(*session, place.id));
+                now.is_some_and(|place| !was_passed && !account.is_passed_over(*session, place))
             });
             still.find(|(_, place)| place.is_last_call || !is_last_call).copied()
         })
@@ -65,6 +68,8 @@ impl Seen {
         let known: BTreeSet<_> = self.waiting.iter().map(|(session, place)| (*session, place.id)).collect();
         self.waiting.extend(account.line().filter(|(session, place)| !known.contains(&(*session, place.id))));
         self.served = served(account);
+        let passed = account.line().filter(|(session, place)| account.is_passed_over(*session, place));
+        self.passed = passed.map(|(session, place)| (session, place.id)).collect();
     }
 }
 

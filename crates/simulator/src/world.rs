@@ -445,18 +445,19 @@ impl World {
             let granted = self.granted_by_name(id);
             let unreserved = self.oracle.unreserved(&self.log.ledger, id, granted);
             for number in concerned {
-                let ahead = self.ahead_of(id, number);
-                self.requests[number].saw(place, unreserved - i128::from(ahead));
+                let left = self.left_for(id, number, unreserved);
+                self.requests[number].saw(place, left);
             }
         }
     }
 
-    /// What is owed to those who stand before a request in line: who come after it, or have patience still, do not.
-    fn ahead_of(&self, budget: BudgetId, number: usize) -> u64 {
+    /// What those who stand before a request in line leave of what is unreserved, each taking all it needs or nothing. Who
+    /// come after it, or have patience still, do not count.
+    fn left_for(&self, budget: BudgetId, number: usize, unreserved: i128) -> i128 {
         let node = &self.nodes[self.plan.requests[number].node];
-        let (Some(session), id) = (node.session(), self.requests[number].id) else { return 0 };
+        let (Some(session), id) = (node.session(), self.requests[number].id) else { return unreserved };
         let Some(account) = self.log.ledger.budget(budget).map(quorate_ledger::Budget::current) else {
-            return 0;
+            return unreserved;
         };
         let is_silent = |session| account.central().is_some_and(|central| central.is_silent(session));
         let calls: Vec<_> =
@@ -466,7 +467,11 @@ impl World {
         // One that was not mentioned stands behind those of its node that were.
         let behind = || Some(calls.iter().rposition(own)? + 1);
         let count = itself.or_else(behind).unwrap_or(0);
-        calls[..count].iter().map(|(_, place)| place.need.get()).sum()
+        let take = |left: i128, (_, place): &(SessionId, Place)| {
+            let need = i128::from(place.need.get());
+            if left < need { left } else { left - need }
+        };
+        calls[..count].iter().fold(unreserved, take)
     }
 
     /// What the ledger has granted by name to requests that still wait for it.

@@ -263,8 +263,8 @@ impl World {
         holding.granted.get() - holding.returned.get() - gone - named.sum::<u64>()
     }
 
-    /// What is owed to those who stand before a request in line.
-    fn ahead_of(&self, session: SessionId, id: PlaceId) -> u64 {
+    /// What those who stand before a request in line leave of what is unreserved, each taking all it needs or nothing.
+    fn left_for(&self, session: SessionId, id: PlaceId, unreserved: u64) -> u64 {
         let account = self.ledger.budget(BUDGET).unwrap().current();
         let is_silent = |session| account.central().is_some_and(|central| central.is_silent(session));
         let calls: Vec<_> =
@@ -274,7 +274,9 @@ impl World {
         // One that was not mentioned stands behind those of its node that were.
         let behind = || Some(calls.iter().rposition(own)? + 1);
         let count = itself.or_else(behind).unwrap_or(0);
-        calls[..count].iter().map(|(_, place)| place.need.get()).sum()
+        let take =
+            |left: u64, (_, place): &(SessionId, Place)| left.checked_sub(place.need.get()).unwrap_or(left);
+        calls[..count].iter().fold(unreserved, take)
     }
 
     /// Whether a request was granted what it needs by name, whether its node knows it already or not.
@@ -292,8 +294,7 @@ impl World {
         let mut nodes = std::mem::take(&mut self.nodes);
         for node in &mut nodes {
             for request in &mut node.line {
-                let ahead = self.ahead_of(node.session, request.id);
-                request.least = request.least.min(unreserved.saturating_sub(ahead));
+                request.least = request.least.min(self.left_for(node.session, request.id, unreserved));
             }
         }
         self.nodes = nodes;

@@ -256,7 +256,7 @@ fn requests_of_silent_sessions_keep_no_budget_in_central_mode() {
 }
 
 #[test]
-fn what_is_owed_to_those_before_it_in_line_is_not_there_for_a_request() {
+fn a_request_that_is_too_large_leaves_all_of_it_to_the_next() {
     let (mut script, [a, b, c]) = three_holders();
     script.answer(a, 10, 0);
     script.answer(b, 10, 0);
@@ -270,8 +270,29 @@ fn what_is_owed_to_those_before_it_in_line_is_not_there_for_a_request() {
     script.answer(b, 10, 0);
     let shown = script.account().shown_from(round).next().unwrap();
     assert_eq!(shown.at_most.get(), 20);
-    let ahead = |session, id| shown.ahead_of(session, quorate_domain::PlaceId::new(id)).get();
-    assert_eq!((ahead(c, 2), ahead(c, 3)), (0, 30));
-    assert_eq!(ahead(c, 4), 60, "it was not mentioned, and stood behind those that were");
-    assert_eq!(ahead(a, 1), 0);
+    let left = |session, id| shown.left_for(session, quorate_domain::PlaceId::new(id)).get();
+    assert_eq!(left(a, 1), 20, "none of its own session stood before it");
+    assert_eq!(left(c, 2), 20);
+    assert_eq!(left(c, 3), 20, "the one before it needs more than there is, and takes nothing");
+}
+
+#[test]
+fn what_those_before_it_take_is_not_left_for_a_request_and_one_that_is_too_large_takes_nothing() {
+    let (mut script, [a, b, c]) = three_holders();
+    let calls = [last_call(2, 100), last_call(3, 8), last_call(4, 8), last_call(5, 8), last_call(6, 8)];
+    script.say(c, demands(&calls));
+    for session in [a, b] {
+        script.answer(session, 10, 0);
+    }
+    let round = script.round();
+    script.answer(a, 10, 20);
+    script.answer(b, 10, 0);
+    let shown = script.account().shown_from(round).next().unwrap();
+    let left = |id| shown.left_for(c, quorate_domain::PlaceId::new(id)).get();
+    assert_eq!(
+        [2, 3, 4, 5, 6].map(left),
+        [20, 20, 12, 7, 7],
+        "where less than eight was there, it was seven at most"
+    );
+    assert_eq!(left(9), 7, "it was not mentioned, and stood behind those that were");
 }

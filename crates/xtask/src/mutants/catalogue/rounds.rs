@@ -81,8 +81,18 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         why: "what is owed to a request itself is not owed to those before it",
         edits: &[Edit {
             file: "crates/ledger/src/turn.rs",
-            right: "if *found == id { turn.ahead } else { turn.through() }",
-            wrong: "turn.through()",
+            right: "position(|turn| (turn.session, turn.id) == (session, id));",
+            wrong: "position(|turn| (turn.session, turn.id) == (session, id)).map(|at| at + 1);",
+        }],
+        breaks: &["G2"],
+    },
+    Mutation {
+        name: "too-large-takes-all",
+        why: "one that needs more than there is leaves all of it to those behind it",
+        edits: &[Edit {
+            file: "crates/ledger/src/turn.rs",
+            right: "None => left,",
+            wrong: "None => Amount::ZERO,",
         }],
         breaks: &["G2"],
     },
