@@ -1,6 +1,8 @@
 """Real processes: started in a session of their own, stopped by process group, logs kept beside their data."""
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -9,6 +11,8 @@ from pathlib import Path
 from support.wait import eventually
 
 STOP_S = 15
+# Below those that systems give to outgoing connections, as `quorate dev` chooses them.
+PORTS = range(10_240, 16_000)
 
 
 def target_folder():
@@ -26,21 +30,23 @@ def binary(name, variable):
 
 
 def free_ports(count):
-    """Ports that nobody has at this moment."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
+    """Ports that nobody has at this moment, and that no outgoing connection is given."""
+    ports = []
+    while len(ports) < count:
+        port = random.choice(PORTS)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            ports += [] if port in ports else [port]
     return ports
 
 
 def is_alive(pid):
-    """Whether the process runs; a zombie does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
+    """Whether the process runs, or any thread of it: while one does, its sockets are open, though its first may be a zombie."""
+    states = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                states.append(task.joinpath("stat").read_text().rsplit(")", 1)[1].split()[0])
+    return any(state not in "ZX" for state in states)
 
 
 class Process:

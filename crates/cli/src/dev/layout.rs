@@ -176,9 +176,9 @@ fn read_table(path: &Path) -> Result<Table, CliError> {
     text.parse().map_err(|error| CliError::Config(format!("{}: {error}", path.display())))
 }
 
-/// Below the ports that systems give to outgoing connections, one of which could otherwise take a node's port while
-/// the node is down.
-const PORTS: std::ops::Range<u16> = 10_240..32_000;
+/// Below the ports that systems give to outgoing connections (from 32,768 in Linux, from 16,000 in gVisor): one of those
+/// could otherwise take a node's port while the node is down.
+const PORTS: std::ops::Range<u16> = 10_240..16_000;
 
 /// All three are held until all three are known, so that they differ. The search begins anywhere, so that clusters
 /// that start at the same moment hardly meet.
