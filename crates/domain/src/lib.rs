@@ -1,9 +1,10 @@
-//! The words everyone shares: ids, names, amounts, money, windows and log time.
+//! The words everyone shares: ids, names, amounts, money, windows, time zones and log time.
 //!
 //! Pure: no I/O, no clock, no randomness. Quantities are integers, so that every replica computes the same
 //! numbers. Start with [`Amount`] and [`Unit`], then [`Window`].
 
 mod amount;
+mod calendar;
 mod id;
 mod money;
 mod name;
@@ -11,8 +12,10 @@ mod secret;
 mod subject;
 mod time;
 mod window;
+mod zone;
 
 pub use amount::{Amount, Unit};
+pub use calendar::{Calendar, Weekday};
 pub use id::{BootId, BudgetId, ClusterId, GroupId, KeyId, NodeId, PlaceId, Revision, Round, SessionId};
 pub use money::{NanoUsd, ParseMoneyError, PicoUsdPerToken, Tokens};
 pub use name::{Name, NameError};
@@ -20,3 +23,4 @@ pub use secret::Secret;
 pub use subject::{ParseSubjectError, Subject};
 pub use time::{Clock, LogTime, MonoTime, Span};
 pub use window::{Period, Window, WindowId};
+pub use zone::{Offsets, TimeZone, UtcOffset, ZoneName, ZoneNameError};

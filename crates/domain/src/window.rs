@@ -1,16 +1,10 @@
 //! Windows: the stretches of log time in which a budget starts anew.
 
-use crate::LogTime;
+use crate::{LogTime, Offsets, Weekday, calendar};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-const MINUTE_MS: u64 = 60_000;
-const HOUR_MS: u64 = 60 * MINUTE_MS;
-const DAY_MS: u64 = 24 * HOUR_MS;
-/// 1970-01-01 was a Thursday; the first Monday came four days later.
-const FIRST_MONDAY_DAY: u64 = 4;
-
-/// How often a fixed-window budget starts anew. Windows are those of the calendar in UTC; a week begins on Monday.
+/// How often a windowed budget starts anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Period {
@@ -20,7 +14,7 @@ pub enum Period {
     Hour,
     /// Midnight.
     Day,
-    /// The midnight that begins a Monday.
+    /// The midnight that begins a Monday, or another day that was chosen.
     Week,
     /// The midnight that begins the first of a month.
     Month,
@@ -67,17 +61,18 @@ impl Window {
     /// The window of a lifetime budget: always.
     pub const LIFETIME: Self = Self { id: WindowId::LIFETIME, end: None };
 
-    /// The window of this period that contains `at`.
+    /// The window of this period that contains `at`, in UTC and with weeks from Monday.
     #[must_use]
     pub fn containing(period: Period, at: LogTime) -> Self {
-        let (start, end) = match period {
-            Period::Minute => aligned(at.millis(), MINUTE_MS, 0),
-            Period::Hour => aligned(at.millis(), HOUR_MS, 0),
-            Period::Day => aligned(at.millis(), DAY_MS, 0),
-            Period::Week => aligned(at.millis(), 7 * DAY_MS, FIRST_MONDAY_DAY * DAY_MS),
-            Period::Month => month_around(at.millis()),
-        };
-        Self { id: WindowId(start), end: Some(LogTime::from_millis(end)) }
+        calendar::window(period, Weekday::Monday, &Offsets::UTC, at)
+    }
+
+    /// The same window, but for what of it lies before the end of an earlier one. The rules of a time zone may have changed
+    /// since that one began.
+    #[must_use]
+    pub fn after(self, earlier: Self) -> Self {
+        let free_from = earlier.end.map_or(self.id, WindowId::beginning);
+        Self { id: self.id.max(free_from), end: self.end }
     }
 
     /// Whether the window is over at `at`.
@@ -87,50 +82,15 @@ impl Window {
     }
 }
 
-/// The multiple-of-`length` stretch around `millis`, counted from `origin`. Before the origin, the stretch up to it.
-fn aligned(millis: u64, length: u64, origin: u64) -> (u64, u64) {
-    match millis.checked_sub(origin) {
-        Some(since) => {
-            let start = origin + since / length * length;
-            (start, start.saturating_add(length))
-        }
-        None => (0, origin),
-    }
-}
-
-fn month_around(millis: u64) -> (u64, u64) {
-    let (year, month) = year_and_month(millis / DAY_MS);
-    let (next_year, next_month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
-    (first_day_of(year, month) * DAY_MS, first_day_of(next_year, next_month) * DAY_MS)
-}
-
-/// Year and month (1–12) of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
-/// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
-fn year_and_month(day: u64) -> (u64, u64) {
-    let shifted = day + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month)
-}
-
-/// The first day of a month, counted from 1970-01-01. Source as above, `days_from_civil`.
-fn first_day_of(year: u64, month: u64) -> u64 {
-    let year = year - u64::from(month <= 2);
-    let (era, year_of_era) = (year / 400, year % 400);
-    let month_from_march = if month > 2 { month - 3 } else { month + 9 };
-    let day_of_year = (153 * month_from_march + 2) / 5;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    const HOUR_MS: u64 = 3_600_000;
+    const DAY_MS: u64 = 24 * HOUR_MS;
+    /// 1970-01-01 was a Thursday; the first Monday came four days later.
+    const FIRST_MONDAY_DAY: u64 = 4;
 
     fn check(period: Period, at: u64, start: u64, end: u64) {
         let window = Window::containing(period, LogTime::from_millis(at));
@@ -151,6 +111,23 @@ mod tests {
     #[test]
     fn the_days_before_the_first_monday_are_a_short_week() {
         check(Period::Week, 0, 0, FIRST_MONDAY_DAY * DAY_MS);
+    }
+
+    #[test]
+    fn a_window_begins_where_the_one_before_it_ended_whatever_its_own_calendar_says() {
+        let (id, time) = (|start| WindowId::beginning(LogTime::from_millis(start)), LogTime::from_millis);
+        let window = |start, end| Window { id: id(start), end: Some(time(end)) };
+        assert_eq!(window(10, 20).after(window(0, 15)), window(15, 20));
+        assert_eq!(window(10, 20).after(window(0, 10)), window(10, 20));
+        assert_eq!(window(10, 20).after(window(0, 5)), window(10, 20));
+    }
+
+    #[test]
+    fn the_end_of_time_is_in_a_window_too() {
+        for period in [Period::Minute, Period::Hour, Period::Day, Period::Week, Period::Month] {
+            let window = Window::containing(period, LogTime::from_millis(u64::MAX));
+            assert_eq!(window.end, Some(LogTime::from_millis(u64::MAX)));
+        }
     }
 
     proptest! {
