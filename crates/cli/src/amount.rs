@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 /// A limit and the stretch of time it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wish {
-    window: String,
+    /// As far as it was said; a budget without one is for ever.
+    window: Option<String>,
     limit: Limit,
 }
 
@@ -22,25 +23,43 @@ pub(crate) enum Limit {
     Number(u64),
 }
 
-const WINDOWS: [&str; 6] = ["lifetime", "minute", "hour", "day", "week", "month"];
+pub(crate) const WINDOWS: [&str; 6] = ["lifetime", "minute", "hour", "day", "week", "month"];
 
 impl Wish {
     /// Reads `[$]AMOUNT[ tokens| requests| permits][/WINDOW]`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let (amount, window) = text.split_once('/').unwrap_or((text, "lifetime"));
-        if !WINDOWS.contains(&window) {
-            return Err(format!("{window:?} is not one of {}", WINDOWS.join(", ")));
+        let (amount, window) =
+            text.split_once('/').map_or((text, None), |(amount, window)| (amount, Some(window)));
+        if let Some(other) = window.filter(|window| !WINDOWS.contains(window)) {
+            return Err(format!("{other:?} is not one of {}", WINDOWS.join(", ")));
         }
-        let limit = Limit::parse(amount)?;
-        if matches!(limit, Limit::Permits(_)) && window != "lifetime" {
-            return Err(format!("permits are for no {window}: each comes back when its request ends"));
+        Self { window: window.map(str::to_owned), limit: Limit::parse(amount)? }.checked()
+    }
+
+    /// The same, over a window that was said elsewhere.
+    pub(crate) fn over(self, window: Option<String>) -> Result<Self, String> {
+        match (&self.window, window) {
+            (Some(one), Some(other)) if *one != other => {
+                Err(format!("the limit says /{one}, and --window {other}"))
+            }
+            (_, Some(window)) => Self { window: Some(window), ..self }.checked(),
+            (_, None) => Ok(self),
         }
-        Ok(Self { window: window.to_owned(), limit })
+    }
+
+    fn checked(self) -> Result<Self, String> {
+        match (&self.limit, self.window.as_deref()) {
+            (Limit::Permits(_), Some(window)) if window != "lifetime" => {
+                Err(format!("permits are for no {window}: each comes back when its request ends"))
+            }
+            (_, _) => Ok(self),
+        }
     }
 
     pub(crate) fn json(&self) -> Value {
         let unit = self.limit.unit().unwrap_or("tokens");
-        json!({ "unit": unit, "window": self.window, "limit": self.limit.json() })
+        let window = self.window.as_deref().unwrap_or("lifetime");
+        json!({ "unit": unit, "window": window, "limit": self.limit.json() })
     }
 }
 
@@ -121,6 +140,17 @@ mod tests {
         assert_eq!(json("5M/day"), r#"{"limit":5000000,"unit":"tokens","window":"day"}"#);
         assert_eq!(json("$12.50"), r#"{"limit":"12.5","unit":"usd","window":"lifetime"}"#);
         assert_eq!(json("200000/month"), r#"{"limit":200000,"unit":"tokens","window":"month"}"#);
+    }
+
+    #[test]
+    fn the_window_may_be_said_elsewhere_but_not_another_one() {
+        let over = |text: &str, window: &str| {
+            Wish::parse(text).unwrap().over(Some(window.to_owned())).map(|wish| wish.json()["window"].clone())
+        };
+        assert_eq!(over("5M", "day"), Ok(json!("day")));
+        assert_eq!(over("5M/day", "day"), Ok(json!("day")));
+        assert_eq!(over("5M/day", "week"), Err("the limit says /day, and --window week".to_owned()));
+        assert_eq!(Wish::parse("5M/day").unwrap().over(None), Wish::parse("5M/day"));
     }
 
     #[test]

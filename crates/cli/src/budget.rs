@@ -1,6 +1,7 @@
 //! `quorate budget` and `quorate usage`.
 
-use crate::amount::{Limit, Wish};
+use crate::amount::{Limit, WINDOWS, Wish};
+use crate::calendar::CalendarFields;
 use crate::client::Client;
 use crate::error::CliError;
 use crate::output::{Column, Output, tell};
@@ -20,6 +21,11 @@ pub(crate) enum BudgetVerb {
         /// '10 permits': so many requests at the same time.
         #[arg(value_parser = Wish::parse)]
         limit: Wish,
+        /// The window, if it is not said with the limit.
+        #[arg(long, value_parser = WINDOWS)]
+        window: Option<String>,
+        #[command(flatten)]
+        calendar: CalendarFields,
         /// What becomes of what dead nodes may have spent, if it is for ever: never (somebody resolves it), as-spent=24h,
         /// as-reported-may-overspend=24h.
         #[arg(long, value_parser = resolve::rule)]
@@ -74,11 +80,12 @@ const COLUMNS: &[Column] = &[
     ("SUBJECT", "/subject"),
     ("UNIT", "/unit"),
     ("WINDOW", "/window"),
+    ("ZONE", "/time_zone"),
     ("LIMIT", "/limit"),
     ("USED", "/used"),
     ("GRANTED", "/granted"),
     ("FREE", "/free"),
-    ("WINDOW ENDS", "/window_end"),
+    ("WINDOW ENDS", "/window_end_local"),
 ];
 const HOLDINGS: &[Column] = &[
     ("NODE", "/node"),
@@ -112,6 +119,7 @@ const USAGE: &[Column] = &[
     ("SUBJECT", "/subject"),
     ("UNIT", "/unit"),
     ("WINDOW", "/window"),
+    ("ZONE", "/time_zone"),
     ("SINCE", "/window_start"),
     ("USED", "/used"),
     ("LIMIT", "/limit"),
@@ -120,12 +128,14 @@ const USAGE: &[Column] = &[
 impl BudgetVerb {
     pub(crate) async fn run(self, client: &Client, output: &Output) -> Result<(), CliError> {
         match self {
-            Self::Create { subject, limit, auto_resolve } => {
-                let mut body = limit.json();
+            Self::Create { subject, limit, window, calendar, auto_resolve } => {
+                let wish = limit.over(window).map_err(CliError::Usage)?;
+                let mut body = wish.json();
                 if let Some(rule) = auto_resolve {
                     body["auto_resolve"] = rule;
                 }
                 body["subject"] = json!(subject.to_string());
+                calendar.put_into(std::slice::from_mut(&mut body))?;
                 output.show(&client.post("/budgets", &body).await?);
             }
             Self::List { subject } => {

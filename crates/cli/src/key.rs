@@ -1,6 +1,7 @@
 //! `quorate key`.
 
 use crate::amount::Wish;
+use crate::calendar::CalendarFields;
 use crate::client::Client;
 use crate::error::CliError;
 use crate::object::{Parts, overlay};
@@ -21,6 +22,8 @@ pub(crate) enum KeyVerb {
         /// time). Can be repeated.
         #[arg(long, value_parser = Wish::parse)]
         budget: Vec<Wish>,
+        #[command(flatten)]
+        calendar: CalendarFields,
         #[command(flatten)]
         fields: KeyFields,
     },
@@ -154,10 +157,12 @@ impl KeyFields {
 impl KeyVerb {
     pub(crate) async fn run(self, client: &Client, output: &Output) -> Result<(), CliError> {
         match self {
-            Self::Create { role, budget, fields } => {
+            Self::Create { role, budget, calendar, fields } => {
+                let mut budgets: Vec<_> = budget.iter().map(Wish::json).collect();
+                calendar.put_into(&mut budgets)?;
                 let mut parts = fields.given().into_map();
                 parts.insert("role".to_owned(), json!(role.word()));
-                parts.insert("budgets".to_owned(), budget.iter().map(Wish::json).collect());
+                parts.insert("budgets".to_owned(), Value::Array(budgets));
                 output.show(&client.post("/keys", &Value::Object(parts)).await?);
                 tell(SHOWN_ONCE);
             }

@@ -4,6 +4,7 @@
 mod amount;
 mod arguments;
 mod budget;
+mod calendar;
 mod client;
 mod cluster;
 mod config;

@@ -4,6 +4,7 @@
 //! `resource` for what providers, models, routes and tenants have in common.
 
 mod budget;
+mod calendar;
 mod caller;
 mod cluster;
 mod document;

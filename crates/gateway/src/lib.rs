@@ -12,6 +12,7 @@ mod proxy;
 pub mod replica;
 pub mod server;
 mod stopwatch;
+pub mod time_zones;
 
 /// The router of a listener, so that its owner need not know the library.
 pub use axum::Router;

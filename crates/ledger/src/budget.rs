@@ -2,22 +2,47 @@
 
 use crate::account::Terms;
 use crate::doubt::RESOLUTIONS_KEPT;
+use crate::zones::Zones;
 use crate::{Account, AutoResolve, Resolution};
 use quorate_domain::{
-    Amount, BudgetId, LogTime, Period, Revision, SessionId, Subject, Unit, Window, WindowId,
+    Amount, BudgetId, Calendar, LogTime, Period, Revision, SessionId, Subject, Unit, Weekday, Window,
+    WindowId, ZoneName,
 };
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 /// When a budget starts anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Never: what is spent stays spent.
     Lifetime,
-    /// At the beginning of each window of the calendar (UTC).
+    /// At the beginning of each window of the calendar in UTC, with weeks from Monday.
     Fixed(Period),
+    /// At the beginning of each window of another calendar.
+    Local(Calendar),
+}
+
+impl Kind {
+    /// The kind with the windows of this calendar: each calendar has one, so that two budgets with the same windows are
+    /// known as such.
+    #[must_use]
+    pub fn windowed(calendar: Calendar) -> Self {
+        if calendar.zone().is_utc() && calendar.week_starts() == Weekday::Monday {
+            return Self::Fixed(calendar.period());
+        }
+        Self::Local(calendar)
+    }
+
+    /// The time zone whose rules the ledger must know for it.
+    #[must_use]
+    pub const fn zone(&self) -> Option<&ZoneName> {
+        match self {
+            Self::Local(calendar) => Some(calendar.zone()),
+            Self::Lifetime | Self::Fixed(_) => None,
+        }
+    }
 }
 
 /// What a budget limits, and to how much.
@@ -48,8 +73,8 @@ pub struct Budget {
 
 impl Budget {
     /// A new budget, of which nothing is spent.
-    pub(crate) fn new(spec: BudgetSpec, revision: Revision, at: LogTime) -> Self {
-        let window = window_at(spec.kind, at);
+    pub(crate) fn new(spec: BudgetSpec, revision: Revision, at: LogTime, zones: &Zones) -> Self {
+        let window = zones.window(&spec.kind, at);
         let accounts = BTreeMap::from([(window.id, Account::new(window))]);
         Self { spec, revision, accounts, resolutions: VecDeque::new() }
     }
@@ -90,10 +115,10 @@ impl Budget {
     }
 
     /// The account of the window that contains `at`: empty if nobody has asked for any of it yet.
-    pub(crate) fn account_at(&self, at: LogTime) -> Cow<'_, Account> {
+    pub(crate) fn account_at(&self, at: LogTime, zones: &Zones) -> Cow<'_, Account> {
         let open = self.current();
         if open.window().has_ended_at(at) {
-            return Cow::Owned(Account::new(window_at(self.spec.kind, at)));
+            return Cow::Owned(Account::new(self.next_window(at, zones)));
         }
         Cow::Borrowed(open)
     }
@@ -126,14 +151,20 @@ impl Budget {
     }
 
     /// Opens the window that contains `at` if the open one is over.
-    pub(crate) fn roll(&mut self, at: LogTime) {
+    pub(crate) fn roll(&mut self, at: LogTime, zones: &Zones) {
         if self.current().window().has_ended_at(at) {
+            let window = self.next_window(at, zones);
             if let Some(mut over) = self.accounts.last_entry() {
                 over.get_mut().end();
             }
-            let window = window_at(self.spec.kind, at);
             self.accounts.insert(window.id, Account::new(window));
         }
+    }
+
+    /// The window that contains `at`, which is after the open one. If the rules of its zone were replaced meanwhile, it has
+    /// what the open one leaves: windows never overlap, and their ids rise.
+    fn next_window(&self, at: LogTime, zones: &Zones) -> Window {
+        zones.window(&self.spec.kind, at).after(self.current().window())
     }
 
     /// Forgets finished windows of which nobody who lives holds anything, but for the latest, which people want to look
@@ -150,19 +181,12 @@ impl Budget {
 /// The open window and the one before it are kept even when nothing can change in them any more.
 const WINDOWS_TO_LOOK_AT: usize = 2;
 
-fn window_at(kind: Kind, at: LogTime) -> Window {
-    match kind {
-        Kind::Lifetime => Window::LIFETIME,
-        Kind::Fixed(period) => Window::containing(period, at),
-    }
-}
-
 /// The stored name of a budget: one subject has one budget of each unit and kind.
 pub(crate) type Key = (Subject, Unit, Kind);
 
 impl BudgetSpec {
     pub(crate) fn key(&self) -> Key {
-        (self.subject.clone(), self.unit, self.kind)
+        (self.subject.clone(), self.unit, self.kind.clone())
     }
 }
 

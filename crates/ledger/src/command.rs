@@ -4,7 +4,7 @@
 
 use crate::BudgetSpec;
 use crate::line::Place;
-use quorate_domain::{Amount, BootId, BudgetId, NodeId, Revision, Round, SessionId, WindowId};
+use quorate_domain::{Amount, BootId, BudgetId, NodeId, Revision, Round, SessionId, TimeZone, WindowId};
 use serde::{Deserialize, Serialize};
 
 /// A command to the ledger.
@@ -37,6 +37,8 @@ pub enum Command {
     },
     /// Settles what a dead session may have spent.
     Resolve(Resolve),
+    /// Tells the rules of a time zone, unless newer ones are known. Open windows keep their ends.
+    PutTimeZone(TimeZone),
 }
 
 impl Command {
@@ -49,7 +51,8 @@ impl Command {
             | Self::Sync(_)
             | Self::CloseSession { .. }
             | Self::ExpireSession { .. }
-            | Self::Resolve(_) => true,
+            | Self::Resolve(_)
+            | Self::PutTimeZone(_) => true,
             Self::PutBudget(_) | Self::RemoveBudget { .. } => false,
         }
     }
@@ -70,7 +73,7 @@ pub enum Expected {
 /// Creates a budget, or changes the limit of one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PutBudget {
-    /// The subject, unit and kind name the budget; there is at most one of each.
+    /// The subject, unit and kind name the budget; there is at most one of each. A zone it follows must be there already.
     pub spec: BudgetSpec,
     /// What the caller believes is stored under that name.
     pub expected: Expected,

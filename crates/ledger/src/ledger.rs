@@ -4,11 +4,14 @@ mod resolve;
 
 use crate::account::{Proof, Terms};
 use crate::budget::{Key, next_id};
+use crate::zones::Zones;
 use crate::{
     Account, Answer, Ask, Budget, BudgetSpec, Command, Evidence, Expected, Mark, NodeRecord, OpenSession,
     Outcome, PutBudget, Rejection, Session, SessionState, SpendingReport, Sync, View,
 };
-use quorate_domain::{BootId, BudgetId, LogTime, NodeId, Revision, SessionId, Span, Subject, Unit, WindowId};
+use quorate_domain::{
+    BootId, BudgetId, LogTime, NodeId, Revision, SessionId, Span, Subject, TimeZone, Unit, WindowId, ZoneName,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +29,7 @@ pub struct Ledger {
     nodes: BTreeMap<NodeId, NodeRecord>,
     /// Budgets whose open window is handed out request by request: holders look here for what to return at once.
     central: BTreeSet<BudgetId>,
+    zones: Zones,
 }
 
 /// What a journal proves, by what it is about.
@@ -62,6 +66,10 @@ impl Ledger {
                 self.expire_session(session).unwrap_or_else(Outcome::Rejected)
             }
             Command::Resolve(resolve) => self.resolve(&resolve).unwrap_or_else(Outcome::Rejected),
+            Command::PutTimeZone(zone) => {
+                self.zones.put(zone);
+                Outcome::Done
+            }
         }
     }
 
@@ -92,6 +100,21 @@ impl Ledger {
     #[must_use]
     pub const fn central(&self) -> &BTreeSet<BudgetId> {
         &self.central
+    }
+
+    /// What is known of a time zone.
+    #[must_use]
+    pub fn time_zone(&self, name: &ZoneName) -> Option<&TimeZone> {
+        self.zones.get(name)
+    }
+
+    /// All time zones that budgets follow or followed.
+    pub fn time_zones(&self) -> impl Iterator<Item = &TimeZone> {
+        self.zones.iter()
+    }
+
+    pub(crate) const fn zones(&self) -> &Zones {
+        &self.zones
     }
 
     /// One session, unless it ended without doubt.
@@ -130,6 +153,7 @@ impl Ledger {
     }
 
     fn put_budget(&mut self, put: PutBudget) -> Result<Outcome, Rejection> {
+        self.zones.check(&put.spec.kind)?;
         let key = put.spec.key();
         match (self.by_key.get(&key).copied(), put.expected) {
             (Some(existing), Expected::Absent) => Err(Rejection::BudgetExists(existing)),
@@ -145,7 +169,7 @@ impl Ledger {
         self.revision = self.revision.next();
         self.by_key.insert(key, id);
         self.by_subject.entry(spec.subject.clone()).or_default().push(id);
-        self.budgets.insert(id, Budget::new(spec, self.revision, self.time));
+        self.budgets.insert(id, Budget::new(spec, self.revision, self.time, &self.zones));
         Outcome::BudgetStored { budget: id, revision: self.revision }
     }
 
@@ -360,7 +384,7 @@ impl Ledger {
     fn answer(&mut self, session: SessionId, ask: &Ask, is_new: bool) -> Answer {
         let (at, id) = (self.time, ask.budget);
         let Some(budget) = self.budgets.get_mut(&id) else { return Answer::UnknownBudget { budget: id } };
-        budget.roll(at);
+        budget.roll(at, &self.zones);
         let sessions = &self.sessions;
         let forgotten = budget.forget_settled_windows(&|session| is_live(sessions, session));
         let current = budget.current().window();

@@ -18,6 +18,7 @@ mod prospect;
 mod report;
 mod session;
 mod turn;
+mod zones;
 
 pub use account::{Account, Mode};
 pub use budget::{Budget, BudgetSpec, Kind};

@@ -3,7 +3,7 @@
 //! The order of variants and fields is a stored format (retries are answered from it): add at the end, never reorder.
 
 use crate::Account;
-use quorate_domain::{Amount, BudgetId, NodeId, PlaceId, Revision, Round, SessionId, Span, Window};
+use quorate_domain::{Amount, BudgetId, NodeId, PlaceId, Revision, Round, SessionId, Span, Window, ZoneName};
 use serde::{Deserialize, Serialize};
 
 /// What came of a command.
@@ -165,4 +165,7 @@ pub enum Rejection {
         /// It was granted, and did not return, no more.
         most: Amount,
     },
+    /// The budget would follow a time zone whose rules nobody told the ledger.
+    #[error("the rules of time zone {0} are not in the ledger yet")]
+    UnknownTimeZone(ZoneName),
 }

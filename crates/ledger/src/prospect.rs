@@ -61,7 +61,7 @@ impl Ledger {
         standing: Option<Standing>,
     ) -> Option<(Prospect, Shortage)> {
         let found = self.budget(budget)?;
-        let account = found.account_at(self.time());
+        let account = found.account_at(self.time(), self.zones());
         let shortage = self.shortage(&account, found.spec().limit);
         Some((self.judge(&account, need, standing, &shortage), shortage))
     }

@@ -1,7 +1,7 @@
 //! A budget as people want to see it: where every unit of its limit is.
 
 use crate::{Account, Budget, BudgetSpec, Central, Ledger, Resolution, SessionState};
-use quorate_domain::{Amount, BudgetId, LogTime, NodeId, Revision, SessionId, Window};
+use quorate_domain::{Amount, BudgetId, LogTime, NodeId, Revision, SessionId, UtcOffset, Window};
 use serde::{Deserialize, Serialize};
 
 /// Where every unit of one window of a budget is: `used + outstanding + overrun + free = limit`, unless the limit
@@ -16,6 +16,8 @@ pub struct BudgetReport {
     pub revision: Revision,
     /// The window reported on.
     pub window: Window,
+    /// How far local time is from UTC when that window ends.
+    pub offset_at_end: UtcOffset,
     /// Whether it is handed out request by request, because little is left.
     pub is_central: bool,
     /// How many requests wait for it in line.
@@ -91,7 +93,7 @@ impl Ledger {
     #[must_use]
     pub fn report(&self, id: BudgetId) -> Option<BudgetReport> {
         let budget = self.budget(id)?;
-        Some(self.report_on(id, budget, &budget.account_at(self.time())))
+        Some(self.report_on(id, budget, &budget.account_at(self.time(), self.zones())))
     }
 
     /// The same of earlier windows that are kept, oldest first: the latest, and those of which somebody who lives has yet
@@ -119,6 +121,7 @@ impl Ledger {
             spec: budget.spec().clone(),
             revision: budget.revision(),
             window: account.window(),
+            offset_at_end: self.zones().offset(&budget.spec().kind, account.window().end.unwrap_or_default()),
             is_central: account.is_central(),
             waiting: account.line_length(),
             used: account.used(),

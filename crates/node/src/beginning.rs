@@ -67,7 +67,7 @@ impl Beginning {
 
     fn check_budget(&self, trial: &Catalog, spec: BudgetSpec) -> Result<BudgetSpec, String> {
         let same = |other: &BudgetSpec| {
-            (&other.subject, other.unit, other.kind) == (&spec.subject, spec.unit, spec.kind)
+            (&other.subject, other.unit, &other.kind) == (&spec.subject, spec.unit, &spec.kind)
         };
         if !trial.has_subject(&spec.subject) {
             return Err(format!("{} does not exist, so a budget would limit nobody", spec.subject));

@@ -3,9 +3,10 @@
 use crate::{Beginning, mint_key};
 use anyhow::{Context, anyhow, bail};
 use quorate_catalog::{Actor, ApiKeyText, Apply, Command, Founding, Outcome, Pepper};
-use quorate_domain::{ClusterId, Secret};
+use quorate_domain::{Clock, ClusterId, LogTime, Secret};
 use quorate_gateway::admin::{Initialised, SetupError};
 use quorate_gateway::replica::{Replica, Unavailable};
+use quorate_gateway::time_zones;
 use quorate_ledger::{Expected, PutBudget, Rejection};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -39,6 +40,7 @@ pub(crate) struct FileRejected(String);
 pub(crate) struct Foundation {
     pub(crate) replica: Arc<dyn Replica>,
     pub(crate) cluster: ClusterId,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) data_dir: PathBuf,
     pub(crate) beginning: Beginning,
 }
@@ -78,7 +80,7 @@ impl Foundation {
             Founder::Alone => {}
             Founder::Caller(caller) => drop(caller.send(self.found_for_caller().await)),
         }
-        begin(&*self.replica, &self.beginning).await
+        begin(&*self.replica, &self.beginning, self.clock.wall()).await
     }
 
     async fn found_for_caller(&self) -> Result<Initialised, SetupError> {
@@ -137,7 +139,7 @@ fn drawn<const N: usize>() -> anyhow::Result<[u8; N]> {
 
 /// Writes what the configuration file names and the cluster does not have. What it has stays as it is: since the
 /// file was written, an operator may have changed it.
-async fn begin(replica: &dyn Replica, beginning: &Beginning) -> anyhow::Result<()> {
+async fn begin(replica: &dyn Replica, beginning: &Beginning, now: LogTime) -> anyhow::Result<()> {
     let changes = beginning.missing_in(&replica.catalog().read());
     if !changes.is_empty() {
         let reason = Some("configuration file".to_owned());
@@ -147,6 +149,7 @@ async fn begin(replica: &dyn Replica, beginning: &Beginning) -> anyhow::Result<(
         }
     }
     for spec in beginning.budgets.iter().cloned() {
+        time_zones::tell(replica, &spec.kind, now, LIMIT).await?;
         let put = quorate_ledger::Command::PutBudget(PutBudget { spec, expected: Expected::Absent });
         if let quorate_ledger::Outcome::Rejected(rejection) = replica.propose_ledger(put, LIMIT).await?
             && !matches!(rejection, Rejection::BudgetExists(_))

@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use quorate_consensus::{Journal, JournalMetrics};
 use quorate_domain::Clock;
 use quorate_gateway::admin::Admin;
-use quorate_gateway::{Funds, Limits, Metrics, Operations, Parts, Proxy, server};
+use quorate_gateway::{Funds, Limits, Metrics, Operations, Parts, Proxy, server, time_zones};
 use quorate_upstream::{Credentials, PoolSettings, Upstream};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
@@ -140,6 +140,7 @@ impl Node {
             let foundation = Foundation {
                 replica: Arc::clone(&replica),
                 cluster,
+                clock: Arc::clone(&self.clock),
                 data_dir: self.settings.data_dir.clone(),
                 beginning: self.settings.beginning.clone(),
             };
@@ -163,6 +164,12 @@ impl Node {
         let (funds, treasurer) = Funds::new(Arc::clone(&replica), journal, Arc::clone(&self.clock));
         let end = money.stop();
         money.spawn("treasurer", OnEnd::StopNode, async move { Ok(treasurer.run(end, RETURN_LIMIT).await?) });
+        let (end, renewal) =
+            (money.stop(), time_zones::refresh(Arc::clone(&replica), Arc::clone(&self.clock)));
+        money.spawn("time zones", OnEnd::Ignore, async move {
+            end.run_until_cancelled(renewal).await;
+            Ok(())
+        });
         let beat = ticker::run(Arc::clone(&replica), Arc::clone(&self.clock), money.stop());
         money.spawn("ticker", OnEnd::Ignore, async {
             beat.await;

@@ -445,10 +445,25 @@ mod tests {
         };
         check(&budget("unit = \"requests\"\nlimit = 5"), &expect!["Found"]);
         check(&budget("unit = \"usd\"\nwindow = \"month\"\nlimit = \"0.50\""), &expect!["Found"]);
+        let in_zone = |fields: &str| budget(&format!("unit = \"tokens\"\nlimit = 5\n{fields}"));
+        check(
+            &in_zone("window = \"week\"\ntime_zone = \"Europe/Berlin\"\nweek_starts = \"sunday\""),
+            &expect!["Found"],
+        );
+        check(
+            &in_zone("time_zone = \"Europe/Berlin\""),
+            &expect!["budgets[0]: time_zone: a lifetime budget has no windows"],
+        );
+        check(
+            &in_zone("window = \"week\"\nweek_starts = \"dimanche\""),
+            &expect![[
+                r#"line 7, column 15: "dimanche" is none of monday, tuesday, wednesday, thursday, friday, saturday, sunday"#
+            ]],
+        );
         check(
             &budget("unit = \"usd\"\nlimit = 5\nperiod = \"day\""),
             &expect![
-                "line 6, column 1: unknown field `period`, expected one of `subject`, `unit`, `window`, `limit`, `auto_resolve`"
+                "line 6, column 1: unknown field `period`, expected one of `subject`, `unit`, `window`, `time_zone`, `week_starts`, `limit`, `auto_resolve`"
             ],
         );
         check(

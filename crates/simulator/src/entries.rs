@@ -31,7 +31,8 @@ impl Bounds {
             | Command::RemoveBudget { .. }
             | Command::CloseSession { .. }
             | Command::ExpireSession { .. }
-            | Command::Resolve(_) => Self::Free,
+            | Command::Resolve(_)
+            | Command::PutTimeZone(_) => Self::Free,
         }
     }
 

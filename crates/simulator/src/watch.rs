@@ -73,7 +73,8 @@ impl World {
             | Command::RemoveBudget { .. }
             | Command::CloseSession { .. }
             | Command::ExpireSession { .. }
-            | Command::Resolve(_) => {}
+            | Command::Resolve(_)
+            | Command::PutTimeZone(_) => {}
         }
     }
 }

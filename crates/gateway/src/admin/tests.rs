@@ -2,6 +2,7 @@
 
 mod doubts;
 mod refusals;
+mod zones;
 
 use super::{Admin, Initialised, LogLevel, Setup, SetupError};
 use crate::replica::{ClusterStatus, Eventually, Replica, Unavailable};
@@ -371,7 +372,7 @@ async fn a_budget_is_created_changed_explained_and_deleted() {
     assert_eq!((status, &changed["limit"]), (StatusCode::OK, &json!("0.25")));
     let explained = client.get(&format!("/budgets/{id}/explain")).await;
     expect_test::expect![
-        "of $0.25 usd (month) $0 are spent, $0 are granted to 0 node sessions, and $0.25 are free"
+        "of $0.25 usd (month) $0 are spent, $0 are granted to 0 node sessions, and $0.25 are free; the window ends at 2023-12-01T00:00:00+00:00"
     ]
     .assert_eq(explained["explanation"].as_str().unwrap());
     assert_eq!(client.get("/usage").await["items"][0]["used"], "0");
@@ -382,6 +383,40 @@ async fn a_budget_is_created_changed_explained_and_deleted() {
     );
     let nobody = json!({ "subject": "user:bob", "unit": "tokens", "limit": 1 });
     assert_eq!(client.refusal("POST", "/budgets", nobody).await, refused(422, "missing_reference"));
+}
+
+#[tokio::test]
+async fn a_budget_follows_the_calendar_it_was_given() {
+    let client = Client::founded();
+    client.furnish().await;
+    let wish = json!({
+        "subject": "team:search", "unit": "tokens", "limit": 5, "window": "week", "time_zone": "america/new_york",
+        "week_starts": "sunday",
+    });
+    // It is Tuesday 2023-11-14T22:13:20Z. Clocks in New York were set back nine days ago.
+    let created = client.post("/budgets", wish.clone()).await;
+    let shown = ["window", "time_zone", "week_starts", "window_start", "window_end", "window_end_local"];
+    expect_test::expect![[r#"
+        window "week"
+        time_zone "America/New_York"
+        week_starts "sunday"
+        window_start "2023-11-12T05:00:00Z"
+        window_end "2023-11-19T05:00:00Z"
+        window_end_local "2023-11-19T00:00:00-05:00"
+    "#]]
+    .assert_eq(&shown.map(|field| format!("{field} {}\n", created[field])).concat());
+    let explained = client.get(&format!("/budgets/{}/explain", created["id"])).await;
+    let sentence = explained["explanation"].as_str().unwrap();
+    assert!(sentence.starts_with("of 5 tokens (week from sunday in America/New_York) "), "{sentence}");
+    assert_eq!(client.get("/usage").await["items"][0]["time_zone"], "America/New_York");
+
+    assert_eq!(client.refusal("POST", "/budgets", wish).await, refused(409, "already_exists"));
+    let in_utc = json!({ "subject": "team:search", "unit": "tokens", "limit": 5, "window": "week" });
+    let in_utc = client.post("/budgets", in_utc).await;
+    assert_eq!((&in_utc["time_zone"], &in_utc["week_starts"]), (&json!("UTC"), &json!("monday")));
+    let for_ever =
+        client.post("/budgets", json!({ "subject": "team:search", "unit": "tokens", "limit": 5 })).await;
+    assert_eq!((&for_ever["time_zone"], &for_ever["window_end_local"]), (&Value::Null, &Value::Null));
 }
 
 #[tokio::test]
@@ -417,6 +452,10 @@ async fn nothing_is_told_without_an_admin_key() {
 #[tokio::test]
 async fn a_body_that_is_not_understood_is_named() {
     let client = Client::founded();
+    let budget_in = |zone| {
+        json!({ "subject": "key:1", "unit": "usd", "limit": 1, "window": "day", "time_zone": zone })
+            .to_string()
+    };
     for (path, body, named) in [
         ("/teams", r#"{"name":"a","colour":"red"}"#, "`colour`"),
         ("/teams", r#"{"name":"a b"}"#, "a b"),
@@ -425,6 +464,12 @@ async fn a_body_that_is_not_understood_is_named() {
         ("/keys", r#"{"allowed_models":"some"}"#, "a list of route names"),
         ("/keys", r#"{"expires_at":"soon"}"#, "soon"),
         ("/budgets", r#"{"subject":"key:1","unit":"usd","limit":"1e3"}"#, "1e3"),
+        ("/budgets", &budget_in("Europe/Belin"), "time_zone: \"Europe/Belin\" is no time zone"),
+        (
+            "/budgets",
+            r#"{"subject":"key:1","unit":"usd","limit":1,"window":"week","week_starts":"dimanche"}"#,
+            "sunday",
+        ),
         ("/providers", r#"{"name":"a","base_url":"http://ann:hunter2@b"}"#, "${env:NAME}"),
     ] {
         let request = Request::builder().method("POST").uri(format!("/admin/v1{path}"));

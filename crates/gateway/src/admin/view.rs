@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use quorate_domain::{Amount, LogTime, NanoUsd, Revision, Unit};
+use quorate_domain::{Amount, LogTime, NanoUsd, Revision, Unit, UtcOffset};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -41,6 +41,13 @@ pub(super) fn time(at: LogTime) -> Value {
     let millis = i64::try_from(at.millis()).ok();
     let shown = millis.and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
     shown.map_or(Value::Null, |at| Value::String(at.to_string()))
+}
+
+/// Log time as local clocks show it, RFC 3339.
+pub(super) fn local_time(at: LogTime, offset: UtcOffset) -> Option<String> {
+    let at = jiff::Timestamp::from_millisecond(i64::try_from(at.millis()).ok()?).ok()?;
+    let offset = jiff::tz::Offset::from_seconds(offset.seconds()).ok()?;
+    Some(at.display_with_offset(offset).to_string())
 }
 
 /// An amount: dollars as exact text, everything else as a number.

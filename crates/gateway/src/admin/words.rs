@@ -1,18 +1,28 @@
-//! The words for units and windows: said once, for reading what people write and for writing what they read.
+//! The words for units, windows and weekdays: said once, for reading what people write and for writing what they read.
 
-use quorate_domain::{Amount, NanoUsd, Period, Span, Unit};
+use quorate_domain::{Amount, NanoUsd, Period, Span, Unit, Weekday};
 use quorate_ledger::{AutoResolve, Kind};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
 const UNITS: [Unit; 4] = [Unit::Tokens, Unit::NanoUsd, Unit::Requests, Unit::Permits];
-const WINDOWS: [Kind; 6] = [
-    Kind::Lifetime,
-    Kind::Fixed(Period::Minute),
-    Kind::Fixed(Period::Hour),
-    Kind::Fixed(Period::Day),
-    Kind::Fixed(Period::Week),
-    Kind::Fixed(Period::Month),
+/// None is the window that never ends.
+const WINDOWS: [Option<Period>; 6] = [
+    None,
+    Some(Period::Minute),
+    Some(Period::Hour),
+    Some(Period::Day),
+    Some(Period::Week),
+    Some(Period::Month),
+];
+const WEEKDAYS: [Weekday; 7] = [
+    Weekday::Monday,
+    Weekday::Tuesday,
+    Weekday::Wednesday,
+    Weekday::Thursday,
+    Weekday::Friday,
+    Weekday::Saturday,
+    Weekday::Sunday,
 ];
 
 /// What becomes of doubt, as people write it and read it.
@@ -63,14 +73,33 @@ pub(super) const fn of_unit(unit: Unit) -> &'static str {
     }
 }
 
-pub(super) const fn of_window(window: Kind) -> &'static str {
-    match window {
+pub(super) const fn of_window(kind: &Kind) -> &'static str {
+    match kind {
         Kind::Lifetime => "lifetime",
-        Kind::Fixed(Period::Minute) => "minute",
-        Kind::Fixed(Period::Hour) => "hour",
-        Kind::Fixed(Period::Day) => "day",
-        Kind::Fixed(Period::Week) => "week",
-        Kind::Fixed(Period::Month) => "month",
+        Kind::Fixed(period) => of_period(*period),
+        Kind::Local(calendar) => of_period(calendar.period()),
+    }
+}
+
+pub(super) const fn of_period(period: Period) -> &'static str {
+    match period {
+        Period::Minute => "minute",
+        Period::Hour => "hour",
+        Period::Day => "day",
+        Period::Week => "week",
+        Period::Month => "month",
+    }
+}
+
+pub(super) const fn of_weekday(day: Weekday) -> &'static str {
+    match day {
+        Weekday::Monday => "monday",
+        Weekday::Tuesday => "tuesday",
+        Weekday::Wednesday => "wednesday",
+        Weekday::Thursday => "thursday",
+        Weekday::Friday => "friday",
+        Weekday::Saturday => "saturday",
+        Weekday::Sunday => "sunday",
     }
 }
 
@@ -80,8 +109,13 @@ pub(super) fn unit<'de, D: Deserializer<'de>>(input: D) -> Result<Unit, D::Error
 }
 
 /// Reads the word of a window; for `#[serde(deserialize_with)]`.
-pub(super) fn window<'de, D: Deserializer<'de>>(input: D) -> Result<Kind, D::Error> {
-    one_of(WINDOWS, of_window, input)
+pub(super) fn window<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Period>, D::Error> {
+    one_of(WINDOWS, |window| window.map_or("lifetime", of_period), input)
+}
+
+/// Reads the word of a weekday; for `#[serde(deserialize_with)]`.
+pub(super) fn weekday<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Weekday>, D::Error> {
+    one_of(WEEKDAYS, of_weekday, input).map(Some)
 }
 
 fn one_of<'de, D: Deserializer<'de>, T: Copy, const N: usize>(
@@ -103,7 +137,10 @@ mod tests {
     #[test]
     fn what_is_written_is_read_as_the_same() {
         assert_eq!(UNITS.map(|one| unit(Value::from(of_unit(one))).unwrap()), UNITS);
-        assert_eq!(WINDOWS.map(|one| window(Value::from(of_window(one))).unwrap()), WINDOWS);
+        assert_eq!(WEEKDAYS.map(|one| weekday(Value::from(of_weekday(one))).unwrap()), WEEKDAYS.map(Some));
+        assert_eq!(window(json!("lifetime")).unwrap(), None);
+        let periods = WINDOWS.into_iter().flatten();
+        periods.for_each(|one| assert_eq!(window(Value::from(of_period(one))).unwrap(), Some(one)));
     }
 
     #[test]

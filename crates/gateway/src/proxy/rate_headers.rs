@@ -59,7 +59,7 @@ fn standing(charge: Charge, ledger: &Ledger, wallet: &Wallet) -> Option<Standing
 fn is_windowed(budget: &Budget) -> bool {
     match budget.spec().kind {
         Kind::Lifetime => false,
-        Kind::Fixed(_) => true,
+        Kind::Fixed(_) | Kind::Local(_) => true,
     }
 }
 

@@ -138,7 +138,7 @@ impl World {
         let spec = BudgetSpec {
             subject,
             unit: Unit::Tokens,
-            kind: self.kind,
+            kind: self.kind.clone(),
             limit: Amount::new(self.limit),
             auto_resolve: AutoResolve::Never,
         };

@@ -7,6 +7,7 @@
     reason = "a test that finds something else has failed"
 )]
 
+mod calendars;
 mod central;
 mod doubts;
 mod grants;

@@ -23,10 +23,14 @@ impl Script {
     }
 
     pub(crate) fn with_unit(limit: u64, unit: Unit, kind: Kind) -> Self {
-        let (ledger, sequences) = (Ledger::default(), BTreeMap::new());
-        let mut script = Self { ledger, at: 1_000, unit, sequences, last_place: 1_000 };
+        let mut script = Self::empty(1_000, unit);
         script.put(limit, kind, Expected::Absent);
         script
+    }
+
+    pub(crate) fn empty(at: u64, unit: Unit) -> Self {
+        let (ledger, sequences) = (Ledger::default(), BTreeMap::new());
+        Self { ledger, at, unit, sequences, last_place: 1_000 }
     }
 
     /// A budget for ever, and sessions of so many nodes.

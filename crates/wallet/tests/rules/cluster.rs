@@ -80,7 +80,7 @@ impl Cluster {
         let spec = BudgetSpec {
             subject,
             unit: charge.unit,
-            kind: self.kind,
+            kind: self.kind.clone(),
             limit: Amount::new(limit),
             auto_resolve: AutoResolve::Never,
         };
