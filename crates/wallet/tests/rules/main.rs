@@ -10,6 +10,7 @@
 mod central;
 mod cluster;
 mod grants;
+mod midnight;
 mod speeches;
 mod strays;
 mod verdicts;

@@ -1,0 +1,42 @@
+//! The end of a window that many budgets share: what it takes in messages to the ledger.
+
+use crate::cluster::*;
+use quorate_domain::{Amount, KeyId, Period, Subject, Unit};
+use quorate_ledger::*;
+use quorate_wallet::Charge;
+
+const KEYS: u64 = 1_000;
+
+fn budget_of(cluster: &mut Cluster, key: u64) -> Charge {
+    let (unit, kind, limit) = (Unit::Tokens, Kind::Fixed(Period::Minute), Amount::new(1_000));
+    let subject = Subject::Key(KeyId::new(key));
+    let spec = BudgetSpec { subject, unit, kind, limit, auto_resolve: AutoResolve::Never };
+    match cluster.apply(Command::PutBudget(PutBudget { spec, expected: Expected::Absent })) {
+        Outcome::BudgetStored { budget, .. } => Charge { budget, unit },
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Messages until a request on each of these budgets was served.
+fn messages(cluster: &mut Cluster, budgets: &[Charge], millis: u64) -> usize {
+    for budget in budgets {
+        cluster.queue(&[*budget], 10, at(millis));
+    }
+    let (mut said, mut served) = (0, 0);
+    while served < budgets.len() {
+        cluster.talk(at(millis)).expect("somebody waits");
+        said += 1;
+        served += serve(&cluster.wallet, at(millis)).len();
+    }
+    said
+}
+
+#[test]
+fn the_windows_of_a_thousand_keys_are_opened_by_two_messages_of_a_node_that_had_grants_in_the_last_ones() {
+    let mut cluster = Cluster::new(100, 100, Kind::Fixed(Period::Minute));
+    let budgets: Vec<_> = (1..=KEYS).map(|key| budget_of(&mut cluster, key)).collect();
+    assert_eq!(messages(&mut cluster, &budgets, 1), 1);
+    cluster.pass(60_000);
+    // The first is told that the windows are over, for all keys at once.
+    assert_eq!(messages(&mut cluster, &budgets, 60_001), 2);
+}
