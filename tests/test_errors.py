@@ -173,6 +173,13 @@ def a_budget_that_is_spent(world):
     return world.ask(key)
 
 
+@case("rate_limit_exceeded", 429, "caller", "true")
+def a_bucket_that_is_empty(world):
+    key = world.admin.key(budgets=[{"unit": "requests", "bucket": "hour", "limit": 1}])
+    assert world.ask(key).status_code == 200
+    return world.ask(key)
+
+
 @case("budget_held", 429, "caller", "true")
 def a_budget_that_a_request_in_flight_holds(world):
     key = world.budgeted("requests", 1)

@@ -1,4 +1,4 @@
-//! Budgets as people type them: `5M/day`, `$12.50/month`, `100 requests/day`, `200000`, `10 permits`.
+//! Budgets as people type them: `5M/day`, `$12.50/month`, `100 requests/day`, `200000`, `10 permits`, `60 rpm`, `100k tpm`.
 
 use crate::error::CliError;
 use serde_json::{Value, json};
@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 pub(crate) struct Wish {
     /// As far as it was said; a budget without one is for ever.
     window: Option<String>,
+    /// In what time it fills again, if it is a bucket.
+    bucket: Option<&'static str>,
     limit: Limit,
 }
 
@@ -24,16 +26,32 @@ pub(crate) enum Limit {
 }
 
 pub(crate) const WINDOWS: [&str; 6] = ["lifetime", "minute", "hour", "day", "week", "month"];
+/// Rates as everybody calls them: what is counted, and in what time the bucket fills again.
+const RATES: [(&str, &str, &str); 6] = [
+    ("rpm", "requests", "minute"),
+    ("rph", "requests", "hour"),
+    ("rpd", "requests", "day"),
+    ("tpm", "tokens", "minute"),
+    ("tph", "tokens", "hour"),
+    ("tpd", "tokens", "day"),
+];
 
 impl Wish {
-    /// Reads `[$]AMOUNT[ tokens| requests| permits][/WINDOW]`.
+    /// Reads `[$]AMOUNT[ tokens| requests| permits][/WINDOW]`, or `AMOUNT rpm` and the like.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let rate = RATES
+            .iter()
+            .find_map(|(rate, unit, bucket)| Some((text.strip_suffix(rate)?.trim_end(), *unit, *bucket)));
+        if let Some((number, unit, bucket)) = rate {
+            let limit = Limit::parse(&format!("{number} {unit}"))?;
+            return Ok(Self { window: None, bucket: Some(bucket), limit });
+        }
         let (amount, window) =
             text.split_once('/').map_or((text, None), |(amount, window)| (amount, Some(window)));
         if let Some(other) = window.filter(|window| !WINDOWS.contains(window)) {
             return Err(format!("{other:?} is not one of {}", WINDOWS.join(", ")));
         }
-        Self { window: window.map(str::to_owned), limit: Limit::parse(amount)? }.checked()
+        Self { window: window.map(str::to_owned), bucket: None, limit: Limit::parse(amount)? }.checked()
     }
 
     /// The same, over a window that was said elsewhere.
@@ -49,6 +67,9 @@ impl Wish {
 
     fn checked(self) -> Result<Self, String> {
         match (&self.limit, self.window.as_deref()) {
+            (_, Some(window)) if self.bucket.is_some() => {
+                Err(format!("a rate is for no {window}: it fills again little by little"))
+            }
             (Limit::Permits(_), Some(window)) if window != "lifetime" => {
                 Err(format!("permits are for no {window}: each comes back when its request ends"))
             }
@@ -58,6 +79,9 @@ impl Wish {
 
     pub(crate) fn json(&self) -> Value {
         let unit = self.limit.unit().unwrap_or("tokens");
+        if let Some(bucket) = self.bucket {
+            return json!({ "unit": unit, "bucket": bucket, "limit": self.limit.json() });
+        }
         let window = self.window.as_deref().unwrap_or("lifetime");
         json!({ "unit": unit, "window": window, "limit": self.limit.json() })
     }
@@ -80,7 +104,7 @@ impl Limit {
         parsed.ok_or_else(|| {
             format!(
                 "{text:?} is neither tokens, such as 200000 or 5M, nor dollars, such as $12.50, nor \"100 requests\", nor \
-                 \"10 permits\""
+                 \"10 permits\", nor a rate such as \"60 rpm\""
             )
         })
     }
@@ -140,6 +164,16 @@ mod tests {
         assert_eq!(json("5M/day"), r#"{"limit":5000000,"unit":"tokens","window":"day"}"#);
         assert_eq!(json("$12.50"), r#"{"limit":"12.5","unit":"usd","window":"lifetime"}"#);
         assert_eq!(json("200000/month"), r#"{"limit":200000,"unit":"tokens","window":"month"}"#);
+    }
+
+    #[test]
+    fn a_rate_is_a_bucket() {
+        assert_eq!(json("60 rpm"), r#"{"bucket":"minute","limit":60,"unit":"requests"}"#);
+        assert_eq!(json("100ktpm"), r#"{"bucket":"minute","limit":100000,"unit":"tokens"}"#);
+        assert_eq!(json("2M tpd"), r#"{"bucket":"day","limit":2000000,"unit":"tokens"}"#);
+        assert!(Wish::parse("rpm").is_err());
+        let over = Wish::parse("60 rpm").unwrap().over(Some("day".to_owned()));
+        assert_eq!(over, Err("a rate is for no day: it fills again little by little".to_owned()));
     }
 
     #[test]

@@ -18,7 +18,9 @@ pub(crate) struct CalendarFields {
 impl CalendarFields {
     /// Puts the fields into each of these budgets to which they mean something.
     pub(crate) fn put_into(&self, budgets: &mut [Value]) -> Result<(), CliError> {
-        put(budgets, "time_zone", self.time_zone.as_deref(), |window| window != "lifetime")?;
+        put(budgets, "time_zone", self.time_zone.as_deref(), |window| {
+            window.is_string() && window != "lifetime"
+        })?;
         put(budgets, "week_starts", self.week_starts.as_deref(), |window| window == "week")
     }
 }

@@ -18,8 +18,8 @@ pub(crate) enum KeyVerb {
         /// What it opens.
         #[arg(long, value_enum, default_value_t = Role::Client)]
         role: Role,
-        /// A budget of the key itself, such as 5M/day (tokens), $12.50/month '100 requests/day', or '10 permits' (requests at the same
-        /// time). Can be repeated.
+        /// A budget of the key itself, such as 5M/day (tokens), $12.50/month '100 requests/day', '10 permits' (requests at the same
+        /// time), or a rate such as '60 rpm' or '100k tpm'. Can be repeated.
         #[arg(long, value_parser = Wish::parse)]
         budget: Vec<Wish>,
         #[command(flatten)]

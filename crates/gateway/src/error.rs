@@ -68,6 +68,8 @@ pub enum ErrorCode {
     TeamBudgetExhausted,
     /// The budget of an organisation is spent.
     OrganisationBudgetExhausted,
+    /// A bucket is empty, and fills again by itself.
+    RateLimitExceeded,
     /// What is left of the budget is held by requests in flight.
     BudgetHeld,
     /// What is left of the budget is with a node that died.
@@ -111,6 +113,7 @@ impl ErrorCode {
             Self::BudgetExhausted => "credit_balance_exhausted",
             Self::TeamBudgetExhausted => "project_spend_limit_exceeded",
             Self::OrganisationBudgetExhausted => "organization_spend_limit_exceeded",
+            Self::RateLimitExceeded => "rate_limit_exceeded",
             Self::BudgetHeld => "budget_held",
             Self::BudgetInDoubt => "budget_in_doubt",
             Self::QuotaUnavailable => "quota_unavailable",
@@ -222,7 +225,9 @@ pub struct Denial {
     pub limit: u64,
     /// What nodes hold that gave no answer.
     pub in_doubt: u64,
-    /// When the budget starts anew, from now; `None` if it never does.
+    /// Whether it is a bucket, which fills again little by little.
+    pub is_bucket: bool,
+    /// When the budget starts anew, or enough of it has leaked, from now; `None` if it never does.
     pub resets_in: Option<Span>,
 }
 
@@ -353,6 +358,9 @@ impl Denial {
         };
         let status = StatusCode::TOO_MANY_REQUESTS;
         match self.cause {
+            Cause::Spent if self.is_bucket => {
+                (status, RateLimitExceeded, ErrorCode::RateLimitExceeded, Source::Caller, Retry::Safe)
+            }
             Cause::Spent => (status, InsufficientQuota, spent, Source::Caller, Retry::Useless),
             Cause::TooBig => {
                 (status, InsufficientQuota, ErrorCode::RequestExceedsBudget, Source::Caller, Retry::Useless)
@@ -372,6 +380,7 @@ fn denial_text(denial: &Denial) -> String {
         doubtful => format!("; {doubtful} are with nodes that died or do not answer"),
     };
     let what = match denial.cause {
+        Cause::Spent if denial.is_bucket => "is used up for the moment, and fills again by itself",
         Cause::Spent => "is spent",
         Cause::TooBig => "is smaller than this request",
         Cause::InDoubt => "is spent, but for what a node held when it died",
@@ -456,8 +465,18 @@ mod tests {
             need: 7,
             limit: 5,
             in_doubt: 0,
+            is_bucket: false,
             resets_in: resets_in.map(Span::from_millis),
         })
+    }
+
+    #[test]
+    fn a_bucket_that_is_empty_is_a_rate_limit_and_says_when_to_come_again() {
+        let RequestError::Denied(denial) = denial(Cause::Spent, Some(2_100)) else { unreachable!() };
+        check(
+            RequestError::Denied(Denial { is_bucket: true, ..denial }),
+            &expect!["429 rate_limit_exceeded retry=true after=3 source=caller"],
+        );
     }
 
     fn check(error: RequestError, expected: &Expect) {

@@ -1,12 +1,13 @@
 //! Budgets: a limit for a subject, and one account for each window of it.
 
 use crate::account::Terms;
+use crate::bucket::{Leak, Measure};
 use crate::doubt::RESOLUTIONS_KEPT;
 use crate::zones::Zones;
 use crate::{Account, AutoResolve, Resolution};
 use quorate_domain::{
-    Amount, BudgetId, Calendar, LogTime, Period, Revision, SessionId, Subject, Unit, Weekday, Window,
-    WindowId, ZoneName,
+    Amount, BudgetId, Calendar, LogTime, Period, Refill, Revision, SessionId, Span, Subject, Unit, Weekday,
+    Window, WindowId, ZoneName,
 };
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -22,6 +23,8 @@ pub enum Kind {
     Fixed(Period),
     /// At the beginning of each window of another calendar.
     Local(Calendar),
+    /// Little by little: what is spent leaks out again.
+    Bucket(Refill),
 }
 
 impl Kind {
@@ -40,7 +43,16 @@ impl Kind {
     pub const fn zone(&self) -> Option<&ZoneName> {
         match self {
             Self::Local(calendar) => Some(calendar.zone()),
-            Self::Lifetime | Self::Fixed(_) => None,
+            Self::Lifetime | Self::Fixed(_) | Self::Bucket(_) => None,
+        }
+    }
+
+    /// In what time it is full again, if it is a bucket.
+    #[must_use]
+    pub const fn refill(&self) -> Option<Refill> {
+        match self {
+            Self::Bucket(refill) => Some(*refill),
+            Self::Lifetime | Self::Fixed(_) | Self::Local(_) => None,
         }
     }
 }
@@ -54,7 +66,8 @@ pub struct BudgetSpec {
     pub unit: Unit,
     /// Over which stretch of time.
     pub kind: Kind,
-    /// The most that may be spent in that stretch. Hard: never exceeded.
+    /// The most that may be spent in that stretch. Hard: never exceeded. Of a bucket: how much it holds, and how much
+    /// leaks out of it in the time of its refill.
     pub limit: Amount,
     /// What becomes of doubt, if it is for ever and of something that can be spent.
     pub auto_resolve: AutoResolve,
@@ -67,6 +80,8 @@ pub struct Budget {
     revision: Revision,
     /// The open window, and earlier ones that are not settled yet, oldest first; never empty.
     accounts: BTreeMap<WindowId, Account>,
+    /// What has leaked, if it is a bucket.
+    leak: Option<Leak>,
     /// Doubt that was resolved, the latest last; so many as are kept.
     resolutions: VecDeque<Resolution>,
 }
@@ -76,7 +91,8 @@ impl Budget {
     pub(crate) fn new(spec: BudgetSpec, revision: Revision, at: LogTime, zones: &Zones) -> Self {
         let window = zones.window(&spec.kind, at);
         let accounts = BTreeMap::from([(window.id, Account::new(window))]);
-        Self { spec, revision, accounts, resolutions: VecDeque::new() }
+        let leak = spec.kind.refill().map(|refill| Leak::new(refill, at));
+        Self { spec, revision, accounts, leak, resolutions: VecDeque::new() }
     }
 
     /// What it limits.
@@ -111,7 +127,66 @@ impl Budget {
     /// What may still be granted in the open window (the pool, `Fr` in the protocol's formulas).
     #[must_use]
     pub fn free(&self) -> Amount {
-        self.current().free(self.spec.limit)
+        self.current().free(self.limit())
+    }
+
+    /// The same at a later time, if nothing happens until then.
+    #[must_use]
+    pub fn free_at(&self, at: LogTime) -> Amount {
+        self.current().free(self.limit_at(at))
+    }
+
+    /// The most that may be spent in the open window in all: of a bucket, what it holds and what has leaked.
+    #[must_use]
+    pub fn limit(&self) -> Amount {
+        self.spec.limit.saturating_add(self.leaked())
+    }
+
+    /// The same at a later time, if nothing happens until then.
+    #[must_use]
+    pub fn limit_at(&self, at: LogTime) -> Amount {
+        self.spec.limit.saturating_add(self.leaked_at(at))
+    }
+
+    /// How long it takes from `at` until so much more has leaked: nothing but a bucket leaks, and of what is not spent
+    /// nothing does.
+    #[must_use]
+    pub fn leaks_in(&self, more: Amount, at: LogTime) -> Option<Span> {
+        let measure = self.measure();
+        self.leak?.at(at, measure).time_for(more, measure)
+    }
+
+    /// How long it takes from `at` until all that is known as spent has leaked; `None` if it is no bucket.
+    #[must_use]
+    pub fn is_full_in(&self, at: LogTime) -> Option<Span> {
+        self.leaks_in(self.measure().spent.saturating_sub(self.leaked_at(at)), at)
+    }
+
+    pub(crate) fn leaked(&self) -> Amount {
+        self.leak.map_or(Amount::ZERO, |leak| leak.leaked())
+    }
+
+    pub(crate) fn leaked_at(&self, at: LogTime) -> Amount {
+        self.leak.map_or(Amount::ZERO, |leak| leak.at(at, self.measure()).leaked())
+    }
+
+    fn measure(&self) -> Measure {
+        let account = self.current();
+        let spent = account.used().saturating_add(account.overrun());
+        Measure { capacity: self.spec.limit, spent }
+    }
+
+    /// Lets leak what has leaked by now. Before anything is changed: what an entry tells leaks only from then on.
+    pub(crate) fn leak(&mut self, at: LogTime, is_live: &dyn Fn(SessionId) -> bool) {
+        let (before, measure) = (self.limit(), self.measure());
+        let Some(leak) = &mut self.leak else { return };
+        *leak = leak.at(at, measure);
+        let limit = self.limit();
+        if limit > before
+            && let Some(mut current) = self.accounts.last_entry()
+        {
+            current.get_mut().limit_changed(before, &Terms { limit, is_live });
+        }
     }
 
     /// The account of the window that contains `at`: empty if nobody has asked for any of it yet.
@@ -137,9 +212,10 @@ impl Budget {
 
     /// Sets what can change of it. If more is granted than it allows, holders must return what they have not spent.
     pub(crate) fn set(&mut self, spec: &BudgetSpec, revision: Revision, is_live: &dyn Fn(SessionId) -> bool) {
-        let limit = spec.limit;
-        let old = std::mem::replace(&mut self.spec.limit, limit);
+        let old = self.limit();
+        self.spec.limit = spec.limit;
         self.spec.auto_resolve = spec.auto_resolve;
+        let limit = self.limit();
         self.revision = revision;
         if let Some(mut current) = self.accounts.last_entry() {
             current.get_mut().limit_changed(old, &Terms { limit, is_live });
@@ -185,6 +261,17 @@ const WINDOWS_TO_LOOK_AT: usize = 2;
 pub(crate) type Key = (Subject, Unit, Kind);
 
 impl BudgetSpec {
+    /// The rule by which its doubt ends, if it does not end with a window.
+    #[must_use]
+    pub const fn rule(&self) -> AutoResolve {
+        match &self.kind {
+            Kind::Lifetime => self.auto_resolve,
+            // Its grants are good for no longer: what a dead session spent of them it has spent by then.
+            Kind::Bucket(refill) => AutoResolve::AsSpent { after: refill.span() },
+            Kind::Fixed(_) | Kind::Local(_) => AutoResolve::Never,
+        }
+    }
+
     pub(crate) fn key(&self) -> Key {
         (self.subject.clone(), self.unit, self.kind.clone())
     }

@@ -10,7 +10,8 @@ use crate::{
     Outcome, PutBudget, Rejection, Session, SessionState, SpendingReport, Sync, View,
 };
 use quorate_domain::{
-    BootId, BudgetId, LogTime, NodeId, Revision, SessionId, Span, Subject, TimeZone, Unit, WindowId, ZoneName,
+    BootId, BudgetId, LogTime, NodeId, Refill, Revision, SessionId, Span, Subject, TimeZone, Unit, Window,
+    WindowId, ZoneName,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -181,6 +182,7 @@ impl Ledger {
     ) -> Result<Outcome, Rejection> {
         let revision = self.revision.next();
         self.expect_budget(id, expected)?;
+        self.leak(id);
         self.revision = revision;
         let sessions = &self.sessions;
         let is_live = |session| is_live(sessions, session);
@@ -323,9 +325,18 @@ impl Ledger {
 
     fn close_holding(&mut self, session: SessionId, budget: BudgetId, window: WindowId, proof: &Proof) {
         let unit = self.budgets.get(&budget).map(|budget| budget.spec().unit);
+        self.leak(budget);
         // Nothing runs any more that a dead process had begun.
         let proof = if unit == Some(Unit::Permits) { &Proof::default() } else { proof };
         self.with_account(budget, window, |account, terms| account.close(session, proof, terms));
+    }
+
+    /// Lets a bucket leak until now. Before anything more is known as spent of it: that leaks from now on.
+    fn leak(&mut self, id: BudgetId) {
+        let sessions = &self.sessions;
+        if let Some(budget) = self.budgets.get_mut(&id) {
+            budget.leak(self.time, &|session| is_live(sessions, session));
+        }
     }
 
     /// Changes an account, if it is still kept.
@@ -338,7 +349,7 @@ impl Ledger {
         let sessions = &self.sessions;
         let is_live = |session| is_live(sessions, session);
         let budget = self.budgets.get_mut(&id)?;
-        let limit = budget.spec().limit;
+        let limit = budget.limit();
         let changed = change(budget.account_mut(window)?, &Terms { limit, is_live: &is_live });
         self.index(id);
         Some(changed)
@@ -372,6 +383,7 @@ impl Ledger {
 
     fn record(&mut self, session: SessionId, report: &SpendingReport) -> Result<(), Rejection> {
         let (budget, window) = (report.budget, report.window);
+        self.leak(budget);
         let recorded =
             self.with_account(budget, window, |account, terms| account.record(session, report, terms));
         if recorded == Some(false) {
@@ -400,9 +412,17 @@ impl Ledger {
             self.hear(session, ask, current.id);
         }
         let account = self.current(id);
-        let valid_for = current.end.map_or(Span::FOREVER, |end| end.since(at));
+        let valid_for = self.good_for(id, current);
         let view = View::of(account, session);
         Answer::Holds { budget: id, view, valid_for, proves_from }
+    }
+
+    /// How long a grant is good without another word. That of a bucket for one refill: who is cut off for longer has spent
+    /// what it ever will, so that it may leak.
+    fn good_for(&self, asked: BudgetId, window: Window) -> Span {
+        let refill = self.budgets.get(&asked).and_then(|budget| budget.spec().kind.refill());
+        let until_end = window.end.map(|end| end.since(self.time));
+        until_end.or_else(|| refill.map(Refill::span)).unwrap_or(Span::FOREVER)
     }
 
     /// The open window of a budget that was asked for.
@@ -415,6 +435,7 @@ impl Ledger {
         if let Some(life) = self.sessions.get_mut(&session) {
             life.holds.insert((ask.budget, window));
         }
+        self.leak(ask.budget);
         self.with_account(ask.budget, window, |account, terms| account.ask(session, ask, terms));
     }
 

@@ -6,6 +6,7 @@
 //! [`Central`].
 
 mod account;
+mod bucket;
 mod budget;
 mod central;
 mod command;

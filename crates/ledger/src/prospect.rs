@@ -1,7 +1,7 @@
 //! What a request that waits may still hope for. Decided on one replica, without a word to the log.
 
-use crate::{Account, Ledger, SessionState, Shown};
-use quorate_domain::{Amount, BudgetId, PlaceId, Round, SessionId, WindowId};
+use crate::{Account, Budget, Ledger, SessionState, Shown};
+use quorate_domain::{Amount, BudgetId, PlaceId, Round, SessionId, Span, WindowId};
 
 /// What a request that waits for an amount of a budget may hope for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,21 +48,26 @@ pub struct Shortage {
     pub held: Amount,
     /// Granted to dead sessions: counted as spent until it is resolved.
     pub in_doubt: Amount,
+    /// Of a bucket: what has leaked by the time until which it would be waited.
+    pub coming: Amount,
+    /// Of a bucket: how long it takes from now until enough has leaked, if nothing that is held comes back.
+    pub refills_in: Option<Span>,
 }
 
 impl Ledger {
-    /// What a request for `need` may hope for; without its place in line, only what no return can change. True of the
-    /// instant this replica shows.
+    /// What a request for `need` may hope for that would wait so long; without its place in line, only what no return can
+    /// change. True of the instant this replica shows.
     #[must_use]
     pub fn prospect(
         &self,
         budget: BudgetId,
         need: Amount,
+        within: Span,
         standing: Option<Standing>,
     ) -> Option<(Prospect, Shortage)> {
         let found = self.budget(budget)?;
         let account = found.account_at(self.time(), self.zones());
-        let shortage = self.shortage(&account, found.spec().limit);
+        let shortage = self.shortage(found, &account, need, within);
         Some((self.judge(&account, need, standing, &shortage), shortage))
     }
 
@@ -76,7 +81,7 @@ impl Ledger {
         if need > shortage.limit {
             return Prospect::TooBig;
         }
-        let of_the_living = shortage.free.saturating_add(shortage.held);
+        let of_the_living = shortage.free.saturating_add(shortage.held).saturating_add(shortage.coming);
         if need > of_the_living {
             let is_in_doubt = need <= of_the_living.saturating_add(shortage.in_doubt);
             return if is_in_doubt { Prospect::InDoubt } else { Prospect::Spent };
@@ -94,10 +99,18 @@ impl Ledger {
         }
     }
 
-    fn shortage(&self, account: &Account, limit: Amount) -> Shortage {
+    fn shortage(&self, budget: &Budget, account: &Account, need: Amount, within: Span) -> Shortage {
+        let (now, then) = (self.time(), self.time().plus(within));
         let in_doubt = sum(self.lost(account).map(|(_, held)| held));
-        let held = account.outstanding().saturating_sub(in_doubt);
-        Shortage { limit, free: account.free(limit), held, in_doubt }
+        let free = account.free(budget.limit_at(now));
+        Shortage {
+            limit: budget.spec().limit,
+            free,
+            held: account.outstanding().saturating_sub(in_doubt),
+            in_doubt,
+            coming: account.free(budget.limit_at(then)).saturating_sub(free),
+            refills_in: budget.leaks_in(need.saturating_sub(free), now),
+        }
     }
 
     /// What dead sessions hold.

@@ -22,6 +22,8 @@ pub struct BudgetReport {
     pub is_central: bool,
     /// How many requests wait for it in line.
     pub waiting: usize,
+    /// Of a bucket: spent longer ago, and counted no more in what follows.
+    pub leaked: Amount,
     /// Spent: reported by nodes, or charged for nodes that died.
     pub used: Amount,
     /// Part of `used` that was charged for nodes that died, without proof that it was spent.
@@ -115,6 +117,7 @@ impl Ledger {
     fn report_on(&self, id: BudgetId, budget: &Budget, account: &Account) -> BudgetReport {
         let holdings: Vec<_> =
             account.holdings().filter_map(|(s, _)| self.holding_report(account, s)).collect();
+        let (leaked, limit) = (budget.leaked_at(self.time()), budget.limit_at(self.time()));
         let doubtful = holdings.iter().filter(|holding| holding.state.is_dead());
         BudgetReport {
             budget: id,
@@ -124,17 +127,19 @@ impl Ledger {
             offset_at_end: self.zones().offset(&budget.spec().kind, account.window().end.unwrap_or_default()),
             is_central: account.is_central(),
             waiting: account.line_length(),
-            used: account.used(),
+            leaked,
+            used: account.used().saturating_sub(leaked),
             crash_charged: account.crash_charged(),
-            overrun: account.overrun(),
+            overrun: account.overrun().saturating_sub(leaked.saturating_sub(account.used())),
             outstanding: account.outstanding(),
             in_doubt: doubtful.fold(Amount::ZERO, |sum, holding| sum.saturating_add(holding.outstanding)),
-            free: account.free(budget.spec().limit),
-            excess: account.excess(budget.spec().limit),
+            free: account.free(limit),
+            excess: account.excess(limit),
             spent_at_most: account
                 .used()
                 .saturating_add(account.outstanding())
-                .saturating_add(account.overrun()),
+                .saturating_add(account.overrun())
+                .saturating_sub(leaked),
             holdings,
         }
     }

@@ -37,7 +37,7 @@ impl Zones {
     /// The window that contains `at`.
     pub(crate) fn window(&self, kind: &Kind, at: LogTime) -> Window {
         match kind {
-            Kind::Lifetime => Window::LIFETIME,
+            Kind::Lifetime | Kind::Bucket(_) => Window::LIFETIME,
             Kind::Fixed(period) => Window::containing(*period, at),
             Kind::Local(calendar) => calendar.window(&self.zone(calendar.zone()).offsets, at),
         }
@@ -46,7 +46,7 @@ impl Zones {
     /// The offset of local time from UTC at a time.
     pub(crate) fn offset(&self, kind: &Kind, at: LogTime) -> UtcOffset {
         match kind {
-            Kind::Lifetime | Kind::Fixed(_) => UtcOffset::ZERO,
+            Kind::Lifetime | Kind::Fixed(_) | Kind::Bucket(_) => UtcOffset::ZERO,
             Kind::Local(calendar) => self.zone(calendar.zone()).offsets.at(at),
         }
     }

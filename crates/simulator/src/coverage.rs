@@ -46,6 +46,8 @@ pub enum Reached {
     SettledLate,
     /// A window began anew while requests were in line.
     RolledWithLine,
+    /// Something leaked out of a bucket for which requests were in line.
+    LeakedWithLine,
     /// A provider billed beyond the bound.
     Overrun,
     /// A limit was cut below what was granted.
@@ -64,7 +66,7 @@ pub enum Reached {
 
 impl Reached {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::AdmittedLocally,
         Self::AdmittedInLine,
         Self::CentralMode,
@@ -85,6 +87,7 @@ impl Reached {
         Self::Clamped,
         Self::SettledLate,
         Self::RolledWithLine,
+        Self::LeakedWithLine,
         Self::Overrun,
         Self::CutBelowGranted,
         Self::WaitedForJournal,

@@ -16,6 +16,7 @@ mod oracle;
 mod plan;
 mod promptness;
 mod race;
+mod rates;
 mod request;
 mod shrink;
 mod watch;

@@ -91,11 +91,12 @@ impl World {
         for (budget, window, amount) in reservation.taken() {
             let spot = (budget, window, session);
             if let Some(found) = self.log.ledger.budget(budget) {
-                self.oracle.keep_allowing(budget, window, found.spec().limit.get());
+                self.oracle.keep_allowing(budget, window, found);
             }
             self.oracle.reserved(spot, amount.get());
             self.requests[number].spots.push((spot, amount.get()));
         }
+        self.requests[number].reserved_at = self.log.ledger.time();
         self.requests[number].state = State::Runs;
         self.requests[number].reservation = Some(reservation);
         self.after(self.plan.requests[number].takes_us, Event::Bills(number));
@@ -133,6 +134,7 @@ impl World {
                 self.coverage.reach(Reached::Overrun);
             }
             self.oracle.settled(spot, reserved, spent);
+            self.rates.billed(spot.0, self.requests[number].reserved_at, spent.min(reserved));
             let current = self.log.ledger.budget(spot.0).map(|budget| budget.current().window().id);
             if current.is_some_and(|current| current != spot.1) {
                 self.coverage.reach(Reached::SettledLate);

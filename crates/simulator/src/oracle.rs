@@ -3,7 +3,7 @@
 //! The truth is what providers bill and what is reserved for requests under way. Nothing here is read from a wallet.
 
 use quorate_domain::{BudgetId, LogTime, SessionId, WindowId};
-use quorate_ledger::{Ledger, SessionState};
+use quorate_ledger::{Budget, Ledger, SessionState};
 use std::collections::BTreeMap;
 
 /// A broken promise.
@@ -73,8 +73,17 @@ impl Oracle {
     }
 
     /// What a window allowed stays allowed in it when it is over, whatever limit is set later.
-    pub(crate) fn keep_allowing(&mut self, budget: BudgetId, window: WindowId, limit: u64) {
-        self.allowed.entry((budget, window)).or_insert(limit);
+    pub(crate) fn keep_allowing(&mut self, budget: BudgetId, window: WindowId, of: &Budget) {
+        if of.spec().kind.refill().is_none() {
+            self.allowed.entry((budget, window)).or_insert(of.spec().limit.get());
+        }
+    }
+
+    /// What a window allows. A bucket allows more and more.
+    fn allowed(&self, budget: BudgetId, window: WindowId, of: &Budget) -> u64 {
+        let allowed = self.allowed.get(&(budget, window)).copied();
+        let is_bucket = of.spec().kind.refill().is_some();
+        allowed.filter(|allowed| !is_bucket || *allowed > of.limit().get()).unwrap_or(of.limit().get())
     }
 
     /// G1, I1 and I3, after anything has happened.
@@ -87,8 +96,7 @@ impl Oracle {
         }
         for ((budget, window), taken) in taken {
             let Some(found) = ledger.budget(budget) else { continue };
-            let limit = found.spec().limit.get();
-            let allowed = self.allowed.get(&(budget, window)).copied().unwrap_or(limit);
+            let allowed = self.allowed(budget, window, found);
             if taken > allowed {
                 let what =
                     format!("budget {budget}, window {window}: {taken} charged and reserved of {allowed}");
@@ -111,8 +119,7 @@ impl Oracle {
         for (budget, found) in ledger.budgets() {
             for account in found.accounts() {
                 let window = account.window().id;
-                let limit = found.spec().limit.get();
-                let allowed = self.allowed.get(&(budget, window)).copied().unwrap_or(limit);
+                let allowed = self.allowed(budget, window, found);
                 let committed = account.used().get() + account.outstanding().get();
                 if committed > allowed {
                     let what = format!("budget {budget}, window {window}: {committed} counted of {allowed}");
@@ -125,12 +132,13 @@ impl Oracle {
 
     /// What is unreserved in the open window of a budget, in the whole cluster, at this instant (G2). `granted` is what
     /// the ledger has granted by name to requests that wait still: it counts as reserved from then on. What dead
-    /// sessions hold and have not spent is unreserved: a denial that rests on it has to name it.
-    pub(crate) fn unreserved(&self, ledger: &Ledger, budget: BudgetId, granted: u64) -> i128 {
-        let Some(report) = ledger.report(budget) else { return 0 };
+    /// sessions hold and have not spent is unreserved: a denial that rests on it has to name it. What has leaked by `at` is
+    /// there, whether an entry has told or not.
+    pub(crate) fn unreserved(&self, ledger: &Ledger, budget: BudgetId, granted: u64, at: LogTime) -> i128 {
+        let (Some(report), Some(found)) = (ledger.report(budget), ledger.budget(budget)) else { return 0 };
         let window = report.window.id;
         let mut gone = i128::from(granted);
-        let account = ledger.budget(budget).and_then(|found| found.account(window));
+        let account = found.account(window);
         let mut held_by_sessions = 0;
         for (session, holding) in account.into_iter().flat_map(|account| account.holdings()) {
             held_by_sessions += holding.used.get();
@@ -143,7 +151,7 @@ impl Oracle {
             .filter(|((of, within, _), _)| (*of, *within) == (budget, window))
             .map(|(_, truth)| truth.overrun)
             .sum();
-        i128::from(report.spec.limit.get()) - gone - i128::from(closed) - i128::from(overrun)
+        i128::from(found.limit_at(at).get()) - gone - i128::from(closed) - i128::from(overrun)
     }
 
     /// I5, I6 and G1 when everything is over: nothing is outstanding but what is in doubt, and the ledger says what

@@ -24,11 +24,22 @@ pub struct Plan {
     pub faults: Vec<Fault>,
 }
 
+/// When a budget begins anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KindPlan {
+    /// Never.
+    Lifetime,
+    /// Each minute.
+    Minutes,
+    /// Little by little, within a minute.
+    Bucket,
+}
+
 /// One budget.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetPlan {
-    /// Whether it begins anew each minute.
-    pub is_windowed: bool,
+    /// When it begins anew.
+    pub kind: KindPlan,
     /// What it counts.
     pub unit: quorate_domain::Unit,
     /// Its limit.
@@ -289,7 +300,12 @@ fn budget(draw: &mut impl Rng) -> BudgetPlan {
         Unit::Permits => draw.random_range(1..12),
         Unit::Tokens | Unit::NanoUsd => *pick(draw, &[30, 100, 400, 2_000]) + draw.random_range(0..30),
     };
-    BudgetPlan { is_windowed: unit != Unit::Permits && draw.random_bool(0.3), unit, limit }
+    let kind = match draw.random_range(0..10) {
+        0..=2 if unit != Unit::Permits => KindPlan::Minutes,
+        3..=5 if unit != Unit::Permits => KindPlan::Bucket,
+        _ => KindPlan::Lifetime,
+    };
+    BudgetPlan { kind, unit, limit }
 }
 
 fn request(

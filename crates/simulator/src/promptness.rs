@@ -4,7 +4,7 @@ use crate::node::Node;
 use crate::oracle::Violation;
 use crate::plan::Plan;
 use quorate_domain::BudgetId;
-use quorate_ledger::{Budget, Ledger};
+use quorate_ledger::Ledger;
 use std::collections::BTreeMap;
 
 /// So long the pool may hold enough for everybody who waits, with nothing wrong on the network: some exchanges, a round
@@ -30,7 +30,7 @@ impl Promptness {
             .for_each(|(id, need)| *needs.entry(id).or_default() += need);
         let has_enough = |id: BudgetId| {
             let need = needs.get(&id).copied().unwrap_or_default();
-            need > 0 && ledger.budget(id).map(Budget::free).is_some_and(|free| free.get() >= need)
+            need > 0 && ledger.budget(id).is_some_and(|budget| budget.free_at(ledger.time()).get() >= need)
         };
         self.0.retain(|id, _| has_enough(*id));
         for id in needs.keys().copied().filter(|id| has_enough(*id)) {

@@ -1,7 +1,7 @@
 //! A request, as the one who watches everything sees it.
 
 use crate::oracle::Spot;
-use quorate_domain::PlaceId;
+use quorate_domain::{LogTime, PlaceId};
 use quorate_wallet::Reservation;
 use std::collections::BTreeMap;
 
@@ -39,6 +39,8 @@ pub(crate) struct Request {
     pub(crate) cut_to: Option<u64>,
     /// Where it took how much.
     pub(crate) spots: Vec<(Spot, u64)>,
+    /// Log time when it took it.
+    pub(crate) reserved_at: LogTime,
     /// The least that was unreserved of each budget of its path since it came.
     least: BTreeMap<usize, i128>,
 }

@@ -3,8 +3,8 @@
 use crate::coverage::Reached;
 use crate::node::Node;
 use crate::world::{World, node_id};
-use quorate_domain::{BudgetId, Round};
-use quorate_ledger::{Command, Evidence, Mark, Session, SpendingReport};
+use quorate_domain::{Amount, BudgetId, Round};
+use quorate_ledger::{Budget, Command, Evidence, Mark, Session, SpendingReport};
 use std::collections::BTreeSet;
 
 impl World {
@@ -30,6 +30,23 @@ impl World {
         let rolled = sync_rolls(command) && self.nodes.iter().any(Node::has_line);
         reached.extend(rolled.then_some(Reached::RolledWithLine));
         reached.into_iter().for_each(|state| self.coverage.reach(state));
+    }
+
+    /// Of buckets for which requests are in line: how much may be spent of each in all.
+    pub(crate) fn waited_for(&self) -> Vec<(BudgetId, Amount)> {
+        let is_bucket = |budget: &&Budget| budget.spec().kind.refill().is_some();
+        let budgets =
+            self.log.ledger.central().iter().filter_map(|id| Some((*id, self.log.ledger.budget(*id)?)));
+        let waited = budgets.filter(|(_, it)| is_bucket(it) && it.current().line_length() > 0);
+        waited.map(|(id, budget)| (id, budget.limit())).collect()
+    }
+
+    /// After an entry: whether it told that something has leaked.
+    pub(crate) fn watch_buckets(&mut self, before: &[(BudgetId, Amount)]) {
+        let limit = |id: BudgetId| self.log.ledger.budget(id).map(Budget::limit);
+        if before.iter().any(|(id, before)| limit(*id).is_some_and(|now| now > *before)) {
+            self.coverage.reach(Reached::LeakedWithLine);
+        }
     }
 
     /// Before an entry: whether it comes too late, or ends a life.

@@ -8,11 +8,12 @@ use crate::entries::Bounds;
 use crate::fairness::Lines;
 use crate::node::Node;
 use crate::oracle::{Oracle, Violation};
-use crate::plan::{Direction, Plan, What};
+use crate::plan::{Direction, KindPlan, Plan, What};
 use crate::promptness::Promptness;
+use crate::rates::Rates;
 use crate::request::{Request, State};
 use quorate_domain::{Amount, BootId, BudgetId, LogTime, NodeId, SessionId, Unit};
-use quorate_ledger::{BudgetSpec, Command, Expected, Kind, Ledger, Outcome, Place, PutBudget};
+use quorate_ledger::{Budget, BudgetSpec, Command, Expected, Kind, Ledger, Outcome, Place, PutBudget};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::cmp::Reverse;
@@ -129,6 +130,7 @@ pub(crate) struct World {
     pub(crate) lost_a_disk: bool,
     lines: Lines,
     promptness: Promptness,
+    pub(crate) rates: Rates,
     /// Nodes to which something happened since they were looked at.
     pub(crate) touched: BTreeSet<usize>,
     /// What requests cost, as the ledger is told: reports and wishes.
@@ -174,6 +176,7 @@ impl World {
             lost_a_disk: false,
             lines: Lines::default(),
             promptness: Promptness::default(),
+            rates: Rates::default(),
             touched: BTreeSet::new(),
             items: 0,
             local: 0,
@@ -285,13 +288,19 @@ impl World {
         wall.saturating_add_signed(self.log.wall_offset_ms)
     }
 
+    /// Log time of an entry that is agreed on now.
+    fn log_time(&self) -> LogTime {
+        LogTime::from_millis(self.wall_ms()).max(self.log.ledger.time())
+    }
+
     /// An entry is agreed on, and on its way to every replica.
     pub(crate) fn append(&mut self, command: Command) -> Option<Outcome> {
         if !self.log.has_leader {
             return None;
         }
-        let at = LogTime::from_millis(self.wall_ms()).max(self.log.ledger.time());
+        let at = self.log_time();
         let central = self.log.ledger.central().clone();
+        let waited = self.waited_for();
         let bounds = Bounds::of(&self.log.ledger, at, &command);
         let outcome = self.log.ledger.apply(at, command.clone());
         let is_kept = bounds.check(&self.log.ledger, &outcome);
@@ -300,6 +309,7 @@ impl World {
             self.violation.get_or_insert(violation);
         }
         self.watch_modes(&central, &command);
+        self.watch_buckets(&waited);
         self.log.entries.push((at, command));
         let upto = self.log.entries.len();
         for node in 0..self.nodes.len() {
@@ -322,10 +332,10 @@ impl World {
         let spec = BudgetSpec {
             subject: name.parse().expect("a letter and a number name a team"),
             unit: budget.unit,
-            kind: if budget.is_windowed {
-                Kind::Fixed(quorate_domain::Period::Minute)
-            } else {
-                Kind::Lifetime
+            kind: match budget.kind {
+                KindPlan::Lifetime => Kind::Lifetime,
+                KindPlan::Minutes => Kind::Fixed(quorate_domain::Period::Minute),
+                KindPlan::Bucket => Kind::Bucket(quorate_domain::Refill::Minute),
             },
             limit: Amount::new(limit),
             auto_resolve: quorate_ledger::AutoResolve::Never,
@@ -333,17 +343,25 @@ impl World {
         let id = budget_id(place);
         let before = self.log.ledger.budget(id).cloned();
         let outcome = self.append(Command::PutBudget(PutBudget { spec, expected: Expected::Any }));
+        self.rates.note_limits(&self.log.ledger);
         if let (Some(before), Some(_)) = (before, outcome) {
             let open = before.current();
             let granted = open.used().get() + open.outstanding().get();
-            if granted > limit {
+            if granted > limit && budget.kind != KindPlan::Bucket {
                 self.coverage.reach(Reached::CutBelowGranted);
             }
             for account in before.accounts() {
-                self.oracle.keep_allowing(id, account.window().id, before.spec().limit.get());
+                self.oracle.keep_allowing(id, account.window().id, &before);
             }
-            self.oracle.allow(id, open.window().id, limit.max(granted));
+            self.oracle.allow(id, open.window().id, limit.max(granted).max(self.granted_first(id, &before)));
         }
+    }
+
+    /// What of a bucket had leaked when its limit was set may have been granted before it was.
+    fn granted_first(&self, id: BudgetId, before: &Budget) -> u64 {
+        let Some(after) = self.log.ledger.budget(id).map(Budget::current) else { return 0 };
+        let granted = after.used().get() + after.outstanding().get();
+        granted.min(before.limit_at(self.log.ledger.time()).get())
     }
 
     /// How long a message takes; now and then a hundred times as long.
@@ -435,6 +453,7 @@ impl World {
         if waiting.is_empty() {
             return;
         }
+        let at = self.log_time();
         for place in 0..self.plan.budgets.len() {
             let concerns = |number: &&usize| self.plan.requests[**number].path.contains(&place);
             let concerned: Vec<usize> = waiting.iter().filter(concerns).copied().collect();
@@ -443,7 +462,7 @@ impl World {
             }
             let id = budget_id(place);
             let granted = self.granted_by_name(id);
-            let unreserved = self.oracle.unreserved(&self.log.ledger, id, granted);
+            let unreserved = self.oracle.unreserved(&self.log.ledger, id, granted, at);
             for number in concerned {
                 let left = self.left_for(id, number, unreserved);
                 self.requests[number].saw(place, left);
@@ -456,7 +475,7 @@ impl World {
     fn left_for(&self, budget: BudgetId, number: usize, unreserved: i128) -> i128 {
         let node = &self.nodes[self.plan.requests[number].node];
         let (Some(session), id) = (node.session(), self.requests[number].id) else { return unreserved };
-        let Some(account) = self.log.ledger.budget(budget).map(quorate_ledger::Budget::current) else {
+        let Some(account) = self.log.ledger.budget(budget).map(Budget::current) else {
             return unreserved;
         };
         let is_silent = |session| account.central().is_some_and(|central| central.is_silent(session));
@@ -476,7 +495,7 @@ impl World {
 
     /// What the ledger has granted by name to requests that still wait for it.
     fn granted_by_name(&self, budget: BudgetId) -> u64 {
-        let Some(account) = self.log.ledger.budget(budget).map(quorate_ledger::Budget::current) else {
+        let Some(account) = self.log.ledger.budget(budget).map(Budget::current) else {
             return 0;
         };
         if !account.is_central() {
@@ -490,7 +509,8 @@ impl World {
             return;
         }
         let at = self.log.ledger.time();
-        self.violation = self.oracle.check_quiescence(&self.log.ledger, self.lost_a_disk, at).err();
+        let billed = self.oracle.check_quiescence(&self.log.ledger, self.lost_a_disk, at);
+        self.violation = billed.and(self.rates.check(&self.log.ledger)).err();
         for node in 0..self.nodes.len() {
             self.catch_up(node, self.log.entries.len());
             if self.violation.is_none() && self.nodes[node].replica != self.log.ledger {

@@ -12,6 +12,9 @@ use std::time::Duration;
 
 /// How long a round is waited for before another one begins without those who do not answer.
 const RECALL_LIMIT: Duration = Duration::from_millis(100);
+/// How often a bucket is asked for those who wait for what leaks, and for those who look hopeless: what leaks is counted, and
+/// what is hopeless known, only when an entry of the log tells the time. However many wait, it is so many entries a second.
+const LEAK_EVERY: Duration = Duration::from_millis(100);
 /// How often more is asked for ahead of need: what could not be had cannot be had in the next instant either.
 const AHEAD_EVERY: Duration = Duration::from_millis(100);
 
@@ -24,6 +27,8 @@ pub(crate) struct Talk {
     pub(crate) last_search: MonoTime,
     /// The places that the ledger knows, where it knows any; `None` where nobody knows what it has heard.
     pub(crate) told: BTreeMap<BudgetId, Option<Vec<Place>>>,
+    /// When buckets were asked for somebody who waits.
+    asked_buckets: BTreeMap<BudgetId, MonoTime>,
     /// When more was asked for ahead of need.
     asked_ahead: BTreeMap<BudgetId, MonoTime>,
     /// Rounds that a last call waits for, and since when.
@@ -49,6 +54,8 @@ impl Asker<'_> {
     pub(crate) fn asks(&self, talk: &mut Talk) -> Vec<Ask> {
         let waited_at = self.line.budgets();
         talk.rounds.retain(|budget, _| waited_at.contains(budget));
+        talk.asked_buckets
+            .retain(|budget, asked| waited_at.contains(budget) || self.now.since(*asked) < LEAK_EVERY);
         let told: BTreeSet<BudgetId> = talk.told.keys().copied().collect();
         let for_line = waited_at.union(&told).filter_map(|budget| self.ask_for_line(talk, *budget));
         let mut asks: Vec<Ask> = for_line.collect();
@@ -58,7 +65,10 @@ impl Asker<'_> {
 
     fn ask_for_line(&self, talk: &mut Talk, budget: BudgetId) -> Option<Ask> {
         let account = self.wallet.account(budget);
-        let places = self.places(account.as_deref(), budget);
+        let bucket = self.bucket(budget);
+        let last_asked = talk.asked_buckets.get(&budget).copied();
+        let places =
+            self.places(account.as_deref(), budget, bucket.is_some() && self.is_past(LEAK_EVERY, last_asked));
         let urgency = self.urgency(talk, budget, &places);
         let is_told = match talk.told.get(&budget) {
             Some(told) => told.as_ref() == Some(&places),
@@ -67,8 +77,12 @@ impl Asker<'_> {
         // Nobody in line is told by the ledger that its window is over.
         let has_ended = account.as_ref().is_some_and(|account| account.has_ended_at(self.now));
         let is_over = has_ended && self.line.at(budget).next().is_some();
-        if is_told && !is_over && urgency == Urgency::CanWait {
+        let has_leaked = bucket.is_some_and(|bucket| self.has_leaked(bucket, &places, last_asked));
+        if is_told && !is_over && !has_leaked && urgency == Urgency::CanWait {
             return None;
+        }
+        if bucket.is_some() {
+            talk.asked_buckets.insert(budget, self.now);
         }
         let waiting = self.line.sum_at(budget);
         let want = match &account {
@@ -79,8 +93,25 @@ impl Asker<'_> {
         Some(Ask { budget, window: account.map(|account| account.window().id), places, want, urgency })
     }
 
-    /// Those of the line who need more than the account has, as far as there is hope for them.
-    fn places(&self, account: Option<&Account>, budget: BudgetId) -> Vec<Place> {
+    fn bucket(&self, budget: BudgetId) -> Option<&Budget> {
+        self.ledger.budget(budget).filter(|budget| budget.spec().kind.refill().is_some())
+    }
+
+    /// Whether what the first of those who wait lacks has leaked by now, if nothing else happened.
+    fn has_leaked(&self, bucket: &Budget, places: &[Place], last_asked: Option<MonoTime>) -> bool {
+        let now = self.ledger.time();
+        let lacks = places.first().map(|place| place.need.saturating_sub(bucket.free_at(now)));
+        let span = lacks.and_then(|lacks| bucket.leaks_in(lacks, now)).map(Duration::from);
+        span.is_some_and(|span| self.is_past(span.max(LEAK_EVERY), last_asked))
+    }
+
+    fn is_past(&self, span: Duration, since: Option<MonoTime>) -> bool {
+        since.is_none_or(|since| self.now.since(since) >= span)
+    }
+
+    /// Those of the line who need more than the account has, as far as there is hope for them; and those of whom that is not
+    /// known yet, if it `is_time_to_know`.
+    fn places(&self, account: Option<&Account>, budget: BudgetId, is_time_to_know: bool) -> Vec<Place> {
         let is_designated = |ticket: &Ticket| account.is_some_and(|account| account.is_designated(ticket.id));
         let place = |ticket: &Ticket| Place {
             id: ticket.id,
@@ -90,7 +121,8 @@ impl Asker<'_> {
         };
         let mut places: Vec<Place> = self
             .uncovered(account, budget)
-            .filter(|ticket| self.has_hope(budget, ticket) && !is_designated(ticket))
+            .filter(|ticket| !is_designated(ticket))
+            .filter(|ticket| self.has_hope(budget, ticket) || (is_time_to_know && ticket.heard_at.is_none()))
             .map(place)
             .collect();
         places.sort_by_key(|place| !place.is_last_call);
@@ -110,17 +142,17 @@ impl Asker<'_> {
 
     /// All that a request takes, as long as there is hope for it; then what it cannot do without.
     fn need(&self, budget: BudgetId, ticket: &Ticket) -> Amount {
-        let is_content = ticket.is_last_call(self.now) || !self.is_hopeful(budget, ticket.most());
+        let is_content = ticket.is_last_call(self.now) || !self.is_hopeful(budget, ticket, ticket.most());
         if is_content { ticket.least() } else { ticket.most() }
     }
 
     /// Whoever has no hope is not asked for: whether this replica is behind is found out without a word to the log.
     fn has_hope(&self, budget: BudgetId, ticket: &Ticket) -> bool {
-        self.is_hopeful(budget, ticket.least())
+        self.is_hopeful(budget, ticket, ticket.least())
     }
 
-    fn is_hopeful(&self, budget: BudgetId, amount: Amount) -> bool {
-        match self.ledger.prospect(budget, amount, None) {
+    fn is_hopeful(&self, budget: BudgetId, ticket: &Ticket, amount: Amount) -> bool {
+        match self.ledger.prospect(budget, amount, ticket.patience(self.now), None) {
             Some((Prospect::TooBig | Prospect::Spent | Prospect::InDoubt, _)) => false,
             Some((Prospect::Held { .. } | Prospect::Open, _)) | None => true,
         }
@@ -165,8 +197,9 @@ impl Asker<'_> {
     /// For accounts that run low, before anybody has to wait.
     fn asks_ahead(&self, talk: &mut Talk, waited_at: &BTreeSet<BudgetId>) -> Vec<Ask> {
         talk.asked_ahead.retain(|_, asked| self.now.since(*asked) < AHEAD_EVERY);
-        let has_more =
-            |budget: BudgetId| self.ledger.budget(budget).is_some_and(|budget| !budget.free().is_zero());
+        let has_more = |budget: BudgetId| {
+            self.ledger.budget(budget).is_some_and(|budget| !budget.free_at(self.ledger.time()).is_zero())
+        };
         let runs_low = |account: &&Arc<Account>| {
             account.is_low()
                 && !account.has_ended_at(self.now)

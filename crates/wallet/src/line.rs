@@ -6,7 +6,7 @@
 
 use crate::reservation::Part;
 use crate::{Charge, Need, Reservation};
-use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, Round, WindowId};
+use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, Round, Span, WindowId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -27,6 +27,8 @@ pub(crate) struct Ticket {
     pub(crate) deadline: MonoTime,
     /// The first round at its budget that shows something about it.
     pub(crate) proves_from: Option<(WindowId, Round)>,
+    /// When it was known that the ledger had heard of somebody at that budget after this request came.
+    pub(crate) heard_at: Option<MonoTime>,
 }
 
 impl Ticket {
@@ -38,7 +40,18 @@ impl Ticket {
         deadline: MonoTime,
     ) -> Self {
         let taken = Reservation::new(Vec::with_capacity(path.len()));
-        Self { id, path, asks, at: 0, taken, at_since: since, since, deadline, proves_from: None }
+        Self {
+            id,
+            path,
+            asks,
+            at: 0,
+            taken,
+            at_since: since,
+            since,
+            deadline,
+            proves_from: None,
+            heard_at: None,
+        }
     }
 
     /// The budget it waits at; `None` if it has all it needs.
@@ -67,6 +80,11 @@ impl Ticket {
         now >= self.deadline
     }
 
+    /// How long it may still hope for what leaks, seen from any instant after it came: all its time, while it has any.
+    pub(crate) fn patience(&self, now: MonoTime) -> Span {
+        if self.is_last_call(now) { Span::default() } else { Span::of(self.deadline.since(self.since)) }
+    }
+
     /// When its last call at the budget it waits at begins. One whose patience was over when it came there waits for
     /// proof there as long as anybody.
     pub(crate) fn last_called(&self) -> MonoTime {
@@ -84,6 +102,7 @@ impl Ticket {
         self.at += 1;
         self.at_since = now;
         self.proves_from = None;
+        self.heard_at = None;
     }
 
     /// What it has already, while it waits for more.

@@ -161,7 +161,7 @@ impl Wallet {
                 Answer::Holds { budget, view, valid_for, proves_from } => {
                     let account = self.learn(*budget, view, now);
                     account.is_good_until(Account::end_of(*valid_for, sent));
-                    self.prove_from(*budget, sent, (view.window.id, *proves_from));
+                    self.prove_from(*budget, (sent, now), (view.window.id, *proves_from));
                 }
                 Answer::WindowOver { budget, .. } => {
                     self.window_over(*budget);
@@ -189,14 +189,15 @@ impl Wallet {
         account
     }
 
-    /// What was sent at `sent` has been heard: a round from `from` on shows something about everyone who had come by then,
-    /// whether the speech mentioned them or not.
-    fn prove_from(&self, budget: BudgetId, sent: MonoTime, from: (WindowId, Round)) {
+    /// What was sent at an instant has been heard, as is known now: a round from `from` on shows something about everyone
+    /// who had come by then, whether the speech mentioned them or not.
+    fn prove_from(&self, budget: BudgetId, (sent, now): (MonoTime, MonoTime), from: (WindowId, Round)) {
         let mut line = self.line.lock();
         for ticket in line.tickets.iter_mut().filter(|ticket| ticket.is_at(budget)) {
             let is_known = ticket.proves_from.is_some_and(|(window, _)| window == from.0);
             if ticket.since <= sent && !is_known {
                 ticket.proves_from = Some(from);
+                ticket.heard_at = Some(now);
             }
         }
     }

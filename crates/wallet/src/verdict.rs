@@ -3,7 +3,7 @@
 
 use crate::line::Ticket;
 use crate::{Cause, Refusal, Wallet};
-use quorate_domain::{Amount, MonoTime, PlaceId};
+use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId};
 use quorate_ledger::{Ledger, Prospect, Standing};
 use std::time::Duration;
 
@@ -63,10 +63,10 @@ impl Wallet {
         if self.account(budget).is_some_and(|account| account.is_designated(ticket.id)) {
             return Verdict::Wait;
         }
-        let is_known = as_of.is_some_and(|as_of| ticket.since <= as_of);
-        let Some((prospect, shortage)) = ledger.prospect(budget, need, self.standing(ticket)) else {
-            return out_of_time(ticket, now);
-        };
+        let prospect = ledger.prospect(budget, need, ticket.patience(now), self.standing(ticket));
+        let Some((prospect, shortage)) = prospect else { return out_of_time(ticket, now) };
+        let Some(known_from) = known_from(ticket, ledger, budget) else { return out_of_time(ticket, now) };
+        let is_known = as_of.is_some_and(|as_of| known_from <= as_of);
         let denied =
             |cause, doubtful| Verdict::TurnAway(Refusal::Denied { budget, need, shortage, cause, doubtful });
         match prospect {
@@ -86,6 +86,13 @@ impl Wallet {
             | Prospect::Open => out_of_time(ticket, now),
         }
     }
+}
+
+/// From when on a replica that was not behind shows an instant after the request came. A bucket leaks by log time, which
+/// stands still while nothing is agreed on: there, from when an entry is known to have come after the request.
+fn known_from(ticket: &Ticket, ledger: &Ledger, budget: BudgetId) -> Option<MonoTime> {
+    let leaks = ledger.budget(budget).is_some_and(|budget| budget.spec().kind.refill().is_some());
+    if leaks { ticket.heard_at } else { Some(ticket.since) }
 }
 
 /// Whoever may still answer is given a moment.

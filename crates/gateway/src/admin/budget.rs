@@ -10,7 +10,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
-use quorate_domain::{Amount, BudgetId, NanoUsd, Period, Subject, Unit, Weekday};
+use quorate_domain::{Amount, BudgetId, NanoUsd, Period, Refill, Subject, Unit, Weekday};
 use quorate_ledger::{
     AutoResolve, BudgetReport, BudgetSpec, Command, Expected, Kind, Ledger, Outcome, PutBudget,
 };
@@ -26,6 +26,8 @@ pub(super) struct NewBudget {
     unit: Unit,
     #[serde(default, deserialize_with = "words::window")]
     window: Option<Period>,
+    #[serde(default, deserialize_with = "words::refill")]
+    bucket: Option<Refill>,
     #[serde(default)]
     time_zone: Option<String>,
     #[serde(default, deserialize_with = "words::weekday")]
@@ -44,6 +46,8 @@ pub struct BudgetInput {
     unit: Unit,
     #[serde(default, deserialize_with = "words::window")]
     window: Option<Period>,
+    #[serde(default, deserialize_with = "words::refill")]
+    bucket: Option<Refill>,
     #[serde(default)]
     time_zone: Option<String>,
     #[serde(default, deserialize_with = "words::weekday")]
@@ -92,7 +96,12 @@ impl Number {
 impl NewBudget {
     /// The budget for this subject.
     pub(super) fn spec_for(&self, subject: Subject) -> Result<BudgetSpec, AdminError> {
-        let written = calendar::Written::of(self.window, self.time_zone.as_deref(), self.week_starts);
+        let written = calendar::Written {
+            window: self.window,
+            bucket: self.bucket,
+            time_zone: self.time_zone.as_deref(),
+            week_starts: self.week_starts,
+        };
         spec(subject, self.unit, written, &self.limit, self.auto_resolve).map_err(AdminError::Body)
     }
 }
@@ -104,7 +113,12 @@ impl BudgetInput {
     /// Says which field has no such value.
     pub fn spec(&self) -> Result<BudgetSpec, String> {
         let subject = self.subject.parse().map_err(|error| format!("subject: {error}"))?;
-        let written = calendar::Written::of(self.window, self.time_zone.as_deref(), self.week_starts);
+        let written = calendar::Written {
+            window: self.window,
+            bucket: self.bucket,
+            time_zone: self.time_zone.as_deref(),
+            week_starts: self.week_starts,
+        };
         spec(subject, self.unit, written, &self.limit, self.auto_resolve)
     }
 }
@@ -131,7 +145,7 @@ fn spec(
 ) -> Result<BudgetSpec, String> {
     let kind = written.kind()?;
     if unit == Unit::Permits && kind != Kind::Lifetime {
-        return Err("window: permits have none; each comes back when its request ends".to_owned());
+        return Err("window, bucket: permits have none; each comes back when its request ends".to_owned());
     }
     let auto_resolve = rule.map(AutoResolve::from).unwrap_or_default();
     ruled(BudgetSpec { subject, unit, kind, limit: limit.amount(unit, "limit")?, auto_resolve })
@@ -142,7 +156,7 @@ fn ruled(spec: BudgetSpec) -> Result<BudgetSpec, String> {
     let ends_by_itself = spec.unit == Unit::Permits || spec.kind != Kind::Lifetime;
     if ends_by_itself && spec.auto_resolve != AutoResolve::Never {
         return Err("auto_resolve: only for lifetime budgets of tokens, usd and requests: \
-                    doubt dies with its window, and permits come back when their node starts again"
+                    doubt dies with its window or leaks out of its bucket, and permits come back when their node starts again"
             .to_owned());
     }
     Ok(spec)
@@ -305,6 +319,7 @@ pub(super) fn shown(report: &BudgetReport) -> Value {
         "subject": report.spec.subject.to_string(),
         "unit": words::of_unit(unit),
         "window": words::of_window(&report.spec.kind),
+        "bucket": words::of_bucket(&report.spec.kind),
         "time_zone": time_zone(report),
         "week_starts": week_starts(report),
         "limit": amount(report.spec.limit),
@@ -325,6 +340,7 @@ fn usage_of(report: &BudgetReport) -> Value {
         "subject": report.spec.subject.to_string(),
         "unit": words::of_unit(unit),
         "window": words::of_window(&report.spec.kind),
+        "bucket": words::of_bucket(&report.spec.kind),
         "time_zone": time_zone(report),
         "window_start": window_start(report),
         "used": view::amount(unit, report.used),
@@ -335,7 +351,7 @@ fn usage_of(report: &BudgetReport) -> Value {
 
 fn window_start(report: &BudgetReport) -> Value {
     match report.spec.kind {
-        Kind::Lifetime => Value::Null,
+        Kind::Lifetime | Kind::Bucket(_) => Value::Null,
         Kind::Fixed(_) | Kind::Local(_) => view::time(report.window.id.start()),
     }
 }

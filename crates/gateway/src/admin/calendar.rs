@@ -1,34 +1,33 @@
-//! When a budget starts anew, as people write it: a window, perhaps a time zone, and perhaps the day on which weeks begin.
+//! When a budget starts anew, as people write it: a window, perhaps a time zone, and perhaps the day on which weeks begin; or
+//! the refill of a bucket.
 
 use super::words;
 use crate::time_zones;
-use quorate_domain::{Calendar, Period, Weekday, ZoneName};
+use quorate_domain::{Calendar, Period, Refill, Weekday, ZoneName};
 use quorate_ledger::Kind;
 
 /// The fields as they were written; `window` is missing in a budget for ever.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Written<'a> {
-    window: Option<Period>,
-    time_zone: Option<&'a str>,
-    week_starts: Option<Weekday>,
+    pub(super) window: Option<Period>,
+    pub(super) bucket: Option<Refill>,
+    pub(super) time_zone: Option<&'a str>,
+    pub(super) week_starts: Option<Weekday>,
 }
 
-impl<'a> Written<'a> {
-    pub(super) const fn of(
-        window: Option<Period>,
-        time_zone: Option<&'a str>,
-        week_starts: Option<Weekday>,
-    ) -> Self {
-        Self { window, time_zone, week_starts }
-    }
-
+impl Written<'_> {
     /// The kind they ask for.
     ///
     /// # Errors
     /// Says which field is wrong.
     pub(super) fn kind(self) -> Result<Kind, String> {
-        let Some(period) = self.window else {
-            return self.no_calendar().map(|()| Kind::Lifetime);
+        let period = match (self.window, self.bucket) {
+            (None, None) => return self.no_calendar("a lifetime budget").map(|()| Kind::Lifetime),
+            (None, Some(refill)) => return self.no_calendar("a bucket").map(|()| Kind::Bucket(refill)),
+            (Some(_), Some(_)) => {
+                return Err("bucket: a bucket has no window; give one of the two".to_owned());
+            }
+            (Some(period), None) => period,
         };
         if self.week_starts.is_some() && period != Period::Week {
             return Err(format!("week_starts: a window of a {} has no week", words::of_period(period)));
@@ -40,8 +39,8 @@ impl<'a> Written<'a> {
         Ok(Kind::windowed(Calendar::new(period, zone, self.week_starts.unwrap_or_default())))
     }
 
-    fn no_calendar(self) -> Result<(), String> {
-        let without = |field| Err(format!("{field}: a lifetime budget has no windows"));
+    fn no_calendar(self, kind: &str) -> Result<(), String> {
+        let without = |field| Err(format!("{field}: {kind} has no windows"));
         match (self.time_zone, self.week_starts) {
             (Some(_), _) => without("time_zone"),
             (None, Some(_)) => without("week_starts"),
@@ -53,15 +52,21 @@ impl<'a> Written<'a> {
 /// The calendar that a kind follows; `None` for ever.
 pub(super) fn of(kind: &Kind) -> Option<Calendar> {
     match kind {
-        Kind::Lifetime => None,
+        Kind::Lifetime | Kind::Bucket(_) => None,
         Kind::Fixed(period) => Some(Calendar::new(*period, ZoneName::utc(), Weekday::Monday)),
         Kind::Local(calendar) => Some(calendar.clone()),
     }
 }
 
-/// The kind in a few words: `lifetime`, `day`, `week from sunday in Europe/Berlin`.
+/// The kind in a few words: `lifetime`, `day`, `week from sunday in Europe/Berlin`, `bucket that fills in a minute`.
 pub(super) fn in_words(kind: &Kind) -> String {
-    let Kind::Local(calendar) = kind else { return words::of_window(kind).to_owned() };
+    let calendar = match kind {
+        Kind::Lifetime | Kind::Fixed(_) => return words::of_window(kind).unwrap_or_default().to_owned(),
+        Kind::Bucket(_) => {
+            return format!("bucket that fills in a {}", words::of_bucket(kind).unwrap_or_default());
+        }
+        Kind::Local(calendar) => calendar,
+    };
     let (period, zone, first) =
         (words::of_period(calendar.period()), calendar.zone(), calendar.week_starts());
     if first == Weekday::default() {
@@ -79,7 +84,7 @@ mod tests {
         time_zone: Option<&str>,
         week_starts: Option<Weekday>,
     ) -> Result<Kind, String> {
-        Written::of(window, time_zone, week_starts).kind()
+        Written { window, time_zone, week_starts, ..Written::default() }.kind()
     }
 
     #[test]
@@ -89,6 +94,22 @@ mod tests {
         assert_eq!(
             kind(Some(Period::Week), Some("utc"), Some(Weekday::Monday)),
             Ok(Kind::Fixed(Period::Week))
+        );
+    }
+
+    #[test]
+    fn a_bucket_has_a_refill_and_nothing_else() {
+        let bucket = Written { bucket: Some(Refill::Minute), ..Written::default() };
+        assert_eq!(bucket.kind(), Ok(Kind::Bucket(Refill::Minute)));
+        assert_eq!(in_words(&bucket.kind().unwrap()), "bucket that fills in a minute");
+        let refused = |written: Written<'_>| written.kind().unwrap_err();
+        assert_eq!(
+            refused(Written { window: Some(Period::Day), ..bucket }),
+            "bucket: a bucket has no window; give one of the two"
+        );
+        assert_eq!(
+            refused(Written { time_zone: Some("UTC"), ..bucket }),
+            "time_zone: a bucket has no windows"
         );
     }
 

@@ -110,7 +110,7 @@ fn doubt_ends(report: &BudgetReport, holding: &HoldingReport) -> Option<Value> {
 }
 
 fn ends_at(report: &BudgetReport, since: LogTime) -> Option<LogTime> {
-    let by_rule = match report.spec.auto_resolve {
+    let by_rule = match report.spec.rule() {
         AutoResolve::Never => None,
         AutoResolve::AsSpent { after } | AutoResolve::AsReportedMayOverspend { after } => {
             Some(since.plus(after))
@@ -148,6 +148,7 @@ fn sentence(report: &BudgetReport) -> String {
 fn ending(report: &BudgetReport) -> &'static str {
     match (&report.spec.kind, report.spec.unit, report.spec.auto_resolve) {
         (Kind::Fixed(_) | Kind::Local(_), ..) => "until the window ends",
+        (Kind::Bucket(_), ..) => "until it is taken as spent, one refill after its node's end",
         (Kind::Lifetime, Unit::Permits, _) => "until they start again",
         (Kind::Lifetime, _, AutoResolve::Never) => "until it is resolved",
         (Kind::Lifetime, _, AutoResolve::AsSpent { .. } | AutoResolve::AsReportedMayOverspend { .. }) => {

@@ -1,6 +1,6 @@
 //! The words for units, windows and weekdays: said once, for reading what people write and for writing what they read.
 
-use quorate_domain::{Amount, NanoUsd, Period, Span, Unit, Weekday};
+use quorate_domain::{Amount, NanoUsd, Period, Refill, Span, Unit, Weekday};
 use quorate_ledger::{AutoResolve, Kind};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -15,6 +15,7 @@ const WINDOWS: [Option<Period>; 6] = [
     Some(Period::Week),
     Some(Period::Month),
 ];
+const REFILLS: [Refill; 3] = [Refill::Minute, Refill::Hour, Refill::Day];
 const WEEKDAYS: [Weekday; 7] = [
     Weekday::Monday,
     Weekday::Tuesday,
@@ -73,11 +74,26 @@ pub(super) const fn of_unit(unit: Unit) -> &'static str {
     }
 }
 
-pub(super) const fn of_window(kind: &Kind) -> &'static str {
+/// The word of its window; a bucket has none.
+pub(super) const fn of_window(kind: &Kind) -> Option<&'static str> {
     match kind {
-        Kind::Lifetime => "lifetime",
-        Kind::Fixed(period) => of_period(*period),
-        Kind::Local(calendar) => of_period(calendar.period()),
+        Kind::Lifetime => Some("lifetime"),
+        Kind::Fixed(period) => Some(of_period(*period)),
+        Kind::Local(calendar) => Some(of_period(calendar.period())),
+        Kind::Bucket(_) => None,
+    }
+}
+
+/// The word of its refill, if it is a bucket.
+pub(super) fn of_bucket(kind: &Kind) -> Option<&'static str> {
+    kind.refill().map(of_refill)
+}
+
+const fn of_refill(refill: Refill) -> &'static str {
+    match refill {
+        Refill::Minute => "minute",
+        Refill::Hour => "hour",
+        Refill::Day => "day",
     }
 }
 
@@ -113,6 +129,11 @@ pub(super) fn window<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Perio
     one_of(WINDOWS, |window| window.map_or("lifetime", of_period), input)
 }
 
+/// Reads the word of a refill; for `#[serde(deserialize_with)]`.
+pub(super) fn refill<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Refill>, D::Error> {
+    one_of(REFILLS, of_refill, input).map(Some)
+}
+
 /// Reads the word of a weekday; for `#[serde(deserialize_with)]`.
 pub(super) fn weekday<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Weekday>, D::Error> {
     one_of(WEEKDAYS, of_weekday, input).map(Some)
@@ -139,6 +160,7 @@ mod tests {
         assert_eq!(UNITS.map(|one| unit(Value::from(of_unit(one))).unwrap()), UNITS);
         assert_eq!(WEEKDAYS.map(|one| weekday(Value::from(of_weekday(one))).unwrap()), WEEKDAYS.map(Some));
         assert_eq!(window(json!("lifetime")).unwrap(), None);
+        REFILLS.iter().for_each(|one| assert_eq!(refill(json!(of_refill(*one))).unwrap(), Some(*one)));
         let periods = WINDOWS.into_iter().flatten();
         periods.for_each(|one| assert_eq!(window(Value::from(of_period(one))).unwrap(), Some(one)));
     }

@@ -1,15 +1,15 @@
-//! `x-ratelimit-*` on answers, as OpenAI writes them, for the calendar-window budgets on a request's path.
+//! `x-ratelimit-*` on answers, as OpenAI writes them, for the buckets and calendar-window budgets on a request's path.
 //!
 //! What remains is what this node could spend right now: the pool as its replica shows it, and what it holds itself.
 //! Other nodes may hold more, so it is never more than the truth. Of several budgets the tightest is told.
 
 use super::Proxy;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use quorate_domain::{Amount, Span, Unit};
+use quorate_domain::{Amount, LogTime, Span, Unit};
 use quorate_ledger::{Budget, Kind, Ledger};
 use quorate_wallet::{Charge, Wallet};
 
-/// How a window budget stands.
+/// How a budget stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Standing {
     remaining: Amount,
@@ -29,7 +29,7 @@ const REQUESTS: [HeaderName; 3] = [
 ];
 
 impl Proxy {
-    /// Adds the headers for the path's tightest window budgets, if it has any.
+    /// Adds the headers for the path's tightest budgets that fill again by themselves, if it has any.
     pub(super) fn add_rate_headers(&self, path: &[Charge], headers: &mut HeaderMap) {
         let Some(wallet) = self.parts.funds.wallet() else { return };
         let ledger = self.parts.replica.ledger().read();
@@ -45,21 +45,24 @@ impl Proxy {
 }
 
 fn standing(charge: Charge, ledger: &Ledger, wallet: &Wallet) -> Option<Standing> {
-    let budget = ledger.budget(charge.budget).filter(|budget| is_windowed(budget))?;
+    let budget = ledger.budget(charge.budget)?;
+    let resets_in = resets_in(budget, ledger.time())?;
     let window = budget.current().window();
     let own = wallet.account(charge.budget).filter(|account| account.window() == window);
     let free_here = own.map_or(Amount::ZERO, |account| account.free());
     Some(Standing {
-        remaining: budget.free().saturating_add(free_here),
+        remaining: budget.free_at(ledger.time()).saturating_add(free_here),
         limit: budget.spec().limit,
-        resets_in: window.end?.since(ledger.time()),
+        resets_in,
     })
 }
 
-fn is_windowed(budget: &Budget) -> bool {
+/// When all of it is there again: the end of its window, or when all that is known as spent has leaked.
+fn resets_in(budget: &Budget, now: LogTime) -> Option<Span> {
     match budget.spec().kind {
-        Kind::Lifetime => false,
-        Kind::Fixed(_) | Kind::Local(_) => true,
+        Kind::Lifetime => None,
+        Kind::Fixed(_) | Kind::Local(_) => budget.current().window().end.map(|end| end.since(now)),
+        Kind::Bucket(_) => budget.is_full_in(now),
     }
 }
 

@@ -135,7 +135,8 @@ impl Proxy {
                     need: need.get(),
                     limit: shortage.limit.get(),
                     in_doubt: doubtful.get(),
-                    resets_in: resets_in(&ledger, *budget),
+                    is_bucket: found.spec().kind.refill().is_some(),
+                    resets_in: shortage.refills_in.or_else(|| resets_in(&ledger, *budget)),
                 })
             }
         }

@@ -2,7 +2,7 @@
 
 use super::Ledger;
 use crate::account::Proof;
-use crate::{Doubt, Kind, Outcome, Rejection, Resolution, Resolve, Session, SessionState};
+use crate::{Doubt, Outcome, Rejection, Resolution, Resolve, Session, SessionState};
 use quorate_domain::{Amount, BudgetId, LogTime, SessionId, Unit, WindowId};
 
 /// Who resolves by a budget's rule.
@@ -27,18 +27,11 @@ impl Ledger {
 
     fn by_rule(&self, doubt: &Doubt) -> Option<Resolve> {
         let spec = self.budget(doubt.budget)?.spec();
-        let is_ruled =
-            spec.kind == Kind::Lifetime && spec.unit != Unit::Permits && doubt.state == SessionState::InDoubt;
-        let spent = spec.auto_resolve.spent(doubt, self.time).filter(|_| is_ruled)?;
+        let rule = spec.rule();
+        let is_ruled = spec.unit != Unit::Permits && doubt.state == SessionState::InDoubt;
+        let spent = rule.spent(doubt, self.time).filter(|_| is_ruled)?;
         let Doubt { session, budget, window, .. } = *doubt;
-        Some(Resolve {
-            session,
-            budget,
-            window,
-            spent,
-            actor: RULE.to_owned(),
-            reason: spec.auto_resolve.reason(),
-        })
+        Some(Resolve { session, budget, window, spent, actor: RULE.to_owned(), reason: rule.reason() })
     }
 
     fn doubt_of(

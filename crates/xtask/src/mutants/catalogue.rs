@@ -1,5 +1,6 @@
 //! All mutations, by the part of the protocol that they are wrong about.
 
+mod buckets;
 mod journal;
 mod rounds;
 mod sessions;
@@ -9,7 +10,9 @@ use super::mutation::Mutation;
 
 /// Every mutation.
 pub(super) fn all() -> impl Iterator<Item = &'static Mutation> {
-    [rounds::MUTATIONS, sessions::MUTATIONS, spending::MUTATIONS, journal::MUTATIONS].into_iter().flatten()
+    [rounds::MUTATIONS, sessions::MUTATIONS, spending::MUTATIONS, journal::MUTATIONS, buckets::MUTATIONS]
+        .into_iter()
+        .flatten()
 }
 
 #[cfg(test)]

@@ -1,0 +1,28 @@
+//! In what time an empty bucket is full again.
+
+use crate::Span;
+use serde::{Deserialize, Serialize};
+
+/// In what time an empty bucket is full again. The lengths do not depend on any calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refill {
+    /// In a minute: what others call RPM and TPM.
+    Minute,
+    /// In an hour.
+    Hour,
+    /// In 24 hours.
+    Day,
+}
+
+impl Refill {
+    /// So long.
+    #[must_use]
+    pub const fn span(self) -> Span {
+        match self {
+            Self::Minute => Span::from_millis(60_000),
+            Self::Hour => Span::from_millis(3_600_000),
+            Self::Day => Span::from_millis(86_400_000),
+        }
+    }
+}
