@@ -2,30 +2,15 @@
 
 import asyncio
 import json
-import subprocess
 
 import pytest
 
+from support.command import done, quorate
 from support.doubt import dead_holding, holds_some, lose_journal
 from support.load import drain
-from support.processes import binary
 from support.wait import eventually
 
 LIMIT = 40
-
-
-def quorate(cluster, *words):
-    """Runs `quorate` against the nodes."""
-    servers = ",".join(node.admin_url for node in cluster.nodes)
-    env = {"QUORATE_SERVER": servers, "QUORATE_TOKEN": cluster.token}
-    command = [binary("quorate", "QUORATE_BIN"), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
-
-
-def done(cluster, *words):
-    ended = quorate(cluster, *words)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
 
 
 def log_lines(cluster, message):

@@ -1,13 +1,13 @@
 """What operators see: probes, metrics and the log of each node, the command line; and no secret in any of it."""
 
 import json
-import subprocess
+import re
 
 import httpx
 import openai
 import pytest
 
-from support.processes import binary
+from support.command import done, quorate, shown
 from support.wait import eventually
 
 MESSAGES = [{"role": "user", "content": "a word that no log repeats: xylophonist"}]
@@ -31,20 +31,6 @@ def logs(cluster):
 def lines(cluster):
     """The log lines of all nodes."""
     return [json.loads(line) for line in logs(cluster).splitlines() if line.startswith("{")]
-
-
-def command(cluster, *words, token=None):
-    """Runs `quorate` against all nodes."""
-    servers = ",".join(node.admin_url for node in cluster.nodes)
-    env = {"QUORATE_SERVER": servers, "QUORATE_TOKEN": token or cluster.token}
-    return subprocess.run([binary("quorate", "QUORATE_BIN"), *words], capture_output=True, text=True, timeout=30, env=env)
-
-
-def shown(cluster, *words):
-    """What a command shows, as JSON."""
-    done = command(cluster, *words, "--output", "json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def test_probes_and_metrics_of_every_node(cluster):
@@ -141,11 +127,31 @@ def test_the_command_line_creates_lists_shows_and_explains(cluster):
     billed = cluster.provider.billed_tokens()
     assert billed > 0
 
-    used = lambda: str(billed) in command(cluster, "usage", "--subject", "team:search").stdout.split()  # noqa: E731
+    used = lambda: str(billed) in quorate(cluster, "usage", "--subject", "team:search").stdout.split()  # noqa: E731
     eventually(used, what="the bill of the provider in the usage of the team")
-    assert command(cluster, "budget", "explain", "team:search").returncode == 0
-    assert "search" in command(cluster, "team", "list").stdout
+    assert quorate(cluster, "budget", "explain", "team:search").returncode == 0
+    assert "search" in quorate(cluster, "team", "list").stdout
     assert shown(cluster, "cluster", "status")["verdict"] == "healthy"
+
+
+def test_the_command_line_rotates_and_revokes_a_key_and_says_that_nobody_admits_it(cluster):
+    first = shown(cluster, "key", "create", "--label", "rotated")
+
+    def statuses(key):
+        """What each node answers to the key."""
+        headers = {"authorization": f"Bearer {key['secret']}"}
+        return [httpx.get(f"{node.client_url}/v1/models", headers=headers).status_code for node in cluster.nodes]
+
+    assert statuses(first) == [200] * 3
+    rotated = done(cluster, "key", "rotate", first["id"], "-m", "it was in a repository")
+    assert "secret" in rotated and first["secret"] not in rotated
+    second = {"secret": re.search(r"qk_\w{58}", rotated)[0]}
+    assert (statuses(first), statuses(second)) == ([401] * 3, [200] * 3)
+    revoked = shown(cluster, "key", "revoke", first["id"])
+    assert (revoked["state"], revoked["withdrawn"]["by"]) == ("revoked", "acknowledged")
+    assert statuses(second) == [401] * 3
+    again = quorate(cluster, "key", "rotate", first["id"])
+    assert again.returncode == 7 and "next:" in again.stderr, again
 
 
 @pytest.mark.parametrize(
@@ -153,10 +159,10 @@ def test_the_command_line_creates_lists_shows_and_explains(cluster):
     [(["team", "show", "nobody"], 3), (["org", "delete", "acme"], 7), (["team", "create", "search"], 8), (["no-such"], 2)],
 )
 def test_a_command_that_fails_says_what_to_do_next(cluster, words, code):
-    done = command(cluster, *words)
+    done = quorate(cluster, *words)
     assert done.returncode == code, done.stderr
     assert "error:" in done.stderr and ("next:" in done.stderr or code == 2)
 
 
 def test_a_command_without_a_valid_token_is_told_so(cluster):
-    assert command(cluster, "key", "list", token="qk_wrong").returncode == 4
+    assert quorate(cluster, "key", "list", token="qk_wrong").returncode == 4

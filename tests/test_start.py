@@ -1,6 +1,7 @@
 """A node that does not start: each message of the table in docs/errors/README.md, its exit code, and no more than that."""
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from support.admin import Admin
+from support.command import run
 from support.documented import check_told, table
 from support.node_file import NodeFile
 from support.processes import Process, binary
@@ -113,7 +115,7 @@ def test_what_a_file_says_in_vain_is_refused_before_anything_is_founded(tmp_path
     # In TOML, fields of the whole file come before its first table.
     file.before, file.objects = ("", objects) if objects.startswith("[") else (objects, "")
     file.write()
-    validated = subprocess.run([file.command[0], "config", "validate", str(file.path)], capture_output=True, text=True, timeout=20)
+    validated = run("config", "validate", file.path)
     served = subprocess.run(file.command, capture_output=True, text=True, timeout=20)
     for done in (validated, served):
         check_told("FILE cannot be used:", done.returncode, done.stderr)
@@ -161,6 +163,22 @@ def test_a_node_that_was_told_to_found_a_cluster_adds_what_its_file_says_at_each
     file, _process = waiting("init", started_before=file, before='users = [{ name = "ann" }]')
     admin = Admin(f"http://{file.admin}", token)
     eventually(lambda: [user["name"] for user in admin.items("/users")] == ["ann"], what="the user of the file")
+
+
+def test_the_command_line_founds_a_cluster_of_two_nodes_that_wait_and_shows_the_first_admin_key_once(waiting):
+    founder, _ = waiting("founded-by-command")
+    other, _ = waiting("joined-by-command")
+    founded = run("cluster", "init", "--server", f"http://{founder.admin}")
+    assert founded.returncode == 0 and "this is the only time" in founded.stderr, founded
+    (token,) = set(re.findall(r"qk_\w{58}", founded.stdout))
+    assert founder.data.joinpath("admin-token").read_text() == token
+    joined = run("cluster", "join", "--server", f"http://{other.admin}", "--seed", founder.peer)
+    assert joined.returncode == 0, joined
+    status = {"QUORATE_SERVER": f"http://{other.admin}", "QUORATE_TOKEN": token}
+    healthy = lambda: "HEALTHY" in run("cluster", "status", **status).stdout  # noqa: E731
+    eventually(healthy, 30, "a healthy cluster of two")
+    again = run("cluster", "init", "--server", f"http://{other.admin}")
+    assert again.returncode == 8 and "next:" in again.stderr, again
 
 
 @pytest.mark.parametrize(
