@@ -17,6 +17,7 @@ from support.node_file import NodeFile
 from support.processes import Process, binary
 from support.wait import eventually
 
+README = Path(__file__).parents[1] / "README.md"
 # For thirty seconds a node asks its seeds, and a question takes five at most.
 SEEDS_S = 40
 # Of TEST-NET-3 (RFC 5737), which no machine has.
@@ -121,6 +122,16 @@ def test_what_a_file_says_in_vain_is_refused_before_anything_is_founded(tmp_path
         check_told("FILE cannot be used:", done.returncode, done.stderr)
         assert problem in done.stderr
     assert not file.data.exists()
+
+
+def test_the_file_that_the_readme_shows_can_be_used_and_is_not_without_its_key(tmp_path):
+    file = tmp_path / "node.toml"
+    file.write_text(README.read_text().split("```toml\n# node.toml\n")[1].split("```")[0])
+    key = json.loads(run("key", "mint", "-o", "json").stdout)["secret"]
+    checked = run("config", "validate", file, QUORATE_KEY=key)
+    assert checked.returncode == 0, checked
+    refused = run("config", "validate", file)
+    assert refused.returncode == 78 and "QUORATE_KEY is not set" in refused.stderr, refused
 
 
 def test_a_file_that_contradicts_the_cluster_is_refused_at_every_start(folder):
