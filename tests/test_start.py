@@ -5,12 +5,14 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 
 from support.admin import Admin
+from support.canned import HANG, Canned, event, head
 from support.command import run
 from support.documented import check_told, table
 from support.node_file import NodeFile
@@ -18,6 +20,9 @@ from support.processes import Process, binary
 from support.wait import eventually
 
 README = Path(__file__).parents[1] / "README.md"
+CONTENT = {"id": "c", "choices": [{"index": 0, "delta": {"content": "hi"}}]}
+# A second deadline would be another so many seconds, or the ten for which a stream without its client is read.
+DRAIN_S, UNREADY_S, SLACK_S = 8, 1.5, 5
 # For thirty seconds a node asks its seeds, and a question takes five at most.
 SEEDS_S = 40
 # Of TEST-NET-3 (RFC 5737), which no machine has.
@@ -190,6 +195,33 @@ def test_the_command_line_founds_a_cluster_of_two_nodes_that_wait_and_shows_the_
     eventually(healthy, 30, "a healthy cluster of two")
     again = run("cluster", "init", "--server", f"http://{other.admin}")
     assert again.returncode == 8 and "next:" in again.stderr, again
+
+
+@pytest.mark.timeout(120)
+def test_a_node_that_is_told_to_stop_gives_requests_one_deadline_whatever_becomes_of_their_clients(tmp_path):
+    file = NodeFile(tmp_path, found=True)
+    file.node["drain_ms"] = DRAIN_S * 1_000
+    process, provider = file.start(), Canned()
+    try:
+        file.wait_for(process, "/readyz")
+        admin = admin_of(file)
+        # It is read on for ten seconds once its client is gone.
+        provider.answer("endless-0", head(200, "text/event-stream"), event(CONTENT), HANG)
+        admin.serve("endless", provider.url)
+        key = admin.key()
+        headers = {"authorization": f"Bearer {key['secret']}"}
+        wish = {"model": "endless", "messages": [{"role": "user", "content": "hello"}], "stream": True}
+        with httpx.stream("POST", f"http://{file.client}/v1/chat/completions", json=wish, headers=headers, timeout=60) as stream:
+            lines = stream.iter_lines()
+            assert "hi" in next(lines)
+            process.popen.terminate()
+            told = time.monotonic()
+            assert process.popen.wait(60) == 0, process.tail()
+        took = time.monotonic() - told
+        assert DRAIN_S <= took <= DRAIN_S + UNREADY_S + SLACK_S, f"it took {took} s"
+    finally:
+        provider.stop()
+        process.stop()
 
 
 @pytest.mark.parametrize(
