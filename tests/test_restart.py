@@ -9,7 +9,7 @@ import httpx
 import openai
 import pytest
 
-from support.admin import Refused
+from support.admin import PATHS, Refused
 from support.command import done
 from support.doubt import dead_holding, holds_some, lose
 from support.load import drain, one
@@ -22,7 +22,6 @@ MESSAGES = [{"role": "user", "content": "hello"}]
 LIMIT = 300
 # So many are served before the nodes die, with more under way.
 SERVED_MIN = 60
-PATHS = ("/keys", "/routes", "/models", "/providers", "/organisations", "/teams", "/users", "/budgets")
 # What is spent of a budget goes on changing; what was ordered does not.
 ORDERED = ("id", "subject", "unit", "window", "limit")
 
