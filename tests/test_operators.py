@@ -2,16 +2,19 @@
 
 import json
 import re
+from pathlib import Path
 
 import httpx
 import openai
 import pytest
 
-from support.command import done, quorate, shown
+from support.admin import PATHS
+from support.command import done, quorate, run, shown
 from support.wait import eventually
 
 MESSAGES = [{"role": "user", "content": "a word that no log repeats: xylophonist"}]
 CREDENTIAL = "sk-provider-0123456789"
+IN_A_HEADER, IN_A_FILE = "a-header-value-0123456789", "another-header-value-0123456789"
 # One of each family: requests, overhead by phase, budgets, grants, Raft, storage.
 METRICS = [
     "quorate_requests_total",
@@ -92,23 +95,53 @@ def test_an_accepted_change_is_told_with_who_made_it_and_why(cluster):
     assert {line["admin_key"] for line in told()} == {admin}
 
 
-def test_no_secret_is_in_a_log_or_in_an_answer_that_shows_objects(cluster):
+def cluster_secret(cluster):
+    """What the nodes of a cluster share, as the file of one names it."""
+    file = cluster.folder.joinpath("data/node-1/node.toml").read_text()
+    (reference,) = re.findall(r'^secret = "\$\{file:(.+)\}"', file, re.MULTILINE)
+    return Path(reference).read_text().strip()
+
+
+def said_by(cluster):
+    """All that the nodes say of themselves: logs, metrics, and every list, object and account of the admin API."""
+    parts = [logs(cluster)]
+    for node in cluster.nodes:
+        parts.append(httpx.get(f"{node.admin_url}/metrics").text)
+        parts += [json.dumps(node.admin.get(path)) for path in (*PATHS, "/cluster", "/usage", "/log")]
+    shown = [f"/providers/{each['name']}" for each in cluster.admin.items("/providers")]
+    shown += [f"/keys/{each['id']}" for each in cluster.admin.items("/keys")]
+    parts += [json.dumps(cluster.admin.get(path)) for path in shown]
+    return "".join(parts)
+
+
+def test_no_secret_is_in_a_log_a_metric_or_an_answer_that_shows_objects(cluster, tmp_path):
     for node in cluster.nodes:
         node.admin.call("PUT", "/log", {"level": "trace,openraft=info,h2=info,hyper=info"})
-    cluster.admin.provider("secretive", cluster.provider.url, credential=CREDENTIAL)
+    tmp_path.joinpath("header").write_text(IN_A_FILE)
+    headers = {"x-stored": IN_A_HEADER, "x-in-a-file": f"${{file:{tmp_path}/header}}"}
+    cluster.admin.provider("secretive", cluster.provider.url, credential=CREDENTIAL, headers=headers)
     cluster.admin.model("secretive", "secretive")
     cluster.admin.route("secretive", "secretive")
-    key = cluster.admin.key()
+    key, revoked = cluster.admin.key(), cluster.admin.key()
+    cluster.admin.revoke(revoked)
+    # One that was revoked, one that nobody made, one that is no key; and none of them opens the admin API.
+    refused = [revoked["secret"], json.loads(run("key", "mint", "-o", "json").stdout)["secret"], "sk-of-somebody-else-0123456789"]
     for node in cluster.nodes:
         node.sdk(key).chat.completions.create(model="secretive", messages=MESSAGES)
+        for secret in refused:
+            with pytest.raises(openai.AuthenticationError) as refusal:
+                node.sdk({"secret": secret}).chat.completions.create(model="secretive", messages=MESSAGES)
+            assert secret not in refusal.value.response.text
+            told = httpx.get(f"{node.admin_url}/admin/v1/keys", headers={"authorization": f"Bearer {secret}"})
+            assert told.status_code == 401 and secret not in told.text
+    sent = cluster.provider.last_headers()
+    assert (sent["x-stored"], sent["x-in-a-file"]) == (IN_A_HEADER, IN_A_FILE), "it was used"
     cluster.provider.behave(error_rate=1, error_status=500)
-    with pytest.raises(Exception):  # noqa: B017, PT011 - what it is, other tests say
+    with pytest.raises(openai.InternalServerError):
         cluster.nodes[0].sdk(key).chat.completions.create(model="secretive", messages=MESSAGES)
-    written = logs(cluster)
-    assert '"level":"TRACE"' in written and "secretive" in written, "a log that says nothing hides nothing"
-    said = written + "".join(httpx.get(f"{node.admin_url}/metrics").text for node in cluster.nodes)
-    said += json.dumps([cluster.admin.get(path) for path in ("/providers", "/keys", "/cluster")])
-    secrets = [CREDENTIAL, key["secret"], cluster.token, "xylophonist"]
+    said = said_by(cluster)
+    assert '"level":"TRACE"' in said and "secretive" in said, "a log that says nothing hides nothing"
+    secrets = [CREDENTIAL, IN_A_HEADER, IN_A_FILE, key["secret"], *refused, cluster.token, cluster_secret(cluster), "xylophonist"]
     assert [secret for secret in secrets if secret in said] == []
     for node in cluster.nodes:
         node.admin.call("PUT", "/log", {"level": "info"})
