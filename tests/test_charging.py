@@ -1,6 +1,10 @@
 """Each row of docs/charging.md: what a provider answers, what it is charged, and whether a client may try again by itself."""
 
+import fnmatch
 import json
+import re
+from itertools import chain
+from pathlib import Path
 
 import httpx
 import openai
@@ -17,6 +21,7 @@ MAX_TOKENS = 5
 FOLLOWED, SAID = 3, 11
 USAGE = {"prompt_tokens": 7, "completion_tokens": 4, "total_tokens": SAID}
 TIMEOUTS = {"connect_ms": 1_000, "first_byte_ms": 600, "idle_ms": 600, "total_ms": 60_000}
+FUNCTION = re.compile(r"^(?:async )?def (test_\w+)", re.MULTILINE)
 MISSING = 'quorate_usage_missing_total{{reason="{}"}}'
 
 CHOICE = {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}
@@ -40,7 +45,10 @@ WHOLE = {
     "negative": ([answer({**USAGE, "completion_tokens": -4})], IN_FULL, "Unreadable"),
     "fraction": ([answer({**USAGE, "completion_tokens": 4.5})], IN_FULL, "Unreadable"),
     "text": ([answer("a lot")], IN_FULL, "Unreadable"),
+    "beyond-64-bits": ([answer({**USAGE, "completion_tokens": 2**64})], IN_FULL, "Unreadable"),
     "impossible": ([answer({**USAGE, "completion_tokens": 2**33})], IN_FULL, "Impossible"),
+    "impossible-prompt": ([answer({**USAGE, "prompt_tokens": 2**33})], IN_FULL, "Impossible"),
+    "impossible-total": ([answer({**USAGE, "total_tokens": 2**33})], IN_FULL, "Impossible"),
     "inside": ([whole(200, ERROR)], NOTHING, None),
     "inside-usage": ([whole(200, {**ERROR, "usage": USAGE})], BY_USAGE, None),
     **{f"status-{status}": ([whole(status, ERROR)], NOTHING, None) for status in (400, 404, 409, 422, 429, 500, 502, 503)},
@@ -48,6 +56,7 @@ WHOLE = {
     **{f"gave-up-{status}": ([whole(status, ERROR)], IN_FULL, None) for status in (408, 499, 504, 524)},
     **{f"credentials-{status}": ([whole(status, ERROR)], NOTHING, None) for status in (401, 402, 403, 407)},
     "redirect": ([whole(302, {}, location="http://127.0.0.1:1/")], IN_FULL, None),
+    **{f"status-{status}-unknown": ([whole(status, {})], IN_FULL, None) for status in (300, 600, 999)},
     "silent": ([HANG], IN_FULL, None),
     "hung-up": ([], IN_FULL, None),
     "stalls": ([head(200, length=1_000), b'{"id":', HANG], IN_FULL, None),
@@ -64,6 +73,7 @@ STREAMED = {
     "stream-cut": ([STREAM, CONTENT], IN_FULL, "Absent"),
     "stream-cut-after-usage": ([STREAM, CONTENT, LAST], BY_USAGE, None),
     "stream-cut-while-it-counts": ([STREAM, COUNTING], IN_FULL, "Absent"),
+    "stream-stalls-at-once": ([STREAM, b": wait\n\n", HANG], IN_FULL, None),
     "stream-stalls": ([STREAM, CONTENT, HANG], IN_FULL, "Absent"),
 }
 CASES = {**{name: (False, *case) for name, case in WHOLE.items()}, **{name: (True, *case) for name, case in STREAMED.items()}}
@@ -87,19 +97,24 @@ def serve(cluster, name, url):
     cluster.admin.route(name, name)
 
 
+def bound_of(body):
+    """How many tokens a request may cost: its bytes, some for what surrounds them, the longest answer."""
+    return len(body) + 8 + 8 + MAX_TOKENS
+
+
 def ask(node, key, model, stream=False):
-    """Sends the request, and says how many tokens it may cost: its bytes, some for what surrounds them, the longest answer."""
+    """Sends the request, and says how many tokens it may cost."""
     wish = {"model": model, "messages": [{"role": "user", "content": "hello"}], "max_tokens": MAX_TOKENS, "stream": stream}
     body = json.dumps(wish).encode()
     headers = {"authorization": f"Bearer {key['secret']}", "content-type": "application/json"}
     response = httpx.post(f"{node.client_url}/v1/chat/completions", content=body, headers=headers, timeout=30)
-    return response, len(body) + 8 + 8 + MAX_TOKENS
+    return response, bound_of(body)
 
 
-def check_charged(cluster, node, key, tokens):
-    """All that was charged to the key is so much: a request that follows brings what the first one left behind with it."""
+def check_charged(cluster, node, key, tokens, budget=None):
+    """All that was charged is so much: a request that follows brings what the first one left behind with it."""
     assert ask(node, key, "follow")[0].status_code == 200
-    budget = cluster.admin.budget_of(key)
+    budget = budget or cluster.admin.budget_of(key)
     eventually(lambda: cluster.admin.explain(budget)["used"] >= tokens + FOLLOWED, what=f"a charge of {tokens} tokens")
     assert cluster.admin.explain(budget)["used"] == tokens + FOLLOWED
 
@@ -151,6 +166,33 @@ def test_what_an_earlier_target_was_charged_keeps_the_last_failure_from_being_tr
     check_charged(cluster, cluster.nodes[0], key, bound)
 
 
+@pytest.mark.parametrize(("end", "charged"), [((), IN_FULL), ((COUNTING,), IN_FULL), ((LAST,), BY_USAGE)])
+def test_a_stream_that_is_cut_for_its_key_is_charged_as_documented(cluster, canned, end, charged):
+    name = f"revoked-{charged}-{len(end)}".replace(" ", "-")
+    # In one piece: whoever has seen its beginning has seen all of it.
+    canned.answer(name, STREAM, b"".join([CONTENT, *end]), HANG)
+    cluster.admin.provider(f"of-{name}", canned.url)
+    cluster.admin.model(name, f"of-{name}")
+    cluster.admin.route(name, name)
+    node = cluster.nodes[0]
+    cluster.admin.call("POST", "/teams", {"name": name})
+    budget = cluster.admin.call("POST", "/budgets", {"subject": f"team:{name}", "unit": "tokens", "limit": LIMIT})
+    key = cluster.admin.key(owner={"team": name}, on_revocation="cut_streams")
+    counted = metric(node, MISSING.format("Absent"))
+
+    wish = {"model": name, "messages": [{"role": "user", "content": "hello"}], "max_tokens": MAX_TOKENS, "stream": True}
+    body = json.dumps(wish).encode()
+    headers = {"authorization": f"Bearer {key['secret']}", "content-type": "application/json"}
+    with httpx.stream("POST", f"{node.client_url}/v1/chat/completions", content=body, headers=headers, timeout=30) as stream:
+        lines = stream.iter_lines()
+        assert "hi" in next(lines)
+        cluster.admin.revoke(key)
+        assert any("invalid_api_key" in line for line in lines)
+
+    check_charged(cluster, node, cluster.admin.key(owner={"team": name}), SAID if charged == BY_USAGE else bound_of(body), budget)
+    assert metric(node, MISSING.format("Absent")) == counted + (charged == IN_FULL)
+
+
 @pytest.mark.parametrize(("status", "times"), [(504, 1), (500, 3)])
 def test_the_sdk_does_not_try_again_what_was_charged(cluster, canned, status, times):
     name = f"sdk-{status}"
@@ -164,3 +206,16 @@ def test_the_sdk_does_not_try_again_what_was_charged(cluster, canned, status, ti
     assert ask(cluster.nodes[0], key, "follow")[0].status_code == 200
     used = 1 + (status == 504)
     eventually(lambda: cluster.admin.budget_of(key)["used"] == used, what=f"{used} requests in the ledger")
+
+
+def test_every_row_of_the_document_names_its_tests_and_every_case_has_a_row():
+    """In its last column: a pattern of names of cases of this file, or a test, with its file if that is another one."""
+    tests = Path(__file__).parent
+    table = (tests.parent / "docs" / "charging.md").read_text().split("|---|---|---|---|\n")[1].split("\n\n")[0]
+    rows = [re.findall(r"`([^`]+)`", row.rsplit("|", 2)[1]) for row in table.splitlines()]
+    assert len(rows) > 10 and all(rows), "a row without a test"
+    known = {f"{file.stem}: {name}" for file in tests.glob("test_*.py") for name in re.findall(FUNCTION, file.read_text())}
+    known |= set(CASES) | {name.split(": ")[1] for name in known if name.startswith("test_charging: ")}
+    named = {pattern: fnmatch.filter(known, pattern) for pattern in chain(*rows)}
+    assert all(named.values()), named
+    assert set(CASES) <= set(chain(*named.values())), "a case without a row"

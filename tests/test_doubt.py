@@ -2,69 +2,21 @@
 
 import asyncio
 import json
-import shutil
-import subprocess
 
 import pytest
 
+from support.command import done, quorate
+from support.doubt import dead_holding, holds_some, lose_journal
 from support.load import drain
-from support.processes import binary
 from support.wait import eventually
 
-MESSAGES = [{"role": "user", "content": "hello"}]
 LIMIT = 40
-
-
-def quorate(cluster, *words):
-    """Runs `quorate` against the nodes."""
-    servers = ",".join(node.admin_url for node in cluster.nodes)
-    env = {"QUORATE_SERVER": servers, "QUORATE_TOKEN": cluster.token}
-    command = [binary("quorate", "QUORATE_BIN"), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
-
-
-def done(cluster, *words):
-    ended = quorate(cluster, *words)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
 
 
 def log_lines(cluster, message):
     texts = [log.read_text() for log in cluster.folder.glob("data/node-*/log.jsonl")]
     lines = [json.loads(line) for text in texts for line in text.splitlines() if line.startswith("{")]
     return [line["fields"] if "fields" in line else line for line in lines if message in json.dumps(line)]
-
-
-def holds_some(cluster, node, key):
-    """The node has served one request of the key, has said so, and holds more than that."""
-    assert node.sdk(key).chat.completions.create(model="chat", messages=MESSAGES).choices
-    budget = cluster.admin.budget_of(key)
-
-    def held():
-        explained = cluster.admin.explain(budget)
-        return explained["granted"] > 1 and explained["used"] == 1
-
-    eventually(held, what="a grant with something left")
-    return budget
-
-
-def lose_journal(cluster, node):
-    """The node dies, and comes back without its journal."""
-    node.kill()
-    shutil.rmtree(cluster.folder / "data" / f"node-{node.id}" / "data" / "journal")
-    node.start_again()
-    node.wait_until_ready()
-
-
-def dead_holding(cluster, budget):
-    """What is in doubt of a budget, once something is."""
-
-    def found():
-        explained = cluster.admin.explain(budget)
-        (dead,) = [held for held in explained["holdings"] if held["state"] == "in_doubt"] or [None]
-        return dead and explained["in_doubt"] == dead["outstanding"] and dead
-
-    return eventually(found, 30, "something in doubt")
 
 
 @pytest.mark.timeout(240)

@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import shutil
 import socket
 import threading
 
@@ -10,6 +9,7 @@ import httpx
 import pytest
 
 from support.admin import TIMEOUTS
+from support.doubt import dead_holding, holds_some, lose_journal
 from support.processes import free_ports
 from support.wait import eventually
 
@@ -264,20 +264,6 @@ def refused_by(node, key):
     return eventually(ask, 60, "a refusal")
 
 
-def holds_some(cluster, node, key):
-    """The budget, once the node has served one request of the key and holds more than that."""
-    answer = node.sdk(key).chat.completions.create(model="chat", messages=MESSAGES)
-    assert answer.choices
-    budget = cluster.admin.budget_of(key)
-
-    def held():
-        explained = cluster.admin.explain(budget)
-        return explained["granted"] > 1 and explained["used"] == 1
-
-    eventually(held, what="a grant with something left")
-    return budget
-
-
 @pytest.mark.timeout(240)
 def test_what_a_node_holds_that_does_not_answer_is_named_and_keeps_nobody_waiting_for_a_denial(own_cluster):
     own_cluster.serve("chat")
@@ -297,11 +283,8 @@ def test_what_a_node_held_that_came_back_without_its_journal_is_in_doubt(own_clu
     key = own_cluster.admin.key(budgets=[{"unit": "requests", "limit": 40}])
     dead, asked = own_cluster.nodes[2], own_cluster.nodes[0]
     budget = holds_some(own_cluster, dead, key)
-    dead.kill()
-    shutil.rmtree(own_cluster.folder / "data" / f"node-{dead.id}" / "data" / "journal")
-    dead.start_again()
-    dead.wait_until_ready()
-    in_doubt = eventually(lambda: own_cluster.admin.explain(budget)["in_doubt"], what="something in doubt")
+    lose_journal(own_cluster, dead)
+    in_doubt = dead_holding(own_cluster, budget)["outstanding"]
     answer = refused_by(asked, key)
     assert told(answer) == (429, "budget_in_doubt", "gateway", "false")
     assert f"; {in_doubt} are with nodes that died or do not answer" in answer.json()["error"]["message"]

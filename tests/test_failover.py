@@ -6,7 +6,7 @@ import threading
 import httpx
 import pytest
 
-from support.admin import Refused
+from support.admin import PATHS, Refused
 from support.load import one
 from support.metrics import metric
 from support.wait import eventually
@@ -148,7 +148,8 @@ def test_a_leader_that_dies_and_is_back_before_an_election_loses_nothing_that_wa
         writers.write_more(100)
     finally:
         writers.stop()
-    keys = lambda node: {key["id"] for key in node.admin.items("/keys") if key["label"] == "written"}  # noqa: E731
-    shown = [keys(node) for node in own_cluster.nodes]
-    assert set(writers.made) <= shown[0], "an acknowledged write is lost"
-    assert shown[1] == shown[0] and shown[2] == shown[0], "replicas differ (I9)"
+    shown = [{path: node.admin.items(path) for path in PATHS} for node in own_cluster.nodes]
+    keys = {key["id"] for key in shown[0]["/keys"] if key["label"] == "written"}
+    assert set(writers.made) <= keys, "an acknowledged write is lost"
+    for path in PATHS:
+        assert shown[1][path] == shown[0][path] and shown[2][path] == shown[0][path], f"I9: {path} differ"

@@ -1,17 +1,20 @@
 """What operators see: probes, metrics and the log of each node, the command line; and no secret in any of it."""
 
 import json
-import subprocess
+import re
+from pathlib import Path
 
 import httpx
 import openai
 import pytest
 
-from support.processes import binary
+from support.admin import PATHS
+from support.command import done, quorate, run, shown
 from support.wait import eventually
 
 MESSAGES = [{"role": "user", "content": "a word that no log repeats: xylophonist"}]
 CREDENTIAL = "sk-provider-0123456789"
+IN_A_HEADER, IN_A_FILE = "a-header-value-0123456789", "another-header-value-0123456789"
 # One of each family: requests, overhead by phase, budgets, grants, Raft, storage.
 METRICS = [
     "quorate_requests_total",
@@ -31,20 +34,6 @@ def logs(cluster):
 def lines(cluster):
     """The log lines of all nodes."""
     return [json.loads(line) for line in logs(cluster).splitlines() if line.startswith("{")]
-
-
-def command(cluster, *words, token=None):
-    """Runs `quorate` against all nodes."""
-    servers = ",".join(node.admin_url for node in cluster.nodes)
-    env = {"QUORATE_SERVER": servers, "QUORATE_TOKEN": token or cluster.token}
-    return subprocess.run([binary("quorate", "QUORATE_BIN"), *words], capture_output=True, text=True, timeout=30, env=env)
-
-
-def shown(cluster, *words):
-    """What a command shows, as JSON."""
-    done = command(cluster, *words, "--output", "json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def test_probes_and_metrics_of_every_node(cluster):
@@ -106,23 +95,53 @@ def test_an_accepted_change_is_told_with_who_made_it_and_why(cluster):
     assert {line["admin_key"] for line in told()} == {admin}
 
 
-def test_no_secret_is_in_a_log_or_in_an_answer_that_shows_objects(cluster):
+def cluster_secret(cluster):
+    """What the nodes of a cluster share, as the file of one names it."""
+    file = cluster.folder.joinpath("data/node-1/node.toml").read_text()
+    (reference,) = re.findall(r'^secret = "\$\{file:(.+)\}"', file, re.MULTILINE)
+    return Path(reference).read_text().strip()
+
+
+def said_by(cluster):
+    """All that the nodes say of themselves: logs, metrics, and every list, object and account of the admin API."""
+    parts = [logs(cluster)]
+    for node in cluster.nodes:
+        parts.append(httpx.get(f"{node.admin_url}/metrics").text)
+        parts += [json.dumps(node.admin.get(path)) for path in (*PATHS, "/cluster", "/usage", "/log")]
+    shown = [f"/providers/{each['name']}" for each in cluster.admin.items("/providers")]
+    shown += [f"/keys/{each['id']}" for each in cluster.admin.items("/keys")]
+    parts += [json.dumps(cluster.admin.get(path)) for path in shown]
+    return "".join(parts)
+
+
+def test_no_secret_is_in_a_log_a_metric_or_an_answer_that_shows_objects(cluster, tmp_path):
     for node in cluster.nodes:
         node.admin.call("PUT", "/log", {"level": "trace,openraft=info,h2=info,hyper=info"})
-    cluster.admin.provider("secretive", cluster.provider.url, credential=CREDENTIAL)
+    tmp_path.joinpath("header").write_text(IN_A_FILE)
+    headers = {"x-stored": IN_A_HEADER, "x-in-a-file": f"${{file:{tmp_path}/header}}"}
+    cluster.admin.provider("secretive", cluster.provider.url, credential=CREDENTIAL, headers=headers)
     cluster.admin.model("secretive", "secretive")
     cluster.admin.route("secretive", "secretive")
-    key = cluster.admin.key()
+    key, revoked = cluster.admin.key(), cluster.admin.key()
+    cluster.admin.revoke(revoked)
+    # One that was revoked, one that nobody made, one that is no key; and none of them opens the admin API.
+    refused = [revoked["secret"], json.loads(run("key", "mint", "-o", "json").stdout)["secret"], "sk-of-somebody-else-0123456789"]
     for node in cluster.nodes:
         node.sdk(key).chat.completions.create(model="secretive", messages=MESSAGES)
+        for secret in refused:
+            with pytest.raises(openai.AuthenticationError) as refusal:
+                node.sdk({"secret": secret}).chat.completions.create(model="secretive", messages=MESSAGES)
+            assert secret not in refusal.value.response.text
+            told = httpx.get(f"{node.admin_url}/admin/v1/keys", headers={"authorization": f"Bearer {secret}"})
+            assert told.status_code == 401 and secret not in told.text
+    sent = cluster.provider.last_headers()
+    assert (sent["x-stored"], sent["x-in-a-file"]) == (IN_A_HEADER, IN_A_FILE), "it was used"
     cluster.provider.behave(error_rate=1, error_status=500)
-    with pytest.raises(Exception):  # noqa: B017, PT011 - what it is, other tests say
+    with pytest.raises(openai.InternalServerError):
         cluster.nodes[0].sdk(key).chat.completions.create(model="secretive", messages=MESSAGES)
-    written = logs(cluster)
-    assert '"level":"TRACE"' in written and "secretive" in written, "a log that says nothing hides nothing"
-    said = written + "".join(httpx.get(f"{node.admin_url}/metrics").text for node in cluster.nodes)
-    said += json.dumps([cluster.admin.get(path) for path in ("/providers", "/keys", "/cluster")])
-    secrets = [CREDENTIAL, key["secret"], cluster.token, "xylophonist"]
+    said = said_by(cluster)
+    assert '"level":"TRACE"' in said and "secretive" in said, "a log that says nothing hides nothing"
+    secrets = [CREDENTIAL, IN_A_HEADER, IN_A_FILE, key["secret"], *refused, cluster.token, cluster_secret(cluster), "xylophonist"]
     assert [secret for secret in secrets if secret in said] == []
     for node in cluster.nodes:
         node.admin.call("PUT", "/log", {"level": "info"})
@@ -141,11 +160,31 @@ def test_the_command_line_creates_lists_shows_and_explains(cluster):
     billed = cluster.provider.billed_tokens()
     assert billed > 0
 
-    used = lambda: str(billed) in command(cluster, "usage", "--subject", "team:search").stdout.split()  # noqa: E731
+    used = lambda: str(billed) in quorate(cluster, "usage", "--subject", "team:search").stdout.split()  # noqa: E731
     eventually(used, what="the bill of the provider in the usage of the team")
-    assert command(cluster, "budget", "explain", "team:search").returncode == 0
-    assert "search" in command(cluster, "team", "list").stdout
+    assert quorate(cluster, "budget", "explain", "team:search").returncode == 0
+    assert "search" in quorate(cluster, "team", "list").stdout
     assert shown(cluster, "cluster", "status")["verdict"] == "healthy"
+
+
+def test_the_command_line_rotates_and_revokes_a_key_and_says_that_nobody_admits_it(cluster):
+    first = shown(cluster, "key", "create", "--label", "rotated")
+
+    def statuses(key):
+        """What each node answers to the key."""
+        headers = {"authorization": f"Bearer {key['secret']}"}
+        return [httpx.get(f"{node.client_url}/v1/models", headers=headers).status_code for node in cluster.nodes]
+
+    assert statuses(first) == [200] * 3
+    rotated = done(cluster, "key", "rotate", first["id"], "-m", "it was in a repository")
+    assert "secret" in rotated and first["secret"] not in rotated
+    second = {"secret": re.search(r"qk_\w{58}", rotated)[0]}
+    assert (statuses(first), statuses(second)) == ([401] * 3, [200] * 3)
+    revoked = shown(cluster, "key", "revoke", first["id"])
+    assert (revoked["state"], revoked["withdrawn"]["by"]) == ("revoked", "acknowledged")
+    assert statuses(second) == [401] * 3
+    again = quorate(cluster, "key", "rotate", first["id"])
+    assert again.returncode == 7 and "next:" in again.stderr, again
 
 
 @pytest.mark.parametrize(
@@ -153,10 +192,10 @@ def test_the_command_line_creates_lists_shows_and_explains(cluster):
     [(["team", "show", "nobody"], 3), (["org", "delete", "acme"], 7), (["team", "create", "search"], 8), (["no-such"], 2)],
 )
 def test_a_command_that_fails_says_what_to_do_next(cluster, words, code):
-    done = command(cluster, *words)
+    done = quorate(cluster, *words)
     assert done.returncode == code, done.stderr
     assert "error:" in done.stderr and ("next:" in done.stderr or code == 2)
 
 
 def test_a_command_without_a_valid_token_is_told_so(cluster):
-    assert command(cluster, "key", "list", token="qk_wrong").returncode == 4
+    assert quorate(cluster, "key", "list", token="qk_wrong").returncode == 4

@@ -9,7 +9,9 @@ import httpx
 import openai
 import pytest
 
-from support.admin import Refused
+from support.admin import PATHS, Refused
+from support.command import done
+from support.doubt import dead_holding, holds_some, lose
 from support.load import drain, one
 from support.processes import is_alive
 from support.wait import eventually
@@ -20,7 +22,6 @@ MESSAGES = [{"role": "user", "content": "hello"}]
 LIMIT = 300
 # So many are served before the nodes die, with more under way.
 SERVED_MIN = 60
-PATHS = ("/keys", "/routes", "/models", "/providers", "/organisations", "/teams", "/users", "/budgets")
 # What is spent of a budget goes on changing; what was ordered does not.
 ORDERED = ("id", "subject", "unit", "window", "limit")
 
@@ -129,3 +130,26 @@ def test_an_orderly_stop_leaves_nothing_in_doubt(own_cluster):
         return explained["used"] == 1 and all(holding["outstanding"] == 0 for holding in held)
 
     eventually(settled, 20, "a ledger to which the stopped node has returned its grants")
+
+
+@pytest.mark.timeout(240)
+def test_a_node_whose_disk_is_lost_joins_anew_and_leaves_a_dead_voter_behind(own_cluster):
+    """As docs/configuration.md says; what it held is freed by an operator's word."""
+    own_cluster.serve("chat")
+    key = own_cluster.admin.key(budgets=[{"unit": "requests", "limit": LIMIT}])
+    other, lost = own_cluster.nodes[0], own_cluster.nodes[2]
+    budget = holds_some(own_cluster, lost, key)
+    (held,) = other.admin.explain(budget)["holdings"]
+    lose(own_cluster, lost, "data")
+
+    def voters():
+        return {member["node"] for member in other.admin.status()["members"] if member["is_voter"]}
+
+    eventually(lambda: voters() == {1, 2, 3, 4}, 30, "a vote for the new node and for the dead one")
+    assert asyncio.run(one(lost.async_sdk(key), "chat")) == "ok"
+    done(own_cluster, "cluster", "expire", held["session"], "-m", "its disk is lost")
+    assert dead_holding(own_cluster, budget)["session"] == held["session"]
+    own_cluster.nodes[1].kill()
+    with pytest.raises(Refused) as refusal:
+        other.admin.key(label="three of four must agree")
+    assert refusal.value.status in (503, 504), refusal.value

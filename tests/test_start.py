@@ -1,20 +1,28 @@
 """A node that does not start: each message of the table in docs/errors/README.md, its exit code, and no more than that."""
 
 import json
+import re
 import shutil
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 
 from support.admin import Admin
+from support.canned import HANG, Canned, event, head
+from support.command import run
 from support.documented import check_told, table
 from support.node_file import NodeFile
 from support.processes import Process, binary
 from support.wait import eventually
 
+README = Path(__file__).parents[1] / "README.md"
+CONTENT = {"id": "c", "choices": [{"index": 0, "delta": {"content": "hi"}}]}
+# A second deadline would be another so many seconds, or the ten for which a stream without its client is read.
+DRAIN_S, UNREADY_S, SLACK_S = 8, 1.5, 5
 # For thirty seconds a node asks its seeds, and a question takes five at most.
 SEEDS_S = 40
 # Of TEST-NET-3 (RFC 5737), which no machine has.
@@ -113,12 +121,22 @@ def test_what_a_file_says_in_vain_is_refused_before_anything_is_founded(tmp_path
     # In TOML, fields of the whole file come before its first table.
     file.before, file.objects = ("", objects) if objects.startswith("[") else (objects, "")
     file.write()
-    validated = subprocess.run([file.command[0], "config", "validate", str(file.path)], capture_output=True, text=True, timeout=20)
+    validated = run("config", "validate", file.path)
     served = subprocess.run(file.command, capture_output=True, text=True, timeout=20)
     for done in (validated, served):
         check_told("FILE cannot be used:", done.returncode, done.stderr)
         assert problem in done.stderr
     assert not file.data.exists()
+
+
+def test_the_file_that_the_readme_shows_can_be_used_and_is_not_without_its_key(tmp_path):
+    file = tmp_path / "node.toml"
+    file.write_text(README.read_text().split("```toml\n# node.toml\n")[1].split("```")[0])
+    key = json.loads(run("key", "mint", "-o", "json").stdout)["secret"]
+    checked = run("config", "validate", file, QUORATE_KEY=key)
+    assert checked.returncode == 0, checked
+    refused = run("config", "validate", file)
+    assert refused.returncode == 78 and "QUORATE_KEY is not set" in refused.stderr, refused
 
 
 def test_a_file_that_contradicts_the_cluster_is_refused_at_every_start(folder):
@@ -161,6 +179,49 @@ def test_a_node_that_was_told_to_found_a_cluster_adds_what_its_file_says_at_each
     file, _process = waiting("init", started_before=file, before='users = [{ name = "ann" }]')
     admin = Admin(f"http://{file.admin}", token)
     eventually(lambda: [user["name"] for user in admin.items("/users")] == ["ann"], what="the user of the file")
+
+
+def test_the_command_line_founds_a_cluster_of_two_nodes_that_wait_and_shows_the_first_admin_key_once(waiting):
+    founder, _ = waiting("founded-by-command")
+    other, _ = waiting("joined-by-command")
+    founded = run("cluster", "init", "--server", f"http://{founder.admin}")
+    assert founded.returncode == 0 and "this is the only time" in founded.stderr, founded
+    (token,) = set(re.findall(r"qk_\w{58}", founded.stdout))
+    assert founder.data.joinpath("admin-token").read_text() == token
+    joined = run("cluster", "join", "--server", f"http://{other.admin}", "--seed", founder.peer)
+    assert joined.returncode == 0, joined
+    status = {"QUORATE_SERVER": f"http://{other.admin}", "QUORATE_TOKEN": token}
+    healthy = lambda: "HEALTHY" in run("cluster", "status", **status).stdout  # noqa: E731
+    eventually(healthy, 30, "a healthy cluster of two")
+    again = run("cluster", "init", "--server", f"http://{other.admin}")
+    assert again.returncode == 8 and "next:" in again.stderr, again
+
+
+@pytest.mark.timeout(120)
+def test_a_node_that_is_told_to_stop_gives_requests_one_deadline_whatever_becomes_of_their_clients(tmp_path):
+    file = NodeFile(tmp_path, found=True)
+    file.node["drain_ms"] = DRAIN_S * 1_000
+    process, provider = file.start(), Canned()
+    try:
+        file.wait_for(process, "/readyz")
+        admin = admin_of(file)
+        # It is read on for ten seconds once its client is gone.
+        provider.answer("endless-0", head(200, "text/event-stream"), event(CONTENT), HANG)
+        admin.serve("endless", provider.url)
+        key = admin.key()
+        headers = {"authorization": f"Bearer {key['secret']}"}
+        wish = {"model": "endless", "messages": [{"role": "user", "content": "hello"}], "stream": True}
+        with httpx.stream("POST", f"http://{file.client}/v1/chat/completions", json=wish, headers=headers, timeout=60) as stream:
+            lines = stream.iter_lines()
+            assert "hi" in next(lines)
+            process.popen.terminate()
+            told = time.monotonic()
+            assert process.popen.wait(60) == 0, process.tail()
+        took = time.monotonic() - told
+        assert DRAIN_S <= took <= DRAIN_S + UNREADY_S + SLACK_S, f"it took {took} s"
+    finally:
+        provider.stop()
+        process.stop()
 
 
 @pytest.mark.parametrize(

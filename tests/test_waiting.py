@@ -199,30 +199,32 @@ def test_who_is_still_let_in_is_served_and_charged_once(world, held):
     eventually(lambda: world.used(budget) == 1, what="one request in the ledger")
 
 
+def check_charged_on_both(world, call, held, new):
+    """A request in line is served, and charged on the budget that it waited for and on one that came meanwhile."""
+    _, budget, holder = held
+    world.here(f"/budgets/{new['id']}")
+    holder.let_go()
+    assert call.ended().status_code == 200
+    assert len(world.provider.entries()) == 1
+    eventually(lambda: (world.used(new), world.used(budget)) == (1, 1), what="one request on both budgets")
+
+
 def test_a_budget_made_anew_while_a_request_waits_is_charged(world, held):
-    team, budget, holder = held
+    team, budget, _ = held
     key = world.key(team, budgets=[{"unit": "requests", "limit": 10}])
     call = Call(world, key)
     in_line(world, budget)
     world.admin.call("DELETE", f"/budgets/{world.admin.budget_of(key)['id']}")
     anew = world.budget(f"key:{key['id']}", 10)
-    world.here(f"/budgets/{anew['id']}")
-    holder.let_go()
-    assert call.ended().status_code == 200
-    assert len(world.provider.entries()) == 1
-    eventually(lambda: (world.used(anew), world.used(budget)) == (1, 1), what="one request on both budgets")
+    check_charged_on_both(world, call, held, anew)
 
 
 def test_a_budget_added_while_a_request_waits_is_charged(world, held):
-    team, budget, holder = held
+    team, budget, _ = held
     call = Call(world, world.key(team))
     in_line(world, budget)
     added = world.budget(f"org:{team}", 10)
-    world.here(f"/budgets/{added['id']}")
-    holder.let_go()
-    assert call.ended().status_code == 200
-    assert len(world.provider.entries()) == 1
-    eventually(lambda: (world.used(added), world.used(budget)) == (1, 1), what="one request on both budgets")
+    check_charged_on_both(world, call, held, added)
 
 
 def test_a_budget_added_while_a_request_waits_can_refuse_it(world, held):

@@ -2,14 +2,12 @@
 
 import datetime
 import json
-import os
-import subprocess
 
 import pytest
 
 from support.admin import Refused
 from support.cluster import Cluster
-from support.processes import binary
+from support.command import done, quorate, run
 
 UTC = datetime.timezone.utc
 KOLKATA = datetime.timedelta(hours=5, minutes=30)
@@ -23,15 +21,6 @@ window = "{window}"
 time_zone = "{zone}"
 limit = 100
 """
-
-
-def quorate(cluster, *arguments, expect=0):
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("QUORATE_TOKEN")}
-    environment = {**outside, "QUORATE_SERVER": cluster.nodes[0].admin_url, "QUORATE_TOKEN": cluster.token}
-    command = [binary("quorate", "QUORATE_BIN"), *arguments]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    assert ran.returncode == expect, f"{arguments}: {ran.returncode}\n{ran.stdout}\n{ran.stderr}"
-    return ran
 
 
 def ends_in_kolkata(budget):
@@ -55,12 +44,12 @@ def test_a_budget_made_by_the_api_or_by_hand_ends_at_its_own_midnight_on_every_n
         ends_in_kolkata(other.admin.get(f"/budgets/{made['id']}"))
 
     arguments = ["budget", "create", "team:kolkata", "5M", "--window", "day", "--time-zone", "asia/kolkata", "-o", "json"]
-    ends_in_kolkata(json.loads(quorate(cluster, *arguments).stdout))
+    ends_in_kolkata(json.loads(done(cluster, *arguments)))
     weekly = ["budget", "create", "team:kolkata", "$5/week", "--time-zone", "Asia/Kolkata", "--week-starts", "sunday"]
-    week = json.loads(quorate(cluster, *weekly, "-o", "json").stdout)
+    week = json.loads(done(cluster, *weekly, "-o", "json"))
     local_end = datetime.datetime.fromisoformat(week["window_end_local"])
     assert (local_end.strftime("%A"), local_end.time()) == ("Sunday", datetime.time(0)), week
-    explained = quorate(cluster, "budget", "explain", "team:kolkata").stdout
+    explained = done(cluster, "budget", "explain", "team:kolkata")
     assert "(day in Asia/Kolkata)" in explained and "(week from sunday in Asia/Kolkata)" in explained, explained
 
 
@@ -70,16 +59,15 @@ def test_a_zone_that_does_not_exist_is_refused_by_the_api_and_by_the_command_lin
     with pytest.raises(Refused, match='Europe/Belin.* is no time zone of the IANA database') as refused:
         cluster.admin.call("POST", "/budgets", body)
     assert (refused.value.status, refused.value.error["code"]) == (400, "invalid_body")
-    by_hand = quorate(cluster, "budget", "create", "team:nowhere", "5/day", "--time-zone", "Europe/Belin", expect=7)
-    assert '"Europe/Belin" is no time zone' in by_hand.stderr
+    by_hand = quorate(cluster, "budget", "create", "team:nowhere", "5/day", "--time-zone", "Europe/Belin")
+    assert by_hand.returncode == 7 and '"Europe/Belin" is no time zone' in by_hand.stderr, by_hand
     assert cluster.admin.items("/budgets?subject=team:nowhere") == []
 
 
 def test_a_file_may_name_a_zone_which_the_check_of_the_file_knows(tmp_path):
     file = tmp_path / "own.toml"
     file.write_text(FILE.format(window="day", zone="Europe/Belin"))
-    check = [binary("quorate", "QUORATE_BIN"), "config", "validate", str(file)]
-    checked = subprocess.run(check, capture_output=True, text=True, timeout=20)
+    checked = run("config", "validate", file)
     assert checked.returncode == 78 and 'budgets[0]: time_zone: "Europe/Belin"' in checked.stderr, checked
 
     file.write_text(FILE.format(window="day", zone="Asia/Kolkata"))

@@ -3,6 +3,8 @@
 import httpx
 
 BASE = "/admin/v1"
+# Everything that can be listed.
+PATHS = ("/keys", "/routes", "/models", "/providers", "/organisations", "/teams", "/users", "/budgets")
 PRICE = {"input": "1", "output": "2"}
 
 

@@ -15,8 +15,8 @@ START_S = 60
 
 
 class NodeFile:
-    """The file of one node. What `cluster` has goes into its table of that name; `before` it and
-    `objects` after it are more of the file, as text."""
+    """The file of one node. What `cluster` and `node` have goes into the tables of that name; `before` them and
+    `objects` after them are more of the file, as text."""
 
     def __init__(self, folder, secret=SECRET, **cluster):
         folder.mkdir(parents=True, exist_ok=True)
@@ -25,12 +25,13 @@ class NodeFile:
         self.data = folder / "data"
         self.client, self.admin, self.peer = (f"127.0.0.1:{port}" for port in free_ports(3))
         self.cluster = cluster
+        self.node = {}
         self.before = self.objects = ""
         folder.joinpath("secret").write_text(secret)
         self.command = [binary("quorate", "QUORATE_BIN"), "serve", "--config", str(self.path)]
 
     def write(self):
-        node = {"data_dir": str(self.data), "client_listen": self.client, "admin_listen": self.admin}
+        node = {"data_dir": str(self.data), "client_listen": self.client, "admin_listen": self.admin, **self.node}
         cluster = {"peer_listen": self.peer, "secret": f"${{file:{self.folder}/secret}}", **self.cluster}
         # Texts, numbers, truths and lists are the same in JSON and TOML.
         tables = {"node": node, "cluster": cluster}

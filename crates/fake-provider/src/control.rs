@@ -52,7 +52,11 @@ fn bill(shared: &Shared) -> Reply {
     reply::json(StatusCode::OK, &statement)
 }
 
+/// A header that was sent twice shows both values, as RFC 9110 joins them.
 fn headers(headers: &HeaderMap) -> Map<String, Value> {
-    let text = |value: &[u8]| json!(String::from_utf8_lossy(value));
-    headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect()
+    let joined = |name| {
+        let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+        values.collect::<Vec<_>>().join(", ")
+    };
+    headers.keys().map(|name| (name.to_string(), json!(joined(name)))).collect()
 }

@@ -48,7 +48,8 @@ pub struct Node {
     pub client_listen: SocketAddr,
     /// Where operators, probes and Prometheus connect. Keep it private.
     pub admin_listen: SocketAddr,
-    /// How long requests under way may take to finish when the node is told to stop, in milliseconds.
+    /// How long requests under way may take to finish when the node is told to stop, all together, in milliseconds. What
+    /// comes before and after it takes 20 seconds more at the most.
     pub drain_ms: u64,
 }
 

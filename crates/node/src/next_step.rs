@@ -84,7 +84,7 @@ const fn of_store(error: &StoreError) -> &'static str {
         StoreError::Foreign { .. } => "correct node.data_dir: it is the directory of something else",
         StoreError::Newer { .. } => "run the version of quorate that wrote it, or a later one",
         StoreError::Corrupt { .. } => {
-            "remove the node from the cluster and let it join again with an empty directory"
+            "put the directory aside and start with an empty one: docs/configuration.md says what becomes of the old node"
         }
     }
 }

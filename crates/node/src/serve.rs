@@ -218,8 +218,11 @@ impl Node {
             tokio::time::sleep(UNREADY_BEFORE_CLOSING).await;
         }
         proxy.clear_the_line();
+        let closed_at = self.clock.mono();
         report(edge.drain(self.settings.drain).await);
-        let unfinished = proxy.finish(self.settings.drain).await;
+        // Requests whose clients are gone have no connection that ends with them, but the same deadline.
+        let left = self.settings.drain.saturating_sub(self.clock.mono().since(closed_at));
+        let unfinished = proxy.finish(left).await;
         if unfinished > 0 {
             tracing::warn!(unfinished, "requests did not end in time; what they reserved stays charged");
         }

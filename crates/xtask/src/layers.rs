@@ -1,6 +1,7 @@
 //! The only edges allowed between our crates, and who alone may use what. Adding a line is a decision: write its ADR.
 //!
-//! The table is the one in `docs/ARCHITECTURE.md`; here it is held against what the manifests say.
+//! `docs/ARCHITECTURE.md` says what each crate is; the edges stand here alone, and are held against what the manifests say:
+//! none may be missing in the table, and none may be there that nobody uses.
 
 use crate::workspace::{Metadata, Package};
 use anyhow::{Result, bail};
@@ -34,8 +35,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("cli", &["domain", "node", "fake-provider"]),
-    ("fake-provider", &["domain"]),
-    ("simulator", &["domain", "ledger", "wallet", "catalog"]),
+    ("fake-provider", &[]),
+    ("simulator", &["domain", "ledger", "wallet"]),
     ("bench", &["domain", "ledger", "wallet", "lease", "catalog", "consensus", "gateway", "fake-provider"]),
     ("xtask", &[]),
 ];
@@ -122,7 +123,8 @@ impl<'a> Crate<'a> {
 
 fn violations(crates: &[Crate<'_>]) -> Vec<String> {
     let table: BTreeMap<_, _> = ALLOWED.iter().copied().collect();
-    let mut found: Vec<String> = crates.iter().flat_map(|krate| edges_of(krate, &table)).collect();
+    let mut found: Vec<String> =
+        crates.iter().flat_map(|krate| [edges_of(krate, &table), unused(krate, &table)].concat()).collect();
     for (row, _) in ALLOWED {
         if !crates.iter().any(|krate| krate.name == *row) {
             found.push(format!("the table has a row for {row}, which is no crate of this workspace"));
@@ -151,6 +153,16 @@ fn edges_of(krate: &Crate<'_>, table: &BTreeMap<&str, &[&str]>) -> Vec<String> {
         }
     }
     found
+}
+
+/// Edges of the table that the crate does not need: they would let one in without a decision.
+fn unused(krate: &Crate<'_>, table: &BTreeMap<&str, &[&str]>) -> Vec<String> {
+    let uses = |ours: &str| krate.uses.iter().any(|used| used.strip_prefix(PREFIX) == Some(ours));
+    let allowed = table.get(krate.name).into_iter().flat_map(|row| row.iter());
+    allowed
+        .filter(|ours| !uses(ours))
+        .map(|ours| format!("{} may use {ours} but does not: remove the edge", krate.name))
+        .collect()
 }
 
 fn fence_broken(krate: &str, external: &str) -> Option<String> {
@@ -183,6 +195,14 @@ mod tests {
     fn an_edge_outside_the_table_is_refused_in_code_and_in_tests() {
         assert_eq!(found("ledger", &["quorate-wallet"], &[]), ["ledger must not use wallet"]);
         assert_eq!(found("ledger", &[], &["quorate-wallet"]), ["the tests of ledger must not use wallet"]);
+    }
+
+    #[test]
+    fn an_edge_that_nobody_uses_is_not_kept() {
+        let krate =
+            Crate { name: "routing", uses: vec!["quorate-domain"], tests_use: vec!["quorate-catalog"] };
+        let table = ALLOWED.iter().copied().collect();
+        assert_eq!(unused(&krate, &table), ["routing may use catalog but does not: remove the edge"]);
     }
 
     #[test]
