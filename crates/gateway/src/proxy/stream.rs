@@ -117,7 +117,7 @@ impl Stream {
             status: response.status,
             headers: response.headers,
             body: response.body,
-            reader: StreamReader::new(usage_chunk, EVENT_BYTES_MAX),
+            reader: StreamReader::new(usage_chunk, extent.n_choices, EVENT_BYTES_MAX),
             stake,
             target,
             extent,
