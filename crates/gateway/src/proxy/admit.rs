@@ -37,6 +37,13 @@ pub(super) struct Admitted {
     pub(super) headers: HeaderMap,
 }
 
+/// The budgets of a request that is admitted again, compared with those before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Path {
+    Same,
+    Other,
+}
+
 /// A body of the largest size comes in this time over five megabits a second; a slower one holds its place in vain.
 const BODY_LIMIT: Duration = Duration::from_secs(120);
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -79,12 +86,15 @@ impl Proxy {
         })
     }
 
-    /// Whether the request is let in as it was on arrival, after it had to wait for something; and the budgets it is
-    /// charged to now.
-    pub(super) fn admit_again(&self, admitted: &Admitted) -> Result<Vec<Charge>, RequestError> {
+    /// Lets the request in once more, as on arrival, after it had to wait for something: by the key and the budgets of now.
+    /// Says whether the budgets are still those that it was let in by before.
+    pub(super) fn admit_again(&self, admitted: &mut Admitted) -> Result<Path, RequestError> {
         let key = self.authenticate(admitted.head.expose())?;
         let _still_there = self.route(&key, admitted.inference.model())?;
-        self.covered_path(&key)
+        let path = self.covered_path(&key)?;
+        let same = path == admitted.path;
+        (admitted.key, admitted.path) = (key, path);
+        Ok(if same { Path::Same } else { Path::Other })
     }
 
     /// The budgets that the key's requests are charged to, if they may go on by them.

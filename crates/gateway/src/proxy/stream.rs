@@ -203,7 +203,8 @@ impl Stream {
         let mut last = Bytes::new();
         self.withdrawn = self.pass.as_ref().and_then(|pass| pass.check().err());
         if self.withdrawn.is_none() {
-            client.hear(self.held.split().freeze()).await;
+            let held = self.held.split().freeze();
+            self.give(&mut client, held).await;
             last = std::mem::take(&mut self.last);
         }
         let mut stopped = Stopped::ByProvider;
@@ -215,14 +216,14 @@ impl Stream {
             match self.next(&client, &*proxy.parts.clock).await {
                 Next::Piece(piece) => match self.reader.feed(&piece) {
                     Ok(Passed { forward, last: end }) => {
-                        client.hear(forward).await;
+                        self.give(&mut client, forward).await;
                         last = end;
                     }
                     Err(_too_long) => break,
                 },
                 Next::End => {
                     let passed = self.reader.close();
-                    client.hear(passed.forward).await;
+                    self.give(&mut client, passed.forward).await;
                     last = passed.last;
                     break;
                 }
@@ -234,6 +235,15 @@ impl Stream {
         match stopped {
             Stopped::ByProvider => self.end(proxy, client, last, ticket).await,
             Stopped::ByUs => self.cut(proxy, client, ticket).await,
+        }
+    }
+
+    /// Gives the client a piece, unless the pass ends first: a client may take its time to read.
+    async fn give(&mut self, client: &mut Listener, piece: Bytes) {
+        tokio::select! {
+            biased;
+            why = ends(self.pass.as_deref()) => self.withdrawn = Some(why),
+            () = client.hear(piece) => {}
         }
     }
 
@@ -325,7 +335,7 @@ impl Stream {
         ticket.phase_ended(proxy, Phase::Settle);
         if let Some(why) = withdrawn {
             proxy.parts.metrics.stream_cut();
-            client.hear(failure_of(&reader, &why)).await;
+            client.cut_short(failure_of(&reader, &why));
             return charged;
         }
         match reader.end() {
