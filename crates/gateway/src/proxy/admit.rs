@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use quorate_catalog::{ApiKey, AuthenticationFailure, Role, Route};
+use quorate_catalog::{ApiKey, Role, Route};
 use quorate_dialect::Operation;
 use quorate_domain::Secret;
 use quorate_wallet::Charge;
@@ -118,7 +118,7 @@ impl Proxy {
         match key {
             Ok(key) if key.role == Role::Client => self.trust(held, &key, Cover::Grants).map(|()| key),
             Ok(_admin) => Err(RequestError::InvalidKey),
-            Err(failure) if may_have_changed(failure) && !held.lasts(self.parts.clock.mono()) => {
+            Err(failure) if failure.may_have_changed() && !held.lasts(self.parts.clock.mono()) => {
                 Err(RequestError::NotFresh)
             }
             Err(failure) => {
@@ -136,16 +136,6 @@ impl Proxy {
             Some(route) => Ok(route),
             None => Err(RequestError::ModelNotFound(shown(model))),
         }
-    }
-}
-
-/// Whether a key that opens nothing here may open something for nodes that know more.
-const fn may_have_changed(failure: AuthenticationFailure) -> bool {
-    match failure {
-        AuthenticationFailure::Unknown
-        | AuthenticationFailure::WrongSecret
-        | AuthenticationFailure::Expired => true,
-        AuthenticationFailure::Malformed | AuthenticationFailure::Revoked => false,
     }
 }
 
