@@ -110,3 +110,28 @@ def test_a_stream_whose_provider_pays_no_heed_to_the_limit_is_ended_as_if_it_had
     # All that was reserved, and what is known to be beyond it.
     assert explained["overrun"] > 0
     assert explained["used"] + explained["overrun"] >= cluster.provider.billed_tokens(model)
+
+
+def covers_the_bill(cluster, key, model):
+    """Whether the ledger has charged what the provider billed. It hears of what was settled a moment later."""
+    cluster.provider.wait_until_idle()
+    explained = cluster.admin.explain(cluster.admin.budget_of(key))
+    return explained["used"] + explained["overrun"] >= cluster.provider.billed_tokens(model)
+
+
+# A quarter more than the limit is no reason to cut a stream; twice is.
+@pytest.mark.parametrize("said", [1_240, 2_000])
+@pytest.mark.parametrize("chunk_delay_ms", [0, 1])
+def test_what_a_heedless_provider_delivered_without_usage_is_charged_to_the_last_token(cluster, said, chunk_delay_ms):
+    name = f"longer-{said}-{chunk_delay_ms}"
+    model, key = served(
+        cluster, name, 100_000, ignores_max_tokens=True, usage="missing", chunks=said, chunk_delay_ms=chunk_delay_ms
+    )
+    cluster.provider.behave(completion_tokens=said)
+    cut = metric(cluster.nodes[0], "quorate_limits_ignored_total")
+    stream = cluster.nodes[0].sdk(key).chat.completions.create(
+        model=name, messages=MESSAGES, max_tokens=1_000, stream=True
+    )
+    assert 1_000 <= sum(1 for _ in stream) <= said + 2
+    assert metric(cluster.nodes[0], "quorate_limits_ignored_total") == cut + (said > 1_250)
+    eventually(lambda: covers_the_bill(cluster, key, model), what="G1: as much charged as was billed")

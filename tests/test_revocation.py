@@ -4,8 +4,10 @@ The judge of admissions is the client that was served, with its own clock; of wh
 """
 
 import asyncio
+import json
 import os
 import signal
+import socket
 import time
 from types import SimpleNamespace
 
@@ -262,9 +264,9 @@ def test_without_a_quorum_only_a_key_that_may_do_without_goes_on_and_only_by_its
     eventually(lambda: ask(survivor, closed) == "ok", 20, "a lease again")
 
 
-async def read(node, key):
+async def read(node, key, model="chat"):
     """Reads a stream to its end: how many pieces of text it had, and the code of the error that ended it, if one did."""
-    stream = await node.async_sdk(key).chat.completions.create(model="chat", messages=MESSAGES, max_tokens=200, stream=True)
+    stream = await node.async_sdk(key).chat.completions.create(model=model, messages=MESSAGES, max_tokens=200, stream=True)
     pieces = 0
     try:
         async for chunk in stream:
@@ -272,6 +274,54 @@ async def read(node, key):
     except openai.APIError as error:
         return pieces, error.code
     return pieces, None
+
+
+def test_a_fallback_goes_by_the_key_as_it_is_then(cluster, providers):
+    first, second = providers(), providers()
+    cluster.admin.serve("fallback", first.url, second.url)
+    first.behave(hang=True)
+    second.behave(chunks=2_000, completion_tokens=2_000, chunk_delay_ms=50)
+    node, key = cluster.nodes[0], cluster.admin.key()
+
+    async def story():
+        stream = asyncio.create_task(read(node, key, "fallback"))
+        await asyncio.to_thread(eventually, lambda: first.stats()["concurrent"] == 1, 20, "a request that hangs")
+        changed = {"owner": key["owner"], "on_revocation": "cut_streams"}
+        await asyncio.to_thread(node.admin.call, "PUT", f"/keys/{key['id']}", changed)
+        first.process.kill()
+        await asyncio.to_thread(eventually, lambda: second.stats()["concurrent"] == 1, 20, "a stream of the fallback")
+        await asyncio.to_thread(revoke, cluster.admin, key)
+        return await asyncio.wait_for(stream, BOUND_S)
+
+    assert asyncio.run(story())[1] == "invalid_api_key"
+
+
+def test_a_stream_that_its_client_does_not_read_ends_with_its_key_as_well(cluster):
+    model = cluster.serve("unread")
+    # More than all sockets on the way can hold.
+    total = 4_000_000
+    cluster.provider.behave(chunks=2_000, completion_tokens=total, ignores_max_tokens=True)
+    node, key = cluster.nodes[0], cluster.admin.key(on_revocation="cut_streams")
+    generated = []
+
+    def is_stuck():
+        generated.append(sum(entry["completion_tokens"] for entry in cluster.provider.entries(model)))
+        return generated[-1] > 0 and len(generated) > 5 and len(set(generated[-5:])) == 1
+
+    host, port = node.client_url.removeprefix("http://").split(":")
+    body = json.dumps({"model": "unread", "messages": MESSAGES, "stream": True})
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key['secret']}\r\n"
+    head += f"content-type: application/json\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall((head + body).encode())
+        eventually(is_stuck, 30, "a stream that waits for its client")
+        assert generated[-1] < total
+        assert revoke(cluster.admin, key).by == "acknowledged"
+        is_over = lambda: cluster.provider.stats()["concurrent"] == 0 and metric(node, "quorate_streams_open") == 0  # noqa: E731
+        eventually(is_over, BOUND_S, "the end of the stream")
+        client.settimeout(30)
+        received = b"".join(iter(lambda: client.recv(1 << 20), b""))
+    assert b'"code":"invalid_api_key"' in received[-2_000:], received[-2_000:]
 
 
 @pytest.mark.timeout(240)

@@ -24,6 +24,17 @@ pub enum AuthenticationFailure {
     Expired,
 }
 
+impl AuthenticationFailure {
+    /// Whether a text that opens nothing here may open something for a replica that knows more.
+    #[must_use]
+    pub const fn may_have_changed(self) -> bool {
+        match self {
+            Self::Unknown | Self::WrongSecret | Self::Expired => true,
+            Self::Malformed | Self::Revoked => false,
+        }
+    }
+}
+
 impl Catalog {
     /// The key that a text opens now. Costs one keyed hash of 61 bytes, whatever the answer.
     ///

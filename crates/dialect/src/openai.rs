@@ -3,6 +3,7 @@
 mod answer;
 mod bound;
 mod chat;
+mod choices;
 mod conversation;
 mod embeddings;
 mod ending;

@@ -32,7 +32,7 @@ struct Played {
 }
 
 fn play<'a>(pieces: impl Iterator<Item = &'a [u8]>, usage_chunk: UsageChunk) -> Played {
-    let mut reader = StreamReader::new(usage_chunk, EVENT_BYTES_MAX);
+    let mut reader = StreamReader::new(usage_chunk, 1, EVENT_BYTES_MAX);
     let (mut forward, mut last) = (Vec::new(), Vec::new());
     for piece in pieces {
         let passed = reader.feed(&Bytes::copy_from_slice(piece)).expect("every event is short");
@@ -79,15 +79,53 @@ fn a_client_that_asked_for_usage_gets_every_byte() {
 #[test]
 fn a_piece_of_whole_events_is_passed_on_without_a_copy() {
     let piece = Bytes::from_static(STREAMS[0].1);
-    let passed = StreamReader::new(UsageChunk::Hide, EVENT_BYTES_MAX).feed(&piece).unwrap();
+    let passed = StreamReader::new(UsageChunk::Hide, 1, EVENT_BYTES_MAX).feed(&piece).unwrap();
     assert_eq!(passed.forward.as_ptr(), piece.as_ptr());
 }
 
 #[test]
 fn an_event_without_end_is_refused_before_it_fills_the_memory() {
-    let mut reader = StreamReader::new(UsageChunk::Hide, EVENT_BYTES_MAX);
+    let mut reader = StreamReader::new(UsageChunk::Hide, 1, EVENT_BYTES_MAX);
     let fed = (0..=EVENT_BYTES_MAX / 64).map(|_| reader.feed(&Bytes::from_static(&[b'x'; 64])));
     assert!(fed.last().unwrap().is_err());
+}
+
+/// A stream of two choices, chunk by chunk, and whether what it says of its usage by then is all of it.
+fn is_usage_final_after(chunks: &[&str]) -> (bool, StreamEnd) {
+    let mut reader = StreamReader::new(UsageChunk::Hide, 2, EVENT_BYTES_MAX);
+    for chunk in chunks {
+        reader.feed(&Bytes::from(format!("data: {chunk}\n\n"))).expect("every event is short");
+    }
+    (reader.seen().is_usage_final, reader.end())
+}
+
+#[test]
+fn of_several_choices_all_must_have_ended_before_usage_is_final_or_the_stream_is_whole() {
+    const FIRST_ENDS: &str =
+        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}"#;
+    const SECOND_GROWS: &str = r#"{"choices":[{"index":1,"delta":{"content":"a"},"finish_reason":null}],"usage":{"prompt_tokens":1}}"#;
+    const SECOND_ENDS: &str = r#"{"choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}"#;
+    const USAGE_ALONE: &str = r#"{"choices":[],"usage":{"prompt_tokens":1}}"#;
+    assert_eq!(is_usage_final_after(&[FIRST_ENDS]), (false, StreamEnd::Cut));
+    assert_eq!(is_usage_final_after(&[FIRST_ENDS, SECOND_GROWS]), (false, StreamEnd::Cut));
+    assert_eq!(is_usage_final_after(&[FIRST_ENDS, USAGE_ALONE]), (false, StreamEnd::Cut));
+    assert_eq!(is_usage_final_after(&[FIRST_ENDS, FIRST_ENDS]), (false, StreamEnd::Cut), "one choice, twice");
+    assert_eq!(
+        is_usage_final_after(&[FIRST_ENDS, SECOND_ENDS]),
+        (false, StreamEnd::Finished),
+        "as it was before"
+    );
+    assert_eq!(is_usage_final_after(&[FIRST_ENDS, SECOND_ENDS, USAGE_ALONE]), (true, StreamEnd::Finished));
+}
+
+#[test]
+fn each_chunk_but_roles_and_reasons_to_finish_is_a_token_at_the_least() {
+    for (name, stream) in STREAMS {
+        let seen = play(std::iter::once(*stream), UsageChunk::Hide).seen;
+        assert!(seen.n_chunks_without_tokens <= seen.n_chunks, "{name}");
+    }
+    let plain = play(std::iter::once(STREAMS[0].1), UsageChunk::Hide).seen;
+    assert_eq!((plain.n_chunks, plain.least_tokens().get()), (3, 1), "a role, words, and the end");
 }
 
 proptest! {

@@ -8,6 +8,10 @@ pub struct RevocationBound(Span);
 
 /// A renewal is tried so often in the life of a lease: one that is lost, and one that is late, do not end it.
 const BEATS: u64 = 4;
+/// The leader's rounds are no further apart than this: short against a beat, so that an answer comes well before the next
+/// question, and never so short that rounds are all that a leader does.
+const PACES_PER_BEAT: u64 = 4;
+const PACE_MAX_MS: u64 = 100;
 /// Clocks may run fast or slow by one part in so many. A lease ends this much early and a wait takes twice this much
 /// longer, so that no pair of such clocks can disagree.
 const DRIFT: u64 = 1_000;
@@ -36,6 +40,13 @@ impl RevocationBound {
     #[must_use]
     pub const fn beat(self) -> Span {
         Span::from_millis(self.0.millis() / BEATS)
+    }
+
+    /// From one round of the leader to the next. A question waits for as long.
+    #[must_use]
+    pub const fn pace(self) -> Span {
+        let millis = self.beat().millis() / PACES_PER_BEAT;
+        Span::from_millis(if millis < PACE_MAX_MS { millis } else { PACE_MAX_MS })
     }
 
     /// The end of a lease that was asked for at `sent`: T(1−ρ) later.
@@ -70,6 +81,12 @@ mod tests {
         assert_eq!(bound.lease_end(sent), MonoTime::from_micros(5 + 1_998_000));
         assert_eq!(bound.waited_out(sent), MonoTime::from_micros(5 + 2_004_000));
         assert_eq!(bound.beat(), Span::from_millis(500));
+    }
+
+    #[test]
+    fn rounds_keep_pace_with_the_shortest_leases_and_are_ten_a_second_at_most_for_the_others() {
+        let pace = |millis| RevocationBound::new(Span::from_millis(millis)).unwrap().pace().millis();
+        assert_eq!([500, 1_000, 1_600, 2_000, 20_000].map(pace), [31, 62, 100, 100, 100]);
     }
 
     #[test]

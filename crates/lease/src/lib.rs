@@ -5,11 +5,13 @@
 //! Why the two fit together is in docs/adr/0010-freshness-lease.md; `tests/cluster.rs` holds them against each other.
 
 mod bound;
+mod departures;
 mod lease;
 mod renewals;
 mod withdrawal;
 
 pub use bound::RevocationBound;
+pub use departures::Departures;
 pub use lease::{Held, Lease};
 pub use renewals::{Asked, Confirmed, Renewals};
 pub use withdrawal::{Standing, Withdrawal};

@@ -165,7 +165,12 @@ fn alone() -> ClusterSettings {
 fn revocation_bound(config: &Config) -> Result<RevocationBound, String> {
     let bound = RevocationBound::new(Span::from_millis(config.limits.revocation_bound_ms));
     let (min, max) = (RevocationBound::MIN.millis(), RevocationBound::MAX.millis());
-    let bound = bound.ok_or_else(|| format!("must be between {min} and {max}"))?;
+    let outside = || {
+        format!(
+            "must be between {min} and {max}: busy nodes might lose shorter leases, and who revokes waits as long"
+        )
+    };
+    let bound = bound.ok_or_else(outside)?;
     let election_ms = config.cluster.as_ref().map_or(DEFAULT_ELECTION_MS, |cluster| cluster.election_ms);
     if bound.span().millis() < election_ms.saturating_mul(ELECTIONS_PER_BOUND_MIN) {
         return Err("must be at least five times cluster.election_ms, or every election would stop requests"
@@ -400,7 +405,9 @@ mod tests {
         );
         check(
             "[limits]\nrevocation_bound_ms = 20001",
-            &expect!["limits.revocation_bound_ms: must be between 500 and 20000"],
+            &expect![
+                "limits.revocation_bound_ms: must be between 500 and 20000: busy nodes might lose shorter leases, and who revokes waits as long"
+            ],
         );
     }
 

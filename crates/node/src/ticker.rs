@@ -20,10 +20,10 @@ pub(crate) async fn run(replica: Arc<dyn Replica>, clock: Arc<dyn Clock>, stop: 
         let is_behind = clock.wall().since(replica.ledger().read().time()) >= BEHIND;
         if leads && is_behind {
             // A tick that is lost is made up for by the next one.
-            drop(replica.propose_ledger(Command::Tick, BEAT).await);
+            drop(stop.run_until_cancelled(replica.propose_ledger(Command::Tick, BEAT)).await);
         }
         if leads {
-            doubts::resolve_due(&*replica).await;
+            doubts::resolve_due(&*replica, &stop).await;
         }
     }
 }

@@ -56,6 +56,11 @@ impl Nodes {
         self.members.get(&node)
     }
 
+    /// All ids that were ever given, also to nodes that have left.
+    pub fn ever(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (1..=self.last_id).map(NodeId::new)
+    }
+
     /// All nodes, by id.
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, &NodeRecord)> {
         self.members.iter().map(|(id, record)| (*id, record))
@@ -140,6 +145,7 @@ mod tests {
         let gone = nodes.apply(LogTime::default(), NodeCommand::Remove { node: NodeId::new(2) });
         assert_eq!(gone, NodeOutcome::Removed);
         assert_eq!(admit(&mut nodes, 200), NodeOutcome::Admitted(NodeId::new(3)));
+        assert_eq!(nodes.ever().collect::<Vec<_>>(), [1, 2, 3].map(NodeId::new));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::transport::{LeaderHint, Link, Links};
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use quorate_domain::{BootId, Clock, ClusterId, NodeId};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -59,6 +60,22 @@ impl Core {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         metrics.membership_config.get_node(&node.get()).map(|peer| peer.address.clone())
+    }
+
+    /// Of all nodes that were ever given an id, those that belong to the cluster, or did until a change that is not committed
+    /// yet; and those that are gone. An id that is given later is given after what this node has applied by now.
+    pub(super) fn here_and_gone(&self) -> (BTreeSet<NodeId>, BTreeSet<NodeId>) {
+        let (ever, table) = {
+            let nodes = self.state.nodes.read();
+            (nodes.ever().collect::<BTreeSet<_>>(), nodes.iter().map(|(id, _)| id).collect::<BTreeSet<_>>())
+        };
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let memberships = [&metrics.membership_config, &metrics.committed_membership_config];
+        let members = memberships.into_iter().flat_map(|membership| membership.nodes());
+        let here: BTreeSet<NodeId> = members.map(|(id, _)| NodeId::new(*id)).chain(table).collect();
+        let gone = ever.difference(&here).copied().collect();
+        (here, gone)
     }
 
     /// The way to a node.

@@ -1,7 +1,6 @@
 //! Waits until what was withdrawn, as by the revocation of a key, is withdrawn on every node.
 
 use super::core::Core;
-use super::status;
 use crate::transport::{Lane, Request, Response};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -19,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// committed at `since` or before, and this node has applied it.
 pub(super) async fn everywhere(core: &Core, since: MonoTime) -> Standing {
     let index = *core.applied.borrow();
-    let others = others(core);
+    let others = maybe_fresh(core);
     let mut asked: FuturesUnordered<_> = others.iter().map(|node| applied_by(core, *node, index)).collect();
     let mut withdrawal = Withdrawal::new(others.clone(), core.freshness.longest(), since);
     loop {
@@ -32,11 +31,15 @@ pub(super) async fn everywhere(core: &Core, since: MonoTime) -> Standing {
     }
 }
 
-/// All who may be fresh by what they know.
-fn others(core: &Core) -> BTreeSet<NodeId> {
-    let members = status::status(core).peers.into_iter().map(|peer| peer.node);
-    let departed = core.freshness.departed(core.clock.mono());
-    members.chain(departed).filter(|node| *node != core.node).collect()
+/// All nodes but this one that may be fresh by what they know: whoever was ever given an id, but for those that this node
+/// has known to be gone for as long as a lease lasts. A node that is being taken in belongs to them, though this node may
+/// not see it among the members yet.
+pub(super) fn maybe_fresh(core: &Core) -> BTreeSet<NodeId> {
+    let (here, gone) = core.here_and_gone();
+    let mut all = core.freshness.departed(&gone, core.clock.mono());
+    all.extend(here);
+    all.remove(&core.node);
+    all
 }
 
 /// Resolves once the node says that it has applied the log up to there.

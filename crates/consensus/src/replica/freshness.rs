@@ -1,12 +1,13 @@
 //! How this node keeps its lease, and how it helps others to keep theirs (docs/adr/0010-freshness-lease.md).
 
 use super::core::Core;
+use super::everywhere;
 use super::rounds::Asker;
 use crate::transport::{Lane, Request, Response};
 use parking_lot::Mutex;
 use quorate_domain::{MonoTime, NodeId, Span};
-use quorate_lease::{Confirmed, Lease, Renewals, RevocationBound};
-use std::collections::BTreeMap;
+use quorate_lease::{Confirmed, Departures, Lease, Renewals, RevocationBound};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -22,15 +23,15 @@ pub(super) struct Freshness {
     pub(super) lease: Arc<Lease>,
     /// Milliseconds of the longest bound that any node was heard to keep to.
     longest: AtomicU64,
-    /// Who has left the cluster, and when this node heard of it. They may be fresh for a while.
-    departed: Mutex<BTreeMap<NodeId, MonoTime>>,
+    /// Who has left the cluster. They may be fresh for a while.
+    departures: Mutex<Departures>,
     rounds: mpsc::Sender<Asker>,
 }
 
 impl Freshness {
     pub(super) fn new(bound: RevocationBound, rounds: mpsc::Sender<Asker>) -> Self {
         let longest = AtomicU64::new(bound.span().millis());
-        Self { bound, lease: Arc::new(Lease::default()), longest, departed: Mutex::default(), rounds }
+        Self { bound, lease: Arc::new(Lease::default()), longest, departures: Mutex::default(), rounds }
     }
 
     /// The bound after which no node is fresh that hears nothing: the longest of all nodes', if they differ.
@@ -50,18 +51,11 @@ impl Freshness {
         }
     }
 
-    /// Notes who left the cluster.
-    pub(super) fn left(&self, node: NodeId, now: MonoTime) {
-        let mut departed = self.departed.lock();
-        departed.retain(|_, since| self.longest().waited_out(*since) > now);
-        departed.insert(node, now);
-    }
-
-    /// Who left so lately that its lease may last still.
-    pub(super) fn departed(&self, now: MonoTime) -> Vec<NodeId> {
-        let departed = self.departed.lock();
-        let lasts = departed.iter().filter(|(_, since)| self.longest().waited_out(**since) > now);
-        lasts.map(|(node, _)| *node).collect()
+    /// Notes who is gone, and says who of them may be fresh still.
+    pub(super) fn departed(&self, gone: &BTreeSet<NodeId>, now: MonoTime) -> BTreeSet<NodeId> {
+        let mut departures = self.departures.lock();
+        departures.note(gone, now);
+        departures.maybe_fresh(self.longest(), now).collect()
     }
 
     /// The index of the log up to which everything was committed when this was called, or later; `None` unless a majority
@@ -80,6 +74,8 @@ pub(super) async fn run(core: Arc<Core>) {
     let mut renewals = Renewals::new(freshness.bound, Arc::clone(&freshness.lease));
     let mut leader = core.leader.subscribe();
     loop {
+        // So that those who left count from now on, not only from the next withdrawal on.
+        everywhere::maybe_fresh(&core);
         leader.mark_unchanged();
         let begun = core.clock.mono();
         let asked = renewals.ask(begun);
@@ -141,11 +137,6 @@ async fn follow(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(millis: u64) -> MonoTime {
-        MonoTime::from_micros(millis * 1_000)
-    }
-
     fn freshness() -> Freshness {
         Freshness::new(RevocationBound::DEFAULT, mpsc::channel(1).0)
     }
@@ -158,13 +149,5 @@ mod tests {
             freshness.longest().span().millis()
         };
         assert_eq!([1_500, 3_000, 2_500, u64::MAX].map(longest_after), [2_000, 3_000, 3_000, 20_000]);
-    }
-
-    #[test]
-    fn who_left_may_be_fresh_for_as_long_as_a_lease_lasts() {
-        let (freshness, node) = (freshness(), NodeId::new(2));
-        freshness.left(node, at(100));
-        assert_eq!(freshness.departed(at(2_103)), [node]);
-        assert_eq!(freshness.departed(at(2_104)), []);
     }
 }

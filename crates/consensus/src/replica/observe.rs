@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::error::RunError;
-use crate::raft::{StoredMembership as Membership, Types};
+use crate::raft::Types;
 use openraft::RaftMetrics;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use quorate_domain::NodeId;
@@ -19,7 +19,6 @@ pub(super) async fn run(core: Arc<Core>) -> RunError {
             let before = membership.replace(seen.membership_config.clone());
             if before.as_ref() != Some(&seen.membership_config) {
                 follow_addresses(&core, &seen);
-                note_departures(&core, before.as_deref(), &seen);
             }
             seen.running_state.as_ref().err().map(ToString::to_string)
         };
@@ -43,13 +42,6 @@ fn why(core: &Core, cause: String) -> RunError {
 fn follow_addresses(core: &Core, seen: &RaftMetrics<Types>) {
     for (id, peer) in seen.membership_config.nodes() {
         core.links.readdress(NodeId::new(*id), &peer.address);
-    }
-}
-
-fn note_departures(core: &Core, before: Option<&Membership>, seen: &RaftMetrics<Types>) {
-    let stays = |id: &u64| seen.membership_config.get_node(id).is_some();
-    for (id, _) in before.into_iter().flat_map(Membership::nodes).filter(|(id, _)| !stays(id)) {
-        core.freshness.left(NodeId::new(*id), core.clock.mono());
     }
 }
 

@@ -1,8 +1,8 @@
 //! The leader's rounds: a majority confirms that it still leads, for all who asked meanwhile.
 //!
 //! A round begins after the question came, so that its answer says what was committed at that moment or later. Many
-//! nodes share one, and there is at most one at a time: leases cost the cluster ten rounds a second, however many nodes
-//! there are.
+//! nodes share one, and there is at most one at a time: leases of two seconds cost the cluster ten rounds a second, however
+//! many nodes there are.
 
 use super::core::Core;
 use openraft::ReadPolicy;
@@ -16,15 +16,14 @@ pub(crate) type Asker = oneshot::Sender<u64>;
 
 /// Askers that may wait: a few from every node of a large cluster.
 pub(super) const ASKERS_MAX: usize = 1_024;
-/// From one round to the next. Short against a lease, long against a round.
-const PACE: Duration = Duration::from_millis(100);
 
 /// Runs until the replica stops.
 pub(super) async fn run(core: Arc<Core>, mut askers: mpsc::Receiver<Asker>) {
+    let pace = Duration::from(core.freshness.bound.pace());
     let mut begun: Option<MonoTime> = None;
     while let Some(first) = askers.recv().await {
         if let Some(begun) = begun {
-            tokio::time::sleep(PACE.saturating_sub(core.clock.mono().since(begun))).await;
+            tokio::time::sleep(pace.saturating_sub(core.clock.mono().since(begun))).await;
         }
         begun = Some(core.clock.mono());
         let mut waiting = vec![first];

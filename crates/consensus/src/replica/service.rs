@@ -45,14 +45,14 @@ impl Service {
     pub(crate) async fn renew(&self, node: NodeId, bound: Span) -> Response {
         let freshness = &self.0.freshness;
         freshness.heard(node, bound);
-        // Whoever was removed must not be fresh by a question that came late.
+        let Some(index) = freshness.confirmed().await else {
+            return Response::NotLeader(self.0.leader_hint());
+        };
+        // After the round: who is removed later asked before that, and whoever hears that it is gone hears it later still.
         if self.0.address_of(node).is_none() {
             return Response::Failed(format!("node {node} is no member"));
         }
-        match freshness.confirmed().await {
-            Some(index) => Response::Renewed { index, bound: freshness.bound.span() },
-            None => Response::NotLeader(self.0.leader_hint()),
-        }
+        Response::Renewed { index, bound: freshness.bound.span() }
     }
 
     /// Says so once this node has applied the log up to there.

@@ -2,7 +2,7 @@
 
 use crate::harness::{Cluster, Jumping, PATIENCE, Running, create};
 use quorate_consensus::{Replica, SnapshotPolicy};
-use quorate_domain::Clock;
+use quorate_domain::{Clock, Span};
 use quorate_lease::{RevocationBound, Standing};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -84,4 +84,23 @@ async fn a_node_that_was_removed_is_waited_for_like_one_that_is_cut_off() {
     let (standing, _) = withdraw(cluster.nodes[leader].as_ref().unwrap()).await;
     assert_eq!(standing, Standing::WaitedOut(BTreeSet::from([removed.node()])));
     assert!(!is_fresh(&removed, &*clock), "G3: a removed node is fresh after a withdrawal returned");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_removed_is_waited_for_also_by_one_that_has_started_anew_since() {
+    // Long enough for a start on a busy machine.
+    let bound = RevocationBound::new(Span::from_millis(8_000)).unwrap();
+    let mut cluster = Cluster::with_bound(bound, 3).await;
+    all_fresh(&cluster).await;
+    let leader = cluster.leader().await;
+    let (gone, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    let running = cluster.nodes[gone].take().unwrap();
+    let clock = running.clock.clone();
+    let removed = running.cut_off();
+    cluster.node(leader).remove(removed.node()).await.unwrap();
+    cluster.stop(other).await;
+    cluster.restart(other).await;
+    let (standing, _) = withdraw(cluster.nodes[other].as_ref().unwrap()).await;
+    assert!(!is_fresh(&removed, &*clock), "G3: a removed node is fresh after a withdrawal returned");
+    assert_eq!(standing, Standing::WaitedOut(BTreeSet::from([removed.node()])));
 }

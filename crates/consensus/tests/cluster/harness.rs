@@ -120,6 +120,7 @@ pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Option<Running>>,
     addresses: Vec<String>,
     policy: SnapshotPolicy,
+    bound: RevocationBound,
     clock: fn() -> Arc<dyn Clock>,
 }
 
@@ -131,12 +132,34 @@ impl Cluster {
 
     /// The same, with clocks of another kind.
     pub(crate) async fn by(clock: fn() -> Arc<dyn Clock>, size: usize, policy: SnapshotPolicy) -> Self {
-        let (dirs, nodes, addresses) = (Vec::new(), Vec::new(), Vec::new());
-        let mut cluster = Self { dirs, nodes, addresses, policy, clock };
-        for _ in 0..size {
-            cluster.grow().await;
+        Self { policy, clock, ..Self::nobody() }.grown_to(size).await
+    }
+
+    /// The same, with leases of another length.
+    pub(crate) async fn with_bound(bound: RevocationBound, size: usize) -> Self {
+        Self { bound, ..Self::nobody() }.grown_to(size).await
+    }
+
+    fn nobody() -> Self {
+        Self {
+            dirs: Vec::new(),
+            nodes: Vec::new(),
+            addresses: Vec::new(),
+            policy: SnapshotPolicy::default(),
+            bound: RevocationBound::DEFAULT,
+            clock: Machine::clock,
         }
-        cluster
+    }
+
+    async fn grown_to(mut self, size: usize) -> Self {
+        for _ in 0..size {
+            self.grow().await;
+        }
+        self
+    }
+
+    fn settings(&self, dir: &Path) -> Settings {
+        Settings { snapshots: self.policy, revocation_bound: self.bound, ..settings(dir) }
     }
 
     pub(crate) async fn grow(&mut self) {
@@ -145,7 +168,7 @@ impl Cluster {
             None => Start::Found,
             Some(_) => Start::Join { seeds: self.addresses.clone() },
         };
-        let settings = Settings { snapshots: self.policy, ..settings(dir.path()) };
+        let settings = self.settings(dir.path());
         let node = Running::start_by((self.clock)(), settings, start).await.unwrap();
         self.addresses.push(node.replica.address().to_owned());
         self.dirs.push(dir);
@@ -189,7 +212,7 @@ impl Cluster {
 
     /// Starts a stopped node on its old directory and another address.
     pub(crate) async fn restart_on(&mut self, at: usize, listen: SocketAddr) {
-        let settings = Settings { listen, snapshots: self.policy, ..settings(self.dirs[at].path()) };
+        let settings = Settings { listen, ..self.settings(self.dirs[at].path()) };
         self.nodes[at] = Some(Running::start(settings, Start::Resume).await.unwrap());
     }
 

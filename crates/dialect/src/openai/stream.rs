@@ -5,11 +5,14 @@
 //! `"usage":null` in other chunks stays: SDKs read it as they read a missing field.
 
 use super::answer::{Envelope, ProviderError};
+use super::choices::{Choices, Growth};
 use super::ending::ChunkHead;
 use super::sse::{Event, Splitter};
 use super::usage::{ReportedUsage, ServedTier};
 use bytes::{Bytes, BytesMut};
 use memchr::memmem::Finder;
+use quorate_domain::Tokens;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -26,11 +29,14 @@ pub enum UsageChunk {
 #[derive(Debug)]
 pub struct StreamReader {
     usage_chunk: UsageChunk,
+    n_choices: u64,
     event_bytes_max: usize,
     splitter: Splitter,
     /// The beginning of an event whose end has not come yet.
     held: BytesMut,
     first_event: Bytes,
+    /// Choices that gave their reason to finish.
+    ended: BTreeSet<u64>,
     seen: Seen,
 }
 
@@ -39,17 +45,27 @@ pub struct StreamReader {
 pub struct Seen {
     /// Chunks for the client: neither errors, comments, nor usage alone.
     pub n_chunks: u64,
+    /// Those of them that surely bring no token: roles at the beginning, reasons to finish.
+    pub n_chunks_without_tokens: u64,
     /// The last usage said; chunks that say none do not undo it.
     pub usage: ReportedUsage,
-    /// Whether that is all of it: some providers say with every chunk what it has come to so far. Said alone, or when a
-    /// choice has ended, it is.
+    /// Whether that is all of it: some providers say with every chunk what it has come to so far. Said when every choice
+    /// has ended it is; of an only choice also when it is said alone.
     pub is_usage_final: bool,
-    /// Whether a choice gave its `finish_reason`.
+    /// Whether every choice that was asked for gave its `finish_reason`.
     pub finished: bool,
     /// Whether `[DONE]` came.
     pub done: bool,
     /// The error the provider sent inside the stream.
     pub error: Option<ProviderError>,
+}
+
+impl Seen {
+    /// The tokens that the answer has at the least: one for each chunk but those that bring none.
+    #[must_use]
+    pub const fn least_tokens(&self) -> Tokens {
+        Tokens::new(self.n_chunks.saturating_sub(self.n_chunks_without_tokens))
+    }
 }
 
 /// Bytes to pass on to the client, in this order.
@@ -98,15 +114,17 @@ static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""erro
 static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""finish_reason""#));
 
 impl StreamReader {
-    /// A reader at the beginning of a stream, which holds back at most `event_bytes_max` bytes.
+    /// A reader at the beginning of a stream of so many choices, which holds back at most `event_bytes_max` bytes.
     #[must_use]
-    pub fn new(usage_chunk: UsageChunk, event_bytes_max: usize) -> Self {
+    pub fn new(usage_chunk: UsageChunk, n_choices: u64, event_bytes_max: usize) -> Self {
         Self {
             usage_chunk,
+            n_choices: n_choices.max(1),
             event_bytes_max,
             splitter: Splitter::default(),
             held: BytesMut::new(),
             first_event: Bytes::new(),
+            ended: BTreeSet::new(),
             seen: Seen::default(),
         }
     }
@@ -207,9 +225,11 @@ impl StreamReader {
             self.seen.done = true;
             return Fate::Last;
         }
+        let growth = self.read_choices(data);
         let fate = self.read_chunk(data, event.is_error);
         if fate == Fate::Pass {
             self.seen.n_chunks += 1;
+            self.seen.n_chunks_without_tokens += u64::from(growth == Growth::None);
             if self.seen.n_chunks == 1 {
                 self.first_event = buffer.slice(span);
             }
@@ -219,7 +239,6 @@ impl StreamReader {
 
     /// Looks for keys first: most chunks carry neither usage nor an error, and their JSON is never parsed.
     fn read_chunk(&mut self, data: &[u8], is_error: bool) -> Fate {
-        self.seen.finished |= has_key(&FINISH, data, |value| value == b'"');
         let may_tell = |finder| has_key(finder, data, |value| value != b'n');
         if !is_error && !may_tell(&USAGE) && !may_tell(&ERROR) {
             return Fate::Pass;
@@ -230,7 +249,8 @@ impl StreamReader {
             // Where the chunk with the usage does not say at which tier it was served, the first one may.
             let tier = envelope.tier().or_else(|| self.first_tier());
             self.seen.usage = usage.at(tier.unwrap_or_default());
-            self.seen.is_usage_final = envelope.has_no_choices() || self.seen.finished;
+            self.seen.is_usage_final =
+                self.seen.finished || (self.n_choices == 1 && envelope.has_no_choices());
         }
         self.seen.error = envelope.error().or_else(|| is_error.then(|| ProviderError::of_event(data)));
         let usage_alone = usage != ReportedUsage::Absent && envelope.has_no_choices();
@@ -239,6 +259,18 @@ impl StreamReader {
             (None, UsageChunk::Hide) if usage_alone => Fate::Hide,
             (None, UsageChunk::Hide | UsageChunk::Show) => Fate::Pass,
         }
+    }
+
+    /// Looks into those chunks that may end a choice, or may begin one without saying anything.
+    fn read_choices(&mut self, data: &[u8]) -> Growth {
+        let is_end = has_key(&FINISH, data, |value| value == b'"');
+        if !is_end && self.seen.n_chunks >= self.n_choices {
+            return Growth::Possible;
+        }
+        let Some(choices) = Choices::read(data) else { return Growth::Possible };
+        self.ended.extend(choices.ended());
+        self.seen.finished = self.ended.len() as u64 >= self.n_choices;
+        choices.growth()
     }
 }
 

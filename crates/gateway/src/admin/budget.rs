@@ -166,7 +166,7 @@ impl FromRequestParts<Arc<Admin>> for Filter {
     type Rejection = AdminError;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, AdminError> {
-        admin.check(&parts.headers)?;
+        admin.check(&parts.headers).await?;
         let OfSubject { subject, consistency } = query::read(parts)?;
         let subject = subject.map(|text| text.parse()).transpose();
         let subject = subject

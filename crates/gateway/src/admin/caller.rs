@@ -7,7 +7,7 @@ use axum::extract::FromRequestParts;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use quorate_catalog::{Actor, Role};
+use quorate_catalog::{Actor, ApiKey, AuthenticationFailure, Role};
 use quorate_domain::KeyId;
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ impl FromRequestParts<Arc<Admin>> for Attendant {
     type Rejection = AdminError;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, AdminError> {
-        let by = Administrator { key: admin.check(&parts.headers)?, reason: reason(parts)? };
+        let by = Administrator { key: admin.check(&parts.headers).await?, reason: reason(parts)? };
         query::read::<NoQuery>(parts)?;
         Ok(Self(by))
     }
@@ -93,23 +93,33 @@ impl Admin {
     /// The admin key that a request carries, by a copy of the keys that is fresh or has just been brought up to date.
     async fn check_now(&self, headers: &HeaderMap) -> Result<KeyId, AdminError> {
         let held = self.replica()?.lease().hold();
-        let key = self.check(headers)?;
+        let key = self.check(headers).await?;
         if held.lasts(self.clock.mono()) {
             return Ok(key);
         }
         self.replica()?.read_barrier(AGREEMENT_LIMIT).await?;
-        self.check(headers)
+        self.check(headers).await
     }
 
-    /// The admin key that a request carries.
-    pub(super) fn check(&self, headers: &HeaderMap) -> Result<KeyId, AdminError> {
+    /// The admin key that a request carries, as far as this node knows. Without a lease it does not know enough to say that
+    /// there is no such key: one may have been created elsewhere a moment ago, and the cluster is asked.
+    pub(super) async fn check(&self, headers: &HeaderMap) -> Result<KeyId, AdminError> {
         let text = bearer(headers).ok_or(AdminError::Unauthenticated)?;
-        let authenticated = self.replica()?.catalog().read().authenticate(text, self.clock.wall());
-        let key = authenticated.map_err(|_| AdminError::Unauthenticated)?;
+        let held = self.replica()?.lease().hold();
+        let mut found = self.look_up(text)?;
+        if found.as_ref().is_err_and(|failure| failure.may_have_changed()) && !held.lasts(self.clock.mono()) {
+            self.replica()?.read_barrier(AGREEMENT_LIMIT).await?;
+            found = self.look_up(text)?;
+        }
+        let key = found.map_err(|_| AdminError::Unauthenticated)?;
         match key.role {
             Role::Admin => Ok(key.id),
             Role::Client => Err(AdminError::NotAdmin),
         }
+    }
+
+    fn look_up(&self, text: &str) -> Result<Result<Arc<ApiKey>, AuthenticationFailure>, AdminError> {
+        Ok(self.replica()?.catalog().read().authenticate(text, self.clock.wall()))
     }
 }
 
@@ -117,7 +127,7 @@ impl FromRequestParts<Arc<Admin>> for Reader {
     type Rejection = AdminError;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, AdminError> {
-        admin.check(&parts.headers)?;
+        admin.check(&parts.headers).await?;
         let Fresh { consistency } = query::read(parts)?;
         Self::caught_up(admin, &parts.headers, consistency).await
     }
@@ -133,7 +143,7 @@ impl Reader {
         if asked.is_none() {
             admin.replica()?.read_barrier(AGREEMENT_LIMIT).await?;
             // What was caught up with may have been the end of the key.
-            admin.check(headers)?;
+            admin.check(headers).await?;
         }
         Ok(Self)
     }

@@ -1,6 +1,7 @@
 //! The admin API over a replica of one, asked as a client would ask.
 
 mod doubts;
+mod lease;
 mod refusals;
 mod zones;
 
@@ -598,24 +599,4 @@ async fn without_a_quorum_changes_wait_and_local_reads_and_the_status_do_not() {
     assert_eq!(client.get("/teams?consistency=local").await, json!({ "items": [] }));
     assert_eq!(client.get("/cluster").await["verdict"], "no_leader");
     assert_eq!(client.get("/cluster").await["lease_left_ms"], 0);
-}
-
-#[tokio::test]
-async fn a_node_whose_lease_has_ended_asks_the_cluster_before_it_trusts_an_admin_key() {
-    let id = admin_text().id();
-    let take_away =
-        |change| Command::Apply(Apply { actor: Actor::Key(id), reason: None, changes: vec![change] });
-    let other =
-        NewKey { id: KeyId::new(7), role: Role::Admin, spec: KeySpec::default(), digest: digest_of_nobody() };
-    let replica = Alone { lease: Lease::default(), ..founded(true) };
-    replica.catalog.write().apply(NOW, take_away(Change::CreateKey(other)));
-    *replica.unheard.lock() = Some(take_away(Change::RevokeKey { id, expected: Expected::Any }));
-    let client = Client::of(Some(replica));
-    assert_eq!(client.get("/teams?consistency=local").await, json!({ "items": [] }));
-    let team = json!({ "name": "a" });
-    assert_eq!(client.refusal("POST", "/teams", team).await, refused(401, "unauthenticated"));
-}
-
-fn digest_of_nobody() -> Digest {
-    Pepper::new(Secret::new([5; 32])).digest("nobody's text")
 }

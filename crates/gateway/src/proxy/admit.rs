@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use quorate_catalog::{ApiKey, AuthenticationFailure, Role, Route};
+use quorate_catalog::{ApiKey, Role, Route};
 use quorate_dialect::Operation;
 use quorate_domain::Secret;
 use quorate_wallet::Charge;
@@ -35,6 +35,13 @@ pub(super) struct Admitted {
     pub(super) was_sent: bool,
     /// The client's headers that a provider is to see.
     pub(super) headers: HeaderMap,
+}
+
+/// The budgets of a request that is admitted again, compared with those before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Path {
+    Same,
+    Other,
 }
 
 /// A body of the largest size comes in this time over five megabits a second; a slower one holds its place in vain.
@@ -79,12 +86,15 @@ impl Proxy {
         })
     }
 
-    /// Whether the request is let in as it was on arrival, after it had to wait for something; and the budgets it is
-    /// charged to now.
-    pub(super) fn admit_again(&self, admitted: &Admitted) -> Result<Vec<Charge>, RequestError> {
+    /// Lets the request in once more, as on arrival, after it had to wait for something: by the key and the budgets of now.
+    /// Says whether the budgets are still those that it was let in by before.
+    pub(super) fn admit_again(&self, admitted: &mut Admitted) -> Result<Path, RequestError> {
         let key = self.authenticate(admitted.head.expose())?;
         let _still_there = self.route(&key, admitted.inference.model())?;
-        self.covered_path(&key)
+        let path = self.covered_path(&key)?;
+        let same = path == admitted.path;
+        (admitted.key, admitted.path) = (key, path);
+        Ok(if same { Path::Same } else { Path::Other })
     }
 
     /// The budgets that the key's requests are charged to, if they may go on by them.
@@ -108,7 +118,7 @@ impl Proxy {
         match key {
             Ok(key) if key.role == Role::Client => self.trust(held, &key, Cover::Grants).map(|()| key),
             Ok(_admin) => Err(RequestError::InvalidKey),
-            Err(failure) if may_have_changed(failure) && !held.lasts(self.parts.clock.mono()) => {
+            Err(failure) if failure.may_have_changed() && !held.lasts(self.parts.clock.mono()) => {
                 Err(RequestError::NotFresh)
             }
             Err(failure) => {
@@ -126,16 +136,6 @@ impl Proxy {
             Some(route) => Ok(route),
             None => Err(RequestError::ModelNotFound(shown(model))),
         }
-    }
-}
-
-/// Whether a key that opens nothing here may open something for nodes that know more.
-const fn may_have_changed(failure: AuthenticationFailure) -> bool {
-    match failure {
-        AuthenticationFailure::Unknown
-        | AuthenticationFailure::WrongSecret
-        | AuthenticationFailure::Expired => true,
-        AuthenticationFailure::Malformed | AuthenticationFailure::Revoked => false,
     }
 }
 

@@ -80,12 +80,11 @@ impl Proxy {
         ticket: &mut Ticket,
         caller: &mut Caller,
     ) -> Tried {
-        if admitted.was_sent {
-            // An attempt takes its time, and the key may have been revoked meanwhile.
-            match self.admit_again(admitted) {
-                Ok(path) => admitted.path = path,
-                Err(error) => return Tried::Refused(error),
-            }
+        // An attempt takes its time, and the key may have been revoked meanwhile.
+        if admitted.was_sent
+            && let Err(error) = self.admit_again(admitted)
+        {
+            return Tried::Refused(error);
         }
         let Some(target) = self.target(admitted, place, ticket) else {
             return failed(Cause::Unusable.into(), RequestError::NoUsableProvider, Charged::NOTHING);

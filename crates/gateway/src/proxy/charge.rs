@@ -77,6 +77,16 @@ fn sum(one: Cost, other: Cost) -> Cost {
     Cost { tokens: one.tokens.saturating_add(other.tokens), money: one.money.saturating_add(other.money) }
 }
 
+/// A bound, and so many tokens of output beyond it.
+pub(super) fn beyond(bound: Cost, by: Tokens, price: PicoUsdPerToken) -> Cost {
+    sum(bound, Cost { tokens: by, money: PicoUsdPerToken::cost_of(&[(by, price)]) })
+}
+
+/// The larger of each.
+pub(super) fn larger(one: Cost, other: Cost) -> Cost {
+    Cost { tokens: one.tokens.max(other.tokens), money: one.money.max(other.money) }
+}
+
 /// What an answer without usage is taken to have cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Assume {
@@ -84,6 +94,8 @@ pub(super) enum Assume {
     Nothing,
     /// It did the work: all that was reserved.
     AllOfIt,
+    /// It did the work, and as much is known of it: all that was reserved, and no less than this.
+    AtLeast(Cost),
 }
 
 impl Proxy {
@@ -110,7 +122,23 @@ impl Proxy {
                 self.usage_missing(usage, target);
                 stake.charge_in_full()
             }
+            (None, Assume::AtLeast(least)) => {
+                self.usage_missing(usage, target);
+                self.charge_at_least(stake, least).await
+            }
         }
+    }
+
+    /// Charges all that was reserved, and what is known to be beyond it (G1).
+    async fn charge_at_least(&self, stake: Stake, least: Cost) -> Charged {
+        let charged = larger(stake.bound, least);
+        if charged == stake.bound {
+            return stake.charge_in_full();
+        }
+        let Stake { reservation, permits, .. } = stake;
+        self.parts.funds.settle(reservation, &charged).await;
+        drop(permits);
+        Charged { reported: Cost::NOTHING, assumed: Some(charged) }
     }
 
     /// Counts an answer without usage, which is charged in full. Some providers never say any; one that says nonsense
@@ -191,6 +219,15 @@ mod tests {
         assert_eq!(all.total(), of(13));
         let unbounded = Charged { reported: Cost::NOTHING, assumed: Some(Cost::NOTHING) };
         assert_ne!(Charged::NOTHING.plus(unbounded), Charged::NOTHING, "it may be billed all the same");
+    }
+
+    #[test]
+    fn what_is_known_to_be_beyond_a_bound_is_charged_with_it_and_never_less_than_the_bound() {
+        let of = |tokens, money| Cost { tokens: Tokens::new(tokens), money: NanoUsd::new(money) };
+        let price = model("1", "2").price.dearest_output();
+        assert_eq!(beyond(of(100, 500), Tokens::new(10), price), of(110, 20_500));
+        assert_eq!(beyond(of(100, 500), Tokens::ZERO, price), of(100, 500));
+        assert_eq!(larger(of(100, 500), of(90, 600)), of(100, 600));
     }
 
     #[test]

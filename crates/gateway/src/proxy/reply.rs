@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body::{Body as HttpBody, Frame};
 use std::convert::Infallible;
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -45,14 +46,16 @@ impl Caller {
     /// Gives the head of a stream, and the way to send the rest.
     pub(super) fn give_stream(self, status: StatusCode, headers: HeaderMap) -> Listener {
         let (pieces, body) = mpsc::channel(PIECES_IN_FLIGHT);
-        self.give(with_headers(status, headers, Body::new(Pieces(body))));
-        Listener { pieces, is_there: true }
+        let (last_words, cut) = oneshot::channel();
+        self.give(with_headers(status, headers, Body::new(Pieces { pieces: body, cut: Some(cut) })));
+        Listener { pieces, last_words, is_there: true }
     }
 }
 
 /// A client that listens to a stream, as long as it does.
 pub(super) struct Listener {
     pieces: mpsc::Sender<Bytes>,
+    last_words: oneshot::Sender<Bytes>,
     is_there: bool,
 }
 
@@ -62,6 +65,12 @@ impl Listener {
             let sent = tokio::time::timeout(STALLED_AFTER, self.pieces.send(piece)).await;
             self.is_there = matches!(sent, Ok(Ok(())));
         }
+    }
+
+    /// Ends the stream with these words at once: what the client has not taken yet it does not get. Waits for nobody.
+    pub(super) fn cut_short(self, last_words: Bytes) {
+        // A client that is gone does not hear them.
+        drop(self.last_words.send(last_words));
     }
 
     pub(super) fn is_there(&self) -> bool {
@@ -74,7 +83,23 @@ impl Listener {
     }
 }
 
-struct Pieces(mpsc::Receiver<Bytes>);
+struct Pieces {
+    pieces: mpsc::Receiver<Bytes>,
+    /// What ends the stream before the pieces are all given; `None` once that is decided.
+    cut: Option<oneshot::Receiver<Bytes>>,
+}
+
+impl Pieces {
+    /// The words that cut the stream short, if it was.
+    fn last_words(&mut self, context: &mut Context<'_>) -> Option<Bytes> {
+        let Poll::Ready(decided) = Pin::new(self.cut.as_mut()?).poll(context) else { return None };
+        self.cut = None;
+        let last_words = decided.ok()?;
+        self.pieces.close();
+        while self.pieces.try_recv().is_ok() {}
+        Some(last_words)
+    }
+}
 
 impl HttpBody for Pieces {
     type Data = Bytes;
@@ -84,7 +109,10 @@ impl HttpBody for Pieces {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
+        if let Some(last_words) = self.last_words(context) {
+            return Poll::Ready(Some(Ok(Frame::data(last_words))));
+        }
+        self.pieces.poll_recv(context).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
     }
 }
 
@@ -99,4 +127,41 @@ pub(super) fn with_headers(status: StatusCode, headers: HeaderMap, body: Body) -
 pub(super) fn signed(mut response: Response, id: &RequestId) -> Response {
     response.headers_mut().insert(X_REQUEST_ID, id.header());
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    async fn stream_of(pieces: &[&'static str]) -> (Listener, Body) {
+        let (answer, response) = oneshot::channel();
+        let mut listener = Caller::new(answer).give_stream(StatusCode::OK, HeaderMap::new());
+        for piece in pieces {
+            listener.hear(Bytes::from_static(piece.as_bytes())).await;
+        }
+        (listener, response.await.unwrap().into_body())
+    }
+
+    async fn text(body: Body) -> Bytes {
+        body.collect().await.unwrap().to_bytes()
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_is_given_whole_and_one_that_is_cut_short_gives_its_last_words_alone() {
+        let (listener, body) = stream_of(&["a", "b"]).await;
+        drop(listener);
+        assert_eq!(text(body).await, "ab");
+        let (listener, body) = stream_of(&["a", "b"]).await;
+        listener.cut_short(Bytes::from_static(b"revoked"));
+        assert_eq!(text(body).await, "revoked");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_had_taken_some_gets_the_last_words_next() {
+        let (listener, mut body) = stream_of(&["a", "b"]).await;
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "a");
+        listener.cut_short(Bytes::from_static(b"revoked"));
+        assert_eq!(text(body).await, "revoked");
+    }
 }

@@ -4,7 +4,7 @@
 //! leaves the line, and nobody is sent to a provider whose client has hung up meanwhile.
 
 use super::Proxy;
-use super::admit::Admitted;
+use super::admit::{Admitted, Path};
 use super::charge::Stake;
 use super::reply::Caller;
 use crate::error::{Denial, RequestError};
@@ -104,8 +104,8 @@ impl Proxy {
                 }
             };
             match self.admit_again(admitted) {
-                Ok(path) if path == admitted.path => return Ok(reservation),
-                Ok(path) => admitted.path = path,
+                Ok(Path::Same) => return Ok(reservation),
+                Ok(Path::Other) => {}
                 Err(error) => {
                     self.parts.funds.cancel(reservation);
                     return Err(Unreserved::Refused(error));

@@ -7,7 +7,7 @@
 
 use super::Proxy;
 use super::attempt::{Target, Tried};
-use super::charge::{Assume, Charged, Stake};
+use super::charge::{Assume, Charged, Stake, beyond, cost, larger};
 use super::pass::Pass;
 use super::reply::{Caller, Listener, with_headers};
 use super::request::{Label, Ticket};
@@ -19,19 +19,24 @@ use http::{HeaderMap, StatusCode};
 use quorate_dialect::openai::{
     DONE, Passed, ReportedUsage, StreamEnd, StreamReader, UsageChunk, error_event, length_event,
 };
-use quorate_domain::{Clock, MonoTime, PicoUsdPerToken, Span, Tokens};
+use quorate_domain::{Clock, MonoTime, Span, Tokens};
 use quorate_routing::{AttemptFailure, Cause};
 use quorate_upstream::{AttemptError, UpstreamBody, UpstreamResponse};
 use quorate_wallet::Cost;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One event may be this long; a longer one is no event.
 const EVENT_BYTES_MAX: usize = 4 << 20;
 /// How long the rest of a stream is read for its usage once its client has hung up, however many pieces come.
 const USAGE_WAIT: Span = Span::from_millis(10_000);
+/// How long at most what had come already is read for the count when a stream is cut, and after which silence that was
+/// all of it. A client that reads slowly leaves much of an answer unread.
+const RESIDUE_WAIT: Span = Span::from_millis(250);
+const RESIDUE_SILENCE: Duration = Duration::from_millis(5);
 
-/// So many chunks, or a quarter of those asked for, may come without a token of the answer: roles, reasons to finish,
-/// annotations, empty ones.
+/// So many chunks, or a quarter of those asked for, may come without a token of the answer and unrecognised: annotations,
+/// empty ones. A stream is not cut for them.
 const CHUNKS_WITHOUT_TOKENS: u64 = 16;
 
 /// How much of an answer was asked for.
@@ -43,16 +48,20 @@ pub(super) struct Extent {
 }
 
 impl Extent {
-    fn is_exceeded_by(&self, n_chunks: u64) -> bool {
-        self.exceeded_by(n_chunks) > Tokens::ZERO
+    fn asked_for(&self) -> Tokens {
+        self.limit.saturating_mul(self.n_choices)
     }
 
-    /// By how many tokens, at the least, a stream of so many chunks is longer than was asked for: each chunk but a few
-    /// brings a token or more.
-    fn exceeded_by(&self, n_chunks: u64) -> Tokens {
-        let asked_for = self.limit.saturating_mul(self.n_choices).get();
-        let without_tokens = CHUNKS_WITHOUT_TOKENS.max(asked_for / 4);
-        Tokens::new(n_chunks.saturating_sub(asked_for).saturating_sub(without_tokens))
+    /// Whether an answer is so long that its provider cannot mean to end it where it should.
+    fn is_ignored_by(&self, tokens: Tokens) -> bool {
+        let without_tokens = CHUNKS_WITHOUT_TOKENS.max(self.asked_for().get() / 4);
+        self.exceeded_by(tokens) > Tokens::new(without_tokens)
+    }
+
+    /// By how much an answer of so many tokens is longer than was asked for. What decides that a stream is cut leaves
+    /// room for chunks that bring none; what is charged for it does not (G1).
+    fn exceeded_by(&self, tokens: Tokens) -> Tokens {
+        tokens.saturating_sub(self.asked_for())
     }
 }
 
@@ -117,7 +126,7 @@ impl Stream {
             status: response.status,
             headers: response.headers,
             body: response.body,
-            reader: StreamReader::new(usage_chunk, EVENT_BYTES_MAX),
+            reader: StreamReader::new(usage_chunk, extent.n_choices, EVENT_BYTES_MAX),
             stake,
             target,
             extent,
@@ -194,26 +203,27 @@ impl Stream {
         let mut last = Bytes::new();
         self.withdrawn = self.pass.as_ref().and_then(|pass| pass.check().err());
         if self.withdrawn.is_none() {
-            client.hear(self.held.split().freeze()).await;
+            let held = self.held.split().freeze();
+            self.give(&mut client, held).await;
             last = std::mem::take(&mut self.last);
         }
         let mut stopped = Stopped::ByProvider;
         while self.withdrawn.is_none() && last.is_empty() && !self.reader.seen().done {
-            if self.extent.is_exceeded_by(self.reader.seen().n_chunks) {
+            if self.extent.is_ignored_by(self.reader.seen().least_tokens()) {
                 stopped = Stopped::ByUs;
                 break;
             }
             match self.next(&client, &*proxy.parts.clock).await {
                 Next::Piece(piece) => match self.reader.feed(&piece) {
                     Ok(Passed { forward, last: end }) => {
-                        client.hear(forward).await;
+                        self.give(&mut client, forward).await;
                         last = end;
                     }
                     Err(_too_long) => break,
                 },
                 Next::End => {
                     let passed = self.reader.close();
-                    client.hear(passed.forward).await;
+                    self.give(&mut client, passed.forward).await;
                     last = passed.last;
                     break;
                 }
@@ -225,6 +235,15 @@ impl Stream {
         match stopped {
             Stopped::ByProvider => self.end(proxy, client, last, ticket).await,
             Stopped::ByUs => self.cut(proxy, client, ticket).await,
+        }
+    }
+
+    /// Gives the client a piece, unless the pass ends first: a client may take its time to read.
+    async fn give(&mut self, client: &mut Listener, piece: Bytes) {
+        tokio::select! {
+            biased;
+            why = ends(self.pass.as_deref()) => self.withdrawn = Some(why),
+            () = client.hear(piece) => {}
         }
     }
 
@@ -254,11 +273,11 @@ impl Stream {
     }
 
     /// Ends a stream that is longer than was asked for as its provider should have: the limit was met.
-    async fn cut(self, proxy: &Proxy, mut client: Listener, ticket: &mut Ticket) -> Charged {
+    async fn cut(mut self, proxy: &Proxy, mut client: Listener, ticket: &mut Ticket) -> Charged {
+        self.read_residue(&*proxy.parts.clock).await;
+        let (usage, least) = (self.usage(), self.least_cost());
         let Self { body, reader, stake, target, extent, .. } = self;
         drop(body);
-        let by = extent.exceeded_by(reader.seen().n_chunks);
-        let charged = beyond(&stake, by, target.model.spec.price.dearest_output());
         proxy.parts.metrics.limit_ignored();
         tracing::warn!(
             request = target.label.request(),
@@ -268,30 +287,55 @@ impl Stream {
             limit = extent.limit.get(),
             "the provider ignores the limit of its answers: the stream is cut"
         );
-        let Stake { reservation, permits, .. } = stake;
-        proxy.parts.funds.settle(reservation, &charged).await;
-        drop(permits);
+        let charged = proxy.settle(stake, usage, &target, Assume::AtLeast(least)).await;
         ticket.phase_ended(proxy, Phase::Settle);
         let head = reader.chunk_head().unwrap_or_default();
         client.hear(length_event(&head, extent.n_choices)).await;
-        Charged { reported: Cost::NOTHING, assumed: Some(charged) }
+        charged
+    }
+
+    /// Reads what had come already: it was generated, and will be billed (G1).
+    async fn read_residue(&mut self, clock: &dyn Clock) {
+        let until = clock.mono().plus(RESIDUE_WAIT);
+        while clock.mono() < until && !self.reader.seen().done {
+            let came = tokio::time::timeout(RESIDUE_SILENCE, self.body.piece()).await;
+            let Ok(Ok(Some(piece))) = came else { return };
+            if self.reader.feed(&piece).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The usage, if it is known to be that of the whole answer: what it has come to so far is not what the provider bills
+    /// in the end.
+    fn usage(&self) -> ReportedUsage {
+        let seen = self.reader.seen();
+        let is_cut = self.withdrawn.is_some() || matches!(self.reader.end(), StreamEnd::Cut);
+        let is_told = !is_cut || seen.is_usage_final || seen.done;
+        if is_told { seen.usage } else { ReportedUsage::Absent }
+    }
+
+    /// What it cost at the least, when no usage tells: all that was reserved, what it is longer than was asked for, and
+    /// no less than what its provider said that it had come to so far.
+    fn least_cost(&self) -> Cost {
+        let (seen, model) = (self.reader.seen(), &self.target.model.spec);
+        let by = self.extent.exceeded_by(seen.least_tokens());
+        let so_far = seen.usage.found().map_or(Cost::NOTHING, |usage| cost(&usage, model));
+        larger(beyond(self.stake.bound, by, model.price.dearest_output()), so_far)
     }
 
     async fn end(self, proxy: &Proxy, mut client: Listener, last: Bytes, ticket: &mut Ticket) -> Charged {
+        let (usage, least) = (self.usage(), self.least_cost());
         let Self { body, reader, stake, target, withdrawn, .. } = self;
-        let is_cut = withdrawn.is_some() || matches!(reader.end(), StreamEnd::Cut);
-        if is_cut {
+        if withdrawn.is_some() || matches!(reader.end(), StreamEnd::Cut) {
             // The provider is left before its place goes to somebody else (I11).
             drop(body);
         }
-        let seen = reader.seen();
-        // What it has come to so far is not what the provider bills in the end.
-        let usage = if is_cut && !seen.is_usage_final { ReportedUsage::Absent } else { seen.usage };
-        let charged = proxy.settle(stake, usage, &target, Assume::AllOfIt).await;
+        let charged = proxy.settle(stake, usage, &target, Assume::AtLeast(least)).await;
         ticket.phase_ended(proxy, Phase::Settle);
         if let Some(why) = withdrawn {
             proxy.parts.metrics.stream_cut();
-            client.hear(failure_of(&reader, &why)).await;
+            client.cut_short(failure_of(&reader, &why));
             return charged;
         }
         match reader.end() {
@@ -308,15 +352,6 @@ impl Stream {
             }
         }
         charged
-    }
-}
-
-/// What a stream is charged that was too long when it was cut: all that was reserved, and what is known to be beyond.
-fn beyond(stake: &Stake, by: Tokens, price: PicoUsdPerToken) -> Cost {
-    let Cost { tokens, money } = stake.bound;
-    Cost {
-        tokens: tokens.saturating_add(by),
-        money: money.saturating_add(PicoUsdPerToken::cost_of(&[(by, price)])),
     }
 }
 
@@ -352,5 +387,25 @@ fn next_of(piece: Came, label: &Label) -> Next {
             Next::Broken
         }
         Err(_elapsed) => Next::Broken,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_cut_when_it_is_much_too_long_and_charged_for_every_token_beyond() {
+        let extent = Extent { limit: Tokens::new(1_000), n_choices: 1 };
+        let seen = |tokens| {
+            let tokens = Tokens::new(tokens);
+            (extent.is_ignored_by(tokens), extent.exceeded_by(tokens).get())
+        };
+        assert_eq!(seen(1_000), (false, 0));
+        assert_eq!(seen(1_100), (false, 100), "G1: charged, though it is not cut");
+        assert_eq!(seen(1_250), (false, 250));
+        assert_eq!(seen(1_251), (true, 251));
+        let short = Extent { limit: Tokens::new(2), n_choices: 3 };
+        assert!(!short.is_ignored_by(Tokens::new(22)) && short.is_ignored_by(Tokens::new(23)));
     }
 }
