@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import shutil
 
 import pytest
 
 from support.command import done, quorate
-from support.doubt import dead_holding, holds_some, lose_journal
+from support.doubt import MESSAGES, dead_holding, holds_some, lose_journal
 from support.load import drain
 from support.wait import eventually
 
@@ -113,3 +114,40 @@ def test_the_grants_of_a_node_that_will_not_come_back_are_declared_dead_and_reso
     explained = own_cluster.admin.explain(budget)
     assert (explained["used"], explained["in_doubt"]) == (dead["spent_at_most"], 0)
     assert explained["free"] == LIMIT - dead["spent_at_most"] == LIMIT - explained["spent_at_most"]
+
+
+@pytest.mark.timeout(240)
+def test_an_old_copy_of_a_journal_is_not_believed_and_what_was_spent_after_it_was_made_stays_counted(own_cluster):
+    """Somebody restores a backup. By the copy, nothing was spent; the provider has billed ten requests since."""
+    model = own_cluster.serve("chat")
+    key = own_cluster.admin.key(budgets=[{"unit": "requests", "limit": LIMIT}])
+    node, other = own_cluster.nodes[2], own_cluster.nodes[0]
+    journal = own_cluster.folder / "data" / f"node-{node.id}" / "data" / "journal"
+    copy = own_cluster.folder / "copy-of-the-journal"
+    node.kill()
+    shutil.copytree(journal, copy)
+    node.start_again()
+    node.wait_until_ready()
+    for _ in range(9):
+        assert node.sdk(key).chat.completions.create(model="chat", messages=MESSAGES).choices
+    budget = own_cluster.admin.budget_of(key)
+    eventually(lambda: own_cluster.admin.explain(budget)["used"] == 9, what="nine in the ledger")
+    node.kill()
+    shutil.rmtree(journal)
+    shutil.copytree(copy, journal)
+    node.start_again()
+    node.wait_until_ready()
+    dead = dead_holding(own_cluster, budget)
+    assert (dead["node"], dead["used"]) == (node.id, 9)
+    told = (own_cluster.folder / f"restarted-node-{node.id}.log").read_text()
+    assert "the disk of this node is older than what the node has said" in told + str(log_lines(own_cluster, "is older than"))
+    # It goes on as a node whose disk is as the ledger knows it: its next death leaves no doubt.
+    assert node.sdk(key).chat.completions.create(model="chat", messages=MESSAGES).choices
+    eventually(lambda: own_cluster.admin.explain(budget)["used"] == 10, what="ten in the ledger")
+    node.kill()
+    node.start_again()
+    node.wait_until_ready()
+    assert own_cluster.admin.explain(budget)["in_doubt"] == dead["outstanding"]
+    asyncio.run(drain([node, other], key, "chat", spent="429 budget_in_doubt"))
+    charged = own_cluster.admin.explain(budget)["crash_charged"]
+    assert len(own_cluster.provider.entries(model)) + charged == LIMIT - dead["outstanding"]

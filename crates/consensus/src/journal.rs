@@ -8,9 +8,10 @@ use crate::metrics::JournalMetrics;
 use crate::store::{Database, META, StoreError, Table, Write, Writer};
 use quorate_domain::{Amount, BudgetId, GroupId, LogTime, SessionId, WindowId};
 use quorate_ledger::Mark;
-use rocksdb::{IteratorMode, WriteBatch};
+use rocksdb::IteratorMode;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const MARKS: Table = Table("marks");
 const GENERATION: &[u8] = &[0, 0, 1];
@@ -20,26 +21,35 @@ const GENERATION: &[u8] = &[0, 0, 1];
 pub struct Journal {
     database: Arc<Database>,
     writer: Arc<Writer>,
-    generation: u64,
+    /// The latest number that was given to a write, and the latest of a write that is done.
+    generation: Arc<Generation>,
+}
+
+#[derive(Debug)]
+struct Generation {
+    given: AtomicU64,
+    durable: AtomicU64,
 }
 
 impl Journal {
-    /// Opens or creates the journal in `dir` and durably raises its generation. Blocks.
+    /// Opens or creates the journal in `dir`. Blocks.
     ///
     /// # Errors
     /// When the directory is in use, damaged, foreign or newer, or the disk is full.
     #[expect(clippy::needless_pass_by_value, reason = "a handle of metrics, given once")]
     pub fn open(dir: &Path, metrics: JournalMetrics) -> Result<Self, StoreError> {
         let database = Arc::new(Database::open(dir, "watermark journal", &[MARKS, META])?);
-        let generation = raise_generation(&database)?;
+        let opened = stored_generation(&database)?;
+        let generation = Arc::new(Generation { given: opened.into(), durable: opened.into() });
         let writer = Arc::new(Writer::start("journal", database.clone(), metrics.sync.clone())?);
         Ok(Self { database, writer, generation })
     }
 
-    /// How many times the journal was opened. One that was seen before means that the disk was rolled back.
+    /// How many times the journal was written to, as far as the disk knows. One that is lower than before means that the disk was
+    /// rolled back.
     #[must_use]
-    pub const fn generation(&self) -> u64 {
-        self.generation
+    pub fn generation(&self) -> u64 {
+        self.generation.durable.load(Ordering::Acquire)
     }
 
     /// All marks, of all sessions that were not forgotten. Blocks.
@@ -57,12 +67,13 @@ impl Journal {
             .collect()
     }
 
-    /// Writes marks. They are on the disk when this returns.
+    /// Writes marks, and raises the generation with them. They are on the disk when this returns. One write at a time: of two,
+    /// the later could leave the lower generation.
     ///
     /// # Errors
     /// When this or an earlier write failed: nothing is written any more then.
     pub async fn write(&self, marks: Vec<Mark>) -> Result<(), StoreError> {
-        self.writer.write(marks.iter().map(put).collect()).await
+        self.raise(marks.iter().map(put).collect()).await
     }
 
     /// Forgets the marks of these windows: the ledger knows all there is to know of them.
@@ -81,13 +92,24 @@ impl Journal {
         self.writer.write(windows.iter().map(delete).collect()).await
     }
 
-    /// Forgets the marks of all sessions before this one: the ledger has closed them.
+    /// Forgets the marks of all sessions before this one: the ledger has closed them. The generation goes on where the ledger is,
+    /// which had heard of `heard`: after an old disk was put back, that is further.
     ///
     /// # Errors
     /// When this or an earlier write failed.
-    pub async fn forget_before(&self, session: SessionId) -> Result<(), StoreError> {
+    pub async fn forget_before(&self, session: SessionId, heard: u64) -> Result<(), StoreError> {
         let (from, to) = (session_key(SessionId::new(0)), session_key(session));
-        self.writer.write(vec![Write::DeleteRange { table: MARKS, from, to }]).await
+        self.generation.given.fetch_max(heard, Ordering::AcqRel);
+        self.raise(vec![Write::DeleteRange { table: MARKS, from, to }]).await
+    }
+
+    async fn raise(&self, mut writes: Vec<Write>) -> Result<(), StoreError> {
+        let generation = self.generation.given.fetch_add(1, Ordering::AcqRel) + 1;
+        let value = codec::encode(Kind::Generation, &generation);
+        writes.push(Write::Put { table: META, key: GENERATION.to_vec(), value });
+        self.writer.write(writes).await?;
+        self.generation.durable.fetch_max(generation, Ordering::AcqRel);
+        Ok(())
     }
 
     /// Writes what waits and ends the thread. Blocks.
@@ -96,16 +118,9 @@ impl Journal {
     }
 }
 
-fn raise_generation(database: &Database) -> Result<u64, StoreError> {
-    let last: u64 = match database.get(META, GENERATION)? {
-        Some(bytes) => codec::decode(Kind::Generation, &bytes)
-            .map_err(|error| StoreError::from_codec(&database.dir, &error))?,
-        None => 0,
-    };
-    let mut batch = WriteBatch::default();
-    batch.put_cf(database.table(META), GENERATION, codec::encode(Kind::Generation, &(last + 1)));
-    database.write_synced(batch)?;
-    Ok(last + 1)
+fn stored_generation(database: &Database) -> Result<u64, StoreError> {
+    let Some(bytes) = database.get(META, GENERATION)? else { return Ok(0) };
+    codec::decode(Kind::Generation, &bytes).map_err(|error| StoreError::from_codec(&database.dir, &error))
 }
 
 fn session_key(session: SessionId) -> Vec<u8> {
@@ -190,10 +205,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_mark_of_each_account_is_there_after_a_restart_and_the_generation_rises() {
+    async fn the_last_mark_of_each_account_is_there_after_a_restart_and_each_write_raises_the_generation() {
         let dir = TempDir::new().unwrap();
         let journal = open(&dir);
-        assert_eq!(journal.generation(), 1);
+        assert_eq!(journal.generation(), 0);
         journal.write(vec![mark(1, 1, 10), mark(1, 2, 20), mark(2, 1, 30)]).await.unwrap();
         journal.write(vec![mark(1, 1, 15)]).await.unwrap();
         journal.close();
@@ -204,8 +219,11 @@ mod tests {
         let settled = (mark(1, 2, 20).budget, mark(1, 2, 20).window);
         journal.forget(SessionId::new(1), &[settled]).await.unwrap();
         assert_eq!(journal.load().unwrap(), [mark(1, 1, 15), mark(2, 1, 30)]);
-        journal.forget_before(SessionId::new(2)).await.unwrap();
+        journal.forget_before(SessionId::new(2), 0).await.unwrap();
         assert_eq!(journal.load().unwrap(), [mark(2, 1, 30)]);
+        assert_eq!(journal.generation(), 3);
+        journal.forget_before(SessionId::new(2), 500).await.unwrap();
+        assert_eq!(journal.generation(), 501, "it goes on where the ledger is");
         journal.close();
         assert!(journal.write(vec![mark(2, 1, 40)]).await.is_err());
     }

@@ -120,7 +120,7 @@ pub struct MemberStatus {
 
 /// The node's journal of watermarks.
 pub trait Journal: Send + Sync + 'static {
-    /// Raised and durable at each start; tells a disk that was rolled back.
+    /// Raised with each write, and durable; tells a disk that was rolled back.
     fn generation(&self) -> u64;
 
     /// The marks of earlier sessions.
@@ -139,6 +139,7 @@ pub trait Journal: Send + Sync + 'static {
         windows: Vec<(BudgetId, WindowId)>,
     ) -> Eventually<'_, Result<(), String>>;
 
-    /// Forgets the marks of sessions before this one, which the ledger has settled.
-    fn forget_before(&self, session: SessionId) -> Eventually<'_, Result<(), String>>;
+    /// Forgets the marks of sessions before this one, which the ledger has settled; and lets the generation go on where the
+    /// ledger is, which had heard of `heard`.
+    fn forget_before(&self, session: SessionId, heard: u64) -> Eventually<'_, Result<(), String>>;
 }

@@ -195,7 +195,7 @@ impl Journal for Memory {
         Box::pin(async { Ok(()) })
     }
 
-    fn forget_before(&self, _session: SessionId) -> Eventually<'_, Result<(), String>> {
+    fn forget_before(&self, _session: SessionId, _heard: u64) -> Eventually<'_, Result<(), String>> {
         Box::pin(async { Ok(()) })
     }
 }

@@ -98,7 +98,7 @@ pub struct OpenSession {
 pub enum Evidence {
     /// The watermark journal was read in full: what lies above a mark was never spent.
     Intact {
-        /// Raised at every start; a generation seen before means that the disk was rolled back.
+        /// Raised with every write. One that is below what the ledger has heard of means that the disk was rolled back.
         generation: u64,
         /// Upper bounds of spending. What is not mentioned was never spent from.
         marks: Vec<Mark>,
@@ -132,6 +132,8 @@ pub struct Sync {
     pub session: SessionId,
     /// Rises with each message of the session. Wishes of one that comes after a higher number are not heard.
     pub sequence: u64,
+    /// How far the journal of the node has come, in [`Evidence::Intact`]'s numbers: an older disk is known by it.
+    pub generation: u64,
     /// What was spent and given back.
     pub reports: Vec<SpendingReport>,
     /// What is wanted. Answered one by one, in this order.

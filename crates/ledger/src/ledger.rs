@@ -130,6 +130,12 @@ impl Ledger {
         self.nodes.get(&node).map(|record| record.latest).unwrap_or_default()
     }
 
+    /// How far the journal of a node had come when the ledger last heard of it, in generations.
+    #[must_use]
+    pub fn journal_of(&self, node: NodeId) -> u64 {
+        self.nodes.get(&node).map(|record| record.generation).unwrap_or_default()
+    }
+
     /// All sessions that are open or in doubt.
     pub fn sessions(&self) -> impl Iterator<Item = (SessionId, &Session)> {
         self.sessions.iter().map(|(id, session)| (*id, session))
@@ -252,12 +258,12 @@ impl Ledger {
     }
 
     /// Ends the node's earlier sessions by what its journal proves, and returns the generation seen now. A journal
-    /// whose generation was seen before has been rolled back with its disk, and proves nothing.
+    /// that had come further when the ledger last heard of it has been rolled back with its disk, and proves nothing.
     fn settle_earlier_sessions(&mut self, open: &OpenSession, record: NodeRecord) -> u64 {
         let earlier: Vec<_> =
             self.sessions.iter().filter(|(_, s)| s.node == open.node).map(|(id, _)| *id).collect();
         match &open.evidence {
-            Evidence::Intact { generation, marks } if *generation > record.generation => {
+            Evidence::Intact { generation, marks } if *generation >= record.generation => {
                 let marks =
                     marks.iter().map(|mark| ((mark.session, mark.budget, mark.window), mark)).collect();
                 for session in earlier {
@@ -372,6 +378,9 @@ impl Ledger {
         }
         let is_new = sync.sequence > life.sequence;
         life.sequence = life.sequence.max(sync.sequence);
+        if let Some(record) = self.nodes.get_mut(&life.node) {
+            record.generation = record.generation.max(sync.generation);
+        }
         for report in &sync.reports {
             // An old answer to a round is no answer: something may have been granted since.
             let heard = report.heard.filter(|_| is_new);

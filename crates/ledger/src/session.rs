@@ -38,6 +38,6 @@ pub struct Session {
 pub struct NodeRecord {
     /// Its latest session.
     pub latest: SessionId,
-    /// The highest generation of its journal seen; a lower or equal one means that the disk was rolled back.
+    /// The highest generation of its journal heard of; a lower one means that the disk was rolled back.
     pub generation: u64,
 }

@@ -147,7 +147,7 @@ impl replica::Journal for BridgedJournal {
         Box::pin(async move { self.0.forget(session, &windows).await.map_err(|error| error.to_string()) })
     }
 
-    fn forget_before(&self, session: SessionId) -> Eventually<'_, Result<(), String>> {
-        Box::pin(async move { self.0.forget_before(session).await.map_err(|error| error.to_string()) })
+    fn forget_before(&self, session: SessionId, heard: u64) -> Eventually<'_, Result<(), String>> {
+        Box::pin(async move { self.0.forget_before(session, heard).await.map_err(|error| error.to_string()) })
     }
 }

@@ -503,7 +503,7 @@ mod tests {
         check(
             &budget("unit = \"usd\"\nlimit = 5\nperiod = \"day\""),
             &expect![
-                "line 6, column 1: unknown field `period`, expected one of `subject`, `unit`, `window`, `time_zone`, `week_starts`, `limit`, `auto_resolve`"
+                "line 6, column 1: unknown field `period`, expected one of `subject`, `unit`, `window`, `bucket`, `time_zone`, `week_starts`, `limit`, `auto_resolve`"
             ],
         );
         check(

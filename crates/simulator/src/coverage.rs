@@ -40,6 +40,8 @@ pub enum Reached {
     CrashWithJournal,
     /// A node came back without its journal and something outstanding.
     CrashWithoutJournal,
+    /// A node came back with an old copy of its disk.
+    DiskRolledBack,
     /// The journal's bound was above what may be left of the grant, and was held to it.
     Clamped,
     /// A request settled after its window was over.
@@ -66,7 +68,7 @@ pub enum Reached {
 
 impl Reached {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::AdmittedLocally,
         Self::AdmittedInLine,
         Self::CentralMode,
@@ -84,6 +86,7 @@ impl Reached {
         Self::Fenced,
         Self::CrashWithJournal,
         Self::CrashWithoutJournal,
+        Self::DiskRolledBack,
         Self::Clamped,
         Self::SettledLate,
         Self::RolledWithLine,

@@ -2,44 +2,75 @@
 
 use quorate_domain::{Amount, BudgetId, SessionId, WindowId};
 use quorate_ledger::{Evidence, Mark};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-/// What is on the disk.
+/// What is on the disk, and what was on it before: somebody may put an old copy back.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
-    generation: u64,
-    marks: BTreeMap<(SessionId, BudgetId, WindowId), Mark>,
+    now: Copy,
+    /// As it was before each of the latest writes, the latest last.
+    before: VecDeque<Copy>,
     is_lost: bool,
 }
 
+#[derive(Clone, Debug, Default)]
+struct Copy {
+    generation: u64,
+    marks: BTreeMap<(SessionId, BudgetId, WindowId), Mark>,
+}
+
+const COPIES_KEPT: usize = 40;
+
 impl Disk {
-    /// The node's process starts: the generation rises.
-    pub(crate) fn start(&mut self) {
-        self.generation += 1;
+    /// How often it was written to.
+    pub(crate) const fn generation(&self) -> u64 {
+        self.now.generation
+    }
+
+    fn keep_copy(&mut self) {
+        if self.before.len() == COPIES_KEPT {
+            self.before.pop_front();
+        }
+        self.before.push_back(self.now.clone());
+    }
+
+    /// Somebody puts back a copy that is older than `generation`, if there is one: the latest such or, the larger `older`, one that
+    /// is older still. `false` if there is none.
+    pub(crate) fn roll_back(&mut self, generation: u64, older: usize) -> bool {
+        let old = self.before.iter().take_while(|copy| copy.generation < generation).count();
+        let Some(place) = old.checked_sub(1) else { return false };
+        self.before.truncate(place.saturating_sub(older) + 1);
+        self.now = self.before.pop_back().unwrap_or_default();
+        true
     }
 
     /// The disk is replaced by an empty one.
     pub(crate) fn lose(&mut self) {
-        self.marks.clear();
+        self.now = Copy::default();
+        self.before.clear();
         self.is_lost = true;
     }
 
     /// Written and synced.
     pub(crate) fn write(&mut self, marks: &[Mark]) {
+        self.keep_copy();
+        self.now.generation += 1;
         for mark in marks {
-            self.marks.insert((mark.session, mark.budget, mark.window), *mark);
+            self.now.marks.insert((mark.session, mark.budget, mark.window), *mark);
         }
     }
 
     pub(crate) fn forget(&mut self, session: SessionId, windows: &[(BudgetId, WindowId)]) {
         for (budget, window) in windows {
-            self.marks.remove(&(session, *budget, *window));
+            self.now.marks.remove(&(session, *budget, *window));
         }
     }
 
-    /// The ledger has taken the evidence: earlier sessions are closed.
-    pub(crate) fn accepted(&mut self, session: SessionId) {
-        self.marks.retain(|(earlier, ..), _| *earlier >= session);
+    /// The ledger has taken the evidence: earlier sessions are closed. A copy that was put back goes on where the ledger is.
+    pub(crate) fn accepted(&mut self, session: SessionId, heard: u64) {
+        self.keep_copy();
+        self.now.generation = self.now.generation.max(heard) + 1;
+        self.now.marks.retain(|(earlier, ..), _| *earlier >= session);
         self.is_lost = false;
     }
 
@@ -47,11 +78,12 @@ impl Disk {
         if self.is_lost {
             return Evidence::Lost;
         }
-        Evidence::Intact { generation: self.generation, marks: self.marks.values().copied().collect() }
+        let Copy { generation, marks } = &self.now;
+        Evidence::Intact { generation: *generation, marks: marks.values().copied().collect() }
     }
 
     /// What the disk says at most was spent.
     pub(crate) fn bound(&self, session: SessionId, budget: BudgetId, window: WindowId) -> Amount {
-        self.marks.get(&(session, budget, window)).map_or(Amount::ZERO, |mark| mark.spent_bound)
+        self.now.marks.get(&(session, budget, window)).map_or(Amount::ZERO, |mark| mark.spent_bound)
     }
 }

@@ -3,7 +3,7 @@
 use crate::coverage::Reached;
 use crate::world::{Event, World, boot_id, node_id};
 use quorate_domain::MonoTime;
-use quorate_ledger::{Command, OpenSession, Outcome};
+use quorate_ledger::{Command, OpenSession, Outcome, Sync};
 use quorate_wallet::{Speech, Wallet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,8 @@ impl World {
             is_urgent || self.nodes[place].drains.is_some() || wallet.is_report_due(now, REPORT_EVERY);
         if let Some(speech) = wallet.speech(&self.nodes[place].replica, is_due, now) {
             self.items += (speech.sync.reports.len() + speech.sync.asks.len()) as u64;
-            let command = Command::Sync(speech.sync.clone());
+            let generation = self.nodes[place].disk.generation();
+            let command = Command::Sync(Sync { generation, ..speech.sync.clone() });
             self.send(place, Exchange::Saying(speech, now), &command);
         }
     }
@@ -92,7 +93,8 @@ impl World {
         let now = MonoTime::from_micros(self.now);
         match (node.exchange.take().map(|(_, exchange)| exchange), outcome) {
             (Some(Exchange::Opening), Outcome::SessionOpened { session }) => {
-                node.disk.accepted(session);
+                let heard = self.log.ledger.journal_of(node_id(place));
+                node.disk.accepted(session, heard);
                 node.wallet = Some(Arc::new(Wallet::new(session)));
                 node.free_since = self.now;
             }

@@ -5,9 +5,9 @@ use crate::coverage::Reached;
 use crate::disk::Disk;
 use crate::exchange::{EXCHANGE_LIMIT_US, Exchange};
 use crate::oracle::{Oracle, Spot, Violation};
-use crate::plan::Plan;
+use crate::plan::{DiskFate, Plan};
 use crate::request::{Request, State};
-use crate::world::{Event, World, in_unit};
+use crate::world::{Event, World, in_unit, node_id};
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, SessionId, Unit};
 use quorate_ledger::{Account, Command, Ledger, Mark};
 use quorate_wallet::{Cause, Marked, Overrun, Refusal, Wallet};
@@ -158,18 +158,28 @@ impl World {
         }
         node.is_up = true;
         node.life += 1;
-        node.disk.start();
         let upto = self.log.entries.len();
         self.replicate(place, upto);
         self.look(place);
     }
 
-    pub(crate) fn crash(&mut self, place: usize, keeps_journal: bool) {
+    pub(crate) fn crash(&mut self, place: usize, fate: DiskFate) {
         self.nodes[place].is_up = false;
-        if !keeps_journal {
-            self.nodes[place].disk.lose();
-            self.lost_a_disk = true;
-        }
+        let heard = self.log.ledger.journal_of(node_id(place));
+        let disk = &mut self.nodes[place].disk;
+        let is_kept = match fate {
+            DiskFate::Kept => true,
+            DiskFate::Lost => {
+                disk.lose();
+                false
+            }
+            DiskFate::RolledBack { older } => {
+                let is_old = disk.roll_back(heard, older);
+                is_old.then(|| self.coverage.reach(Reached::DiskRolledBack));
+                !is_old
+            }
+        };
+        self.lost_a_disk |= !is_kept;
         self.end_life(place);
     }
 

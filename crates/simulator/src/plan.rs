@@ -109,8 +109,8 @@ pub enum What {
         node: usize,
         /// How long it is gone.
         for_us: u64,
-        /// Whether its disk comes back with it.
-        keeps_journal: bool,
+        /// What becomes of its disk.
+        disk: DiskFate,
     },
     /// A node can neither be heard nor hear.
     CutOff {
@@ -156,6 +156,20 @@ pub enum What {
         node: usize,
         /// How long it is gone.
         for_us: u64,
+    },
+}
+
+/// What becomes of the disk of a node that dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DiskFate {
+    /// It comes back with the node.
+    Kept,
+    /// It is gone.
+    Lost,
+    /// Somebody puts back a copy that is older than what the ledger has heard of it, by so many writes at least.
+    RolledBack {
+        /// How many.
+        older: usize,
     },
 }
 
@@ -274,8 +288,19 @@ fn crash_again(draw: &mut impl Rng, fault: &Fault) -> Option<Fault> {
     let What::Crash { node, for_us, .. } = fault.what else { return None };
     draw.random_bool(0.5).then(|| Fault {
         at_us: fault.at_us + for_us + draw.random_range(1..20_000),
-        what: What::Crash { node, for_us: 5_000, keeps_journal: draw.random_bool(0.5) },
+        what: What::Crash { node, for_us: 5_000, disk: disk(draw, 0.5) },
     })
+}
+
+fn disk(draw: &mut impl Rng, kept: f64) -> DiskFate {
+    if draw.random_bool(kept) {
+        return DiskFate::Kept;
+    }
+    if draw.random_bool(0.5) {
+        DiskFate::Lost
+    } else {
+        DiskFate::RolledBack { older: *pick(draw, &[0, 0, 3, 30]) }
+    }
 }
 
 fn pick<'a, T>(draw: &mut impl Rng, among: &'a [T]) -> &'a T {
@@ -341,7 +366,7 @@ fn fault(draw: &mut impl Rng, nodes: usize, budgets: &[BudgetPlan], at_us: u64) 
     let for_us = *pick(draw, &[5_000, 80_000, 300_000, 2_000_000]);
     let budget = draw.random_range(0..budgets.len());
     let what = match draw.random_range(0..12) {
-        0..=2 => What::Crash { node, for_us, keeps_journal: draw.random_bool(0.8) },
+        0..=2 => What::Crash { node, for_us, disk: disk(draw, 0.8) },
         3..=4 => {
             let which = *pick(draw, &[Direction::To, Direction::From, Direction::Both]);
             What::CutOff { node, for_us, which }

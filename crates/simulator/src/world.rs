@@ -393,8 +393,8 @@ impl World {
 
     fn strike(&mut self, fault: usize) {
         match self.plan.faults[fault].what.clone() {
-            What::Crash { node, for_us, keeps_journal } => {
-                self.crash(node, keeps_journal);
+            What::Crash { node, for_us, disk } => {
+                self.crash(node, disk);
                 self.after(for_us, Event::Returns(node));
             }
             What::CutOff { node, for_us, which } => {

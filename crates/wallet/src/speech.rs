@@ -136,6 +136,8 @@ impl Wallet {
         let sync = Sync {
             session: self.session(),
             sequence: talk.sequence,
+            // Known to whoever sends it.
+            generation: 0,
             reports: reports.iter().map(report).collect(),
             asks,
         };

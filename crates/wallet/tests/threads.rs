@@ -225,7 +225,13 @@ fn openings_and_closings(desk: &mut Desk) -> Vec<Ledger> {
         };
         let (budget, window, places, urgency) = (CHARGE.budget, None, vec![place], Urgency::CanWait);
         let asks = vec![Ask { budget, window, places, want, urgency }];
-        desk.apply(Command::Sync(Sync { session: desk.session, sequence, reports: vec![], asks }));
+        desk.apply(Command::Sync(Sync {
+            session: desk.session,
+            sequence,
+            generation: 0,
+            reports: vec![],
+            asks,
+        }));
         assert!(desk.round().is_none());
         shown.push(desk.ledger.clone());
     }

@@ -26,7 +26,8 @@ pub(super) async fn open(
         };
         match outcome {
             Ok(Outcome::SessionOpened { session }) => {
-                shared.journal.forget_before(session).await.map_err(JournalFailure)?;
+                let heard = shared.replica.ledger().read().journal_of(shared.replica.node());
+                shared.journal.forget_before(session, heard).await.map_err(JournalFailure)?;
                 let wallet = Arc::new(Wallet::new(session));
                 shared.wallet.store(Some(Arc::clone(&wallet)));
                 tracing::info!(session = session.get(), "session opened");
@@ -46,12 +47,20 @@ async fn attempt(shared: &Shared, journalled: &[Mark]) -> Result<Outcome, Unavai
     // After the barrier the local copy knows every grant that an earlier session can have spent from.
     shared.replica.read_barrier(ATTEMPT_LIMIT).await?;
     let node = shared.replica.node();
-    let (previous, marks) = {
+    let generation = shared.journal.generation();
+    let (previous, marks, heard) = {
         // Read once: a second guard would wait behind a writer that waits for the first.
         let ledger = shared.replica.ledger().read();
-        (ledger.latest_session(node), relevant(journalled, &ledger))
+        (ledger.latest_session(node), relevant(journalled, &ledger), ledger.journal_of(node))
     };
-    let evidence = Evidence::Intact { generation: shared.journal.generation(), marks };
+    if generation < heard {
+        tracing::error!(
+            generation,
+            heard,
+            "the disk of this node is older than what the node has said: what its earlier sessions held is in doubt"
+        );
+    }
+    let evidence = Evidence::Intact { generation, marks };
     let open = OpenSession { node, boot: shared.replica.boot(), previous, evidence };
     shared.replica.propose_ledger(Command::OpenSession(open), ATTEMPT_LIMIT).await
 }
@@ -128,7 +137,7 @@ mod tests {
         let (session, budget) = (SessionId::new(1), quorate_domain::BudgetId::new(1));
         let ask =
             Ask { budget, window: None, places: vec![], want: Amount::new(10), urgency: Urgency::CanWait };
-        let sync = Sync { session, sequence: 1, reports: vec![], asks: vec![ask] };
+        let sync = Sync { session, sequence: 1, generation: 0, reports: vec![], asks: vec![ask] };
         let Outcome::Synced { answers } = ledger.apply(LogTime::from_millis(1), Command::Sync(sync)) else {
             panic!("a live session is answered");
         };

@@ -3,7 +3,7 @@
 
 use super::{JournalFailure, Shared, session};
 use quorate_domain::MonoTime;
-use quorate_ledger::{Command, Outcome};
+use quorate_ledger::{Command, Outcome, Sync};
 use quorate_wallet::{Speech, Wallet};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -139,7 +139,8 @@ async fn say_if_any(shared: &Shared, wallet: &Wallet, speech: Option<&Speech>) -
 /// Sends one speech and takes the answers in.
 async fn say(shared: &Shared, wallet: &Wallet, speech: &Speech) -> Said {
     let sent = shared.clock.mono();
-    match shared.replica.propose_ledger(Command::Sync(speech.sync.clone()), EXCHANGE_LIMIT).await {
+    let sync = Sync { generation: shared.journal.generation(), ..speech.sync.clone() };
+    match shared.replica.propose_ledger(Command::Sync(sync), EXCHANGE_LIMIT).await {
         Ok(Outcome::Synced { answers }) => {
             wallet.heard(speech, &answers, sent, shared.clock.mono());
             Said::Heard

@@ -207,7 +207,7 @@ impl Node {
     pub(crate) fn sync(&mut self, asks: Vec<Ask>) -> Sync {
         self.sequence += 1;
         let reports = self.accounts.iter().map(|(window, own)| own.report(*window)).collect();
-        Sync { session: self.session, sequence: self.sequence, reports, asks }
+        Sync { session: self.session, sequence: self.sequence, generation: 0, reports, asks }
     }
 
     pub(crate) fn ask(&self, greed: u64) -> Ask {

@@ -75,7 +75,13 @@ fn an_old_message_is_heard_for_its_reports_and_for_nothing_else() {
     assert!(script.account().asks(a));
     let report = SpendingReport { heard, ..script.spent(30, 5) };
     let asks = vec![waits(&[place(8, 1), place(9, 1)])];
-    script.apply(Command::Sync(Sync { session: a, sequence: old, reports: vec![report], asks }));
+    script.apply(Command::Sync(Sync {
+        session: a,
+        sequence: old,
+        generation: 0,
+        reports: vec![report],
+        asks,
+    }));
     assert_eq!(script.shape(), (30, 65, 5));
     assert!(script.account().asks(a), "something may have been granted since it answered");
     assert_eq!(script.account().line_length(), 2);
@@ -98,7 +104,7 @@ fn a_repeated_message_asks_for_nothing_twice() {
     let (mut script, [a]) = Script::with_sessions(1_000);
     let sequence = script.next_sequence(a);
     let asks = vec![Ask { want: Amount::new(300), ..waits(&[place(1, 10)]) }];
-    let sync = Command::Sync(Sync { session: a, sequence, reports: vec![], asks });
+    let sync = Command::Sync(Sync { session: a, sequence, generation: 0, reports: vec![], asks });
     let first = granted(&answer(script.apply(sync.clone())));
     assert_eq!(granted(&answer(script.apply(sync))), first);
 }

@@ -118,9 +118,22 @@ fn a_retried_opening_is_the_same_session() {
 }
 
 #[test]
+fn a_journal_is_believed_that_has_come_as_far_as_the_ledger_has_heard() {
+    for (heard, is_believed) in [(2, true), (3, false)] {
+        let (mut script, [a]) = Script::with_sessions(100);
+        script.ask(a, 60, 60);
+        script.journal = heard;
+        script.report(a, 10, 0);
+        script.open(1, 2, journal(mark(a, 30, 10)));
+        assert_eq!(script.shape(), if is_believed { (30, 0, 70) } else { (10, 50, 40) });
+    }
+}
+
+#[test]
 fn a_lost_or_rolled_back_journal_leaves_its_grants_in_doubt_until_they_are_resolved() {
     for evidence in [Evidence::Lost, fresh()] {
         let (mut script, [a]) = Script::with_sessions(100);
+        script.journal = 2;
         script.ask(a, 60, 60);
         script.report(a, 10, 0);
         let b = script.open(1, 2, evidence);

@@ -15,6 +15,8 @@ pub(crate) struct Script {
     /// The number of each session's latest message.
     sequences: BTreeMap<SessionId, u64>,
     last_place: u64,
+    /// How far the journals of all nodes have come.
+    pub(crate) journal: u64,
 }
 
 impl Script {
@@ -30,7 +32,7 @@ impl Script {
 
     pub(crate) fn empty(at: u64, unit: Unit) -> Self {
         let (ledger, sequences) = (Ledger::default(), BTreeMap::new());
-        Self { ledger, at, unit, sequences, last_place: 1_000 }
+        Self { ledger, at, unit, sequences, last_place: 1_000, journal: 0 }
     }
 
     /// A budget for ever, and sessions of so many nodes.
@@ -92,7 +94,7 @@ impl Script {
         asks: Vec<Ask>,
     ) -> Outcome {
         let sequence = self.next_sequence(session);
-        self.apply(Command::Sync(Sync { session, sequence, reports, asks }))
+        self.apply(Command::Sync(Sync { session, sequence, generation: self.journal, reports, asks }))
     }
 
     pub(crate) fn say(&mut self, session: SessionId, ask: Ask) -> Answer {

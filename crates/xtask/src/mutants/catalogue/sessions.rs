@@ -27,6 +27,16 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         breaks: &["G1", "I3", "I4", "I5", "I6"],
     },
     Mutation {
+        name: "an-old-disk-is-believed",
+        why: "an old copy of a journal knows nothing of what was spent after it was made",
+        edits: &[Edit {
+            file: LEDGER,
+            right: "if *generation >= record.generation =>",
+            wrong: "if *generation > 0 =>",
+        }],
+        breaks: &["G1", "G2", "I3", "I6"],
+    },
+    Mutation {
         name: "expiry-credits",
         why: "a session that is declared dead may be alive, and spend what it holds",
         edits: &[Edit {
