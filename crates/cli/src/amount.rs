@@ -27,7 +27,9 @@ pub(crate) enum Limit {
 
 pub(crate) const WINDOWS: [&str; 6] = ["lifetime", "minute", "hour", "day", "week", "month"];
 /// Rates as everybody calls them: what is counted, and in what time the bucket fills again.
-const RATES: [(&str, &str, &str); 6] = [
+const RATES: [(&str, &str, &str); 8] = [
+    ("rps", "requests", "second"),
+    ("tps", "tokens", "second"),
     ("rpm", "requests", "minute"),
     ("rph", "requests", "hour"),
     ("rpd", "requests", "day"),
@@ -169,6 +171,7 @@ mod tests {
     #[test]
     fn a_rate_is_a_bucket() {
         assert_eq!(json("60 rpm"), r#"{"bucket":"minute","limit":60,"unit":"requests"}"#);
+        assert_eq!(json("5rps"), r#"{"bucket":"second","limit":5,"unit":"requests"}"#);
         assert_eq!(json("100ktpm"), r#"{"bucket":"minute","limit":100000,"unit":"tokens"}"#);
         assert_eq!(json("2M tpd"), r#"{"bucket":"day","limit":2000000,"unit":"tokens"}"#);
         assert!(Wish::parse("rpm").is_err());

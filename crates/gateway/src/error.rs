@@ -318,9 +318,13 @@ impl RequestError {
     fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::Denied(denial) => match denial.cause {
+                Cause::TooBig => None,
+                // Of what is held, nobody knows when it comes back.
+                Cause::Held | Cause::Spent | Cause::InDoubt if denial.is_bucket => {
+                    Some(denial.resets_in.map_or(1, |span| span.millis().div_ceil(1_000)).max(1))
+                }
                 Cause::Held => Some(1),
                 Cause::Spent | Cause::InDoubt => denial.resets_in.map(|span| span.millis().div_ceil(1_000)),
-                Cause::TooBig => None,
             },
             Self::QuotaUnavailable | Self::NotReady | Self::NotFresh => Some(1),
             Self::MissingKey
@@ -358,8 +362,11 @@ impl Denial {
         };
         let status = StatusCode::TOO_MANY_REQUESTS;
         match self.cause {
-            Cause::Spent if self.is_bucket => {
+            Cause::Spent | Cause::Held if self.is_bucket => {
                 (status, RateLimitExceeded, ErrorCode::RateLimitExceeded, Source::Caller, Retry::Safe)
+            }
+            Cause::InDoubt if self.is_bucket => {
+                (status, RateLimitExceeded, ErrorCode::BudgetInDoubt, Source::Gateway, Retry::Safe)
             }
             Cause::Spent => (status, InsufficientQuota, spent, Source::Caller, Retry::Useless),
             Cause::TooBig => {
@@ -380,7 +387,9 @@ fn denial_text(denial: &Denial) -> String {
         doubtful => format!("; {doubtful} are with nodes that died or do not answer"),
     };
     let what = match denial.cause {
-        Cause::Spent if denial.is_bucket => "is used up for the moment, and fills again by itself",
+        Cause::Spent | Cause::Held if denial.is_bucket => {
+            "is used up for the moment, and fills again by itself"
+        }
         Cause::Spent => "is spent",
         Cause::TooBig => "is smaller than this request",
         Cause::InDoubt => "is spent, but for what a node held when it died",
@@ -474,9 +483,15 @@ mod tests {
     fn a_bucket_that_is_empty_is_a_rate_limit_and_says_when_to_come_again() {
         let RequestError::Denied(denial) = denial(Cause::Spent, Some(2_100)) else { unreachable!() };
         check(
-            RequestError::Denied(Denial { is_bucket: true, ..denial }),
+            RequestError::Denied(Denial { is_bucket: true, ..denial.clone() }),
             &expect!["429 rate_limit_exceeded retry=true after=3 source=caller"],
         );
+        let of = |cause| {
+            RequestError::Denied(Denial { is_bucket: true, cause, resets_in: None, ..denial.clone() })
+        };
+        check(of(Cause::Held), &expect!["429 rate_limit_exceeded retry=true after=1 source=caller"]);
+        check(of(Cause::InDoubt), &expect!["429 budget_in_doubt retry=true after=1 source=gateway"]);
+        check(of(Cause::TooBig), &expect!["429 request_exceeds_budget retry=false after=- source=caller"]);
     }
 
     fn check(error: RequestError, expected: &Expect) {

@@ -79,7 +79,8 @@ pub async fn tell(
     limit: Duration,
 ) -> Result<(), Unavailable> {
     // Of a zone that is not in the database here the ledger may know; otherwise it refuses the budget.
-    let Some(rules) = kind.zone().and_then(|name| rules(name, now)) else { return Ok(()) };
+    let today = today(replica, now);
+    let Some(rules) = kind.zone().and_then(|name| rules(name, today)) else { return Ok(()) };
     if is_news(replica, &rules) {
         replica.propose_ledger(Command::PutTimeZone(rules), limit).await?;
     }
@@ -95,7 +96,8 @@ pub async fn refresh(replica: Arc<dyn Replica>, clock: Arc<dyn Clock>) {
         tokio::time::sleep(PAUSE).await;
     }
     let names: Vec<_> = replica.ledger().read().time_zones().map(|zone| zone.name.clone()).collect();
-    for rules in names.iter().filter_map(|name| rules(name, clock.wall())) {
+    let today = today(&*replica, clock.wall());
+    for rules in names.iter().filter_map(|name| rules(name, today)) {
         if !is_news(&*replica, &rules) {
             continue;
         }
@@ -105,6 +107,13 @@ pub async fn refresh(replica: Arc<dyn Replica>, clock: Arc<dyn Clock>) {
             Err(error) => tracing::warn!(%zone, edition, %error, "the rules of a time zone were not renewed"),
         }
     }
+}
+
+/// Log time, which the clock of one node does not move: a table made by a clock that is years ahead would begin too late, and
+/// reach further than all others. Before the first entry there is nothing but that clock.
+fn today(replica: &dyn Replica, here: LogTime) -> LogTime {
+    let agreed = replica.ledger().read().time();
+    if agreed == LogTime::default() { here } else { agreed }
 }
 
 fn is_news(replica: &dyn Replica, rules: &TimeZone) -> bool {

@@ -321,6 +321,9 @@ impl Account {
         let returned = known.granted.saturating_sub(used);
         let closed = Holding { used, returned, overrun, ..known.clone() };
         self.replace(session, &known, closed);
+        if let Mode::Central(central) = &mut self.mode {
+            central.turned_up(session, returned.saturating_sub(known.returned));
+        }
         self.fold(session);
         self.lose(session, terms);
     }

@@ -35,7 +35,9 @@ pub struct Central {
     /// Somebody wants another round after this one.
     is_called: bool,
     /// What the latest round that is complete has shown.
-    tally: Option<Tally>,
+    tally: Option<Box<Tally>>,
+    /// Those in line for whom the latest round has left too little, and how much that was at most.
+    denied: BTreeMap<(SessionId, PlaceId), Amount>,
     /// Those who kept a round waiting in vain, and have said nothing since: nothing is granted to their requests, which
     /// nobody may wait for any more.
     silent: BTreeSet<SessionId>,
@@ -107,6 +109,7 @@ impl Central {
             turns: Turns::default(),
             is_called: false,
             tally: None,
+            denied: BTreeMap::new(),
             silent: BTreeSet::new(),
         };
         central.begin_round(round, free, holders, turns);
@@ -164,13 +167,18 @@ impl Central {
         complete.into_iter().chain(so_far)
     }
 
-    /// Whether the latest round that is complete has shown, without a doubt, that a request cannot be met. It is told so, and
-    /// nobody behind it waits until it has heard it.
+    /// Whether the latest round that ended has shown that a request cannot be met, but for what silent sessions hold. It is told so,
+    /// and nobody behind it waits until it has heard it.
     #[must_use]
     pub fn has_denied(&self, session: SessionId, place: &Place) -> bool {
-        let proof = self.tally.as_ref().filter(|tally| tally.doubtful.is_empty());
-        let proof = proof.filter(|tally| tally.turns.hold(session, place.id));
-        proof.is_some_and(|tally| place.need > tally.turns.left_for(session, place.id, tally.at_most))
+        self.denied.get(&(session, place.id)).is_some_and(|left| place.need > *left)
+    }
+
+    /// The round has ended. If nobody was unaware of central mode, who gave no answer is all that is not known.
+    fn deny(&mut self) {
+        if self.unproven.is_empty() {
+            self.denied = self.turns.denied(self.arrived).collect();
+        }
     }
 
     /// Whether a session kept a round waiting in vain, and has said nothing since.
@@ -179,14 +187,30 @@ impl Central {
         self.silent.contains(&session)
     }
 
-    /// A session says something.
+    /// A session says something. If it was silent, what it holds may be there for those who were denied without it.
     pub(crate) fn speaks(&mut self, session: SessionId) {
-        self.silent.remove(&session);
+        if self.silent.remove(&session) {
+            self.denied.clear();
+        }
     }
 
     /// The pool grew by this much.
     pub(crate) fn grew(&mut self, amount: Amount) {
         self.arrived = self.arrived.saturating_add(amount);
+    }
+
+    /// What a session held that ended was not spent. Rounds that counted it as in doubt show nothing any more: it was unreserved
+    /// all the time.
+    pub(crate) fn turned_up(&mut self, session: SessionId, amount: Amount) {
+        if amount.is_zero() {
+            return;
+        }
+        self.denied.clear();
+        let is_counted = self.unanswered.contains_key(&session) || self.unproven.contains_key(&session);
+        if !is_counted {
+            self.tally = None;
+            self.grew(amount);
+        }
     }
 
     /// This much came back to the pool from a session. Whoever has answered had nothing unreserved then, so that what
@@ -220,6 +244,7 @@ impl Central {
         }
         if overdue == Some(self.round) {
             self.silent.extend(self.unanswered.keys());
+            self.deny();
             return Call::BeginNow;
         }
         self.is_called = true;
@@ -233,8 +258,9 @@ impl Central {
         }
         if self.tally.as_ref().is_none_or(|tally| tally.round < self.round) {
             let doubtful = self.unproven.clone();
-            let turns = self.turns.clone();
-            self.tally = Some(Tally { round: self.round, at_most: self.arrived, doubtful, turns });
+            let (turns, at_most) = (self.turns.clone(), self.arrived);
+            self.deny();
+            self.tally = Some(Box::new(Tally { round: self.round, at_most, doubtful, turns }));
         }
         std::mem::take(&mut self.is_called)
     }

@@ -426,12 +426,12 @@ impl Ledger {
         Answer::Holds { budget: id, view, valid_for, proves_from }
     }
 
-    /// How long a grant is good without another word. That of a bucket for one refill: who is cut off for longer has spent
-    /// what it ever will, so that it may leak.
+    /// How long a grant is good without another word. That of a bucket for half a refill: what a session that is dead for a whole
+    /// one ever spends it has spent, whatever the drift of its clock, so that it may leak.
     fn good_for(&self, asked: BudgetId, window: Window) -> Span {
         let refill = self.budgets.get(&asked).and_then(|budget| budget.spec().kind.refill());
         let until_end = window.end.map(|end| end.since(self.time));
-        until_end.or_else(|| refill.map(Refill::span)).unwrap_or(Span::FOREVER)
+        until_end.or_else(|| refill.map(Refill::half)).unwrap_or(Span::FOREVER)
     }
 
     /// The open window of a budget that was asked for.

@@ -33,7 +33,7 @@ pub use holding::Holding;
 pub use ledger::{Ledger, Violation};
 pub use line::{PLACES_MAX, Place};
 pub use outcome::{Answer, Outcome, Rejection, Spell, View};
-pub use prospect::{Prospect, Shortage, Standing};
+pub use prospect::{Patience, Prospect, Shortage, Standing};
 pub use report::{BudgetReport, HolderState, HoldingReport};
 pub use session::{NodeRecord, Session, SessionState};
 pub use turn::Turns;

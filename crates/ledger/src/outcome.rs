@@ -165,6 +165,16 @@ pub enum Rejection {
         /// It was granted, and did not return, no more.
         most: Amount,
     },
+    /// What a dead session holds of a bucket leaks once it is taken as spent, and it may still spend it.
+    #[error(
+        "session {session} may spend what it holds of that bucket for {left_ms} ms more, if its node lives; then it is taken as spent by itself"
+    )]
+    MaySpendYet {
+        /// The session.
+        session: SessionId,
+        /// How much longer, in milliseconds of log time.
+        left_ms: u64,
+    },
     /// The budget would follow a time zone whose rules nobody told the ledger.
     #[error("the rules of time zone {0} are not in the ledger yet")]
     UnknownTimeZone(ZoneName),

@@ -37,6 +37,15 @@ pub struct Standing {
     pub id: PlaceId,
 }
 
+/// How long a request waits, and behind whom. Nothing but a bucket fills again meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Patience {
+    /// So long it may wait from any instant after it came.
+    pub within: Span,
+    /// What those take who are served before it.
+    pub ahead: Amount,
+}
+
 /// Where the units of a window are, as far as a denial is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shortage {
@@ -55,37 +64,37 @@ pub struct Shortage {
 }
 
 impl Ledger {
-    /// What a request for `need` may hope for that would wait so long; without its place in line, only what no return can
-    /// change. True of the instant this replica shows.
+    /// What a request for `need` may hope for; without its place in line, only what no return can change. True of the instant
+    /// this replica shows.
     #[must_use]
     pub fn prospect(
         &self,
         budget: BudgetId,
         need: Amount,
-        within: Span,
+        patience: Patience,
         standing: Option<Standing>,
     ) -> Option<(Prospect, Shortage)> {
         let found = self.budget(budget)?;
         let account = found.account_at(self.time(), self.zones());
-        let shortage = self.shortage(found, &account, need, within);
-        Some((self.judge(&account, need, standing, &shortage), shortage))
+        let shortage = self.shortage(found, &account, need, patience.within);
+        let prospect = self.hopeless(need, patience.ahead, &shortage);
+        Some((prospect.unwrap_or_else(|| self.judge(&account, need, standing)), shortage))
     }
 
-    fn judge(
-        &self,
-        account: &Account,
-        need: Amount,
-        standing: Option<Standing>,
-        shortage: &Shortage,
-    ) -> Prospect {
+    /// Of a bucket nobody is called hopeless who could be served now, nor who could be served in its turn within its patience.
+    fn hopeless(&self, need: Amount, ahead: Amount, shortage: &Shortage) -> Option<Prospect> {
         if need > shortage.limit {
-            return Prospect::TooBig;
+            return Some(Prospect::TooBig);
         }
-        let of_the_living = shortage.free.saturating_add(shortage.held).saturating_add(shortage.coming);
-        if need > of_the_living {
-            let is_in_doubt = need <= of_the_living.saturating_add(shortage.in_doubt);
-            return if is_in_doubt { Prospect::InDoubt } else { Prospect::Spent };
-        }
+        let now = shortage.free.saturating_add(shortage.held);
+        let then = now.saturating_add(shortage.coming);
+        let in_turn = if shortage.coming.is_zero() { need } else { need.saturating_add(ahead) };
+        let is_hopeless = need > now && in_turn > then;
+        let is_in_doubt = need <= now.saturating_add(shortage.in_doubt);
+        is_hopeless.then_some(if is_in_doubt { Prospect::InDoubt } else { Prospect::Spent })
+    }
+
+    fn judge(&self, account: &Account, need: Amount, standing: Option<Standing>) -> Prospect {
         let proof = standing.filter(|standing| standing.window == account.window().id).and_then(|standing| {
             let Standing { proves_from, session, id, .. } = standing;
             let denies = |shown: &Shown<'_>| need > shown.left_for(session, id);

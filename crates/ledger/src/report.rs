@@ -129,7 +129,7 @@ impl Ledger {
             waiting: account.line_length(),
             leaked,
             used: account.used().saturating_sub(leaked),
-            crash_charged: account.crash_charged(),
+            crash_charged: account.crash_charged().min(account.used().saturating_sub(leaked)),
             overrun: account.overrun().saturating_sub(leaked.saturating_sub(account.used())),
             outstanding: account.outstanding(),
             in_doubt: doubtful.fold(Amount::ZERO, |sum, holding| sum.saturating_add(holding.outstanding)),

@@ -17,6 +17,16 @@ struct Turn {
     need: Amount,
 }
 
+impl Turn {
+    /// What it leaves of no more than `left`.
+    fn leaves_of(&self, left: Amount) -> Amount {
+        match left.checked_sub(self.need) {
+            Some(rest) => rest.max(self.need.saturating_sub(Amount::new(1))),
+            None => left,
+        }
+    }
+}
+
 impl Turns {
     /// As the line stands now, those of silent sessions apart.
     pub(crate) fn of(line: &Line, is_silent: impl Fn(SessionId) -> bool) -> Self {
@@ -35,15 +45,18 @@ impl Turns {
     /// nothing, and all of it was left: so one that is too large takes nobody down with it.
     #[must_use]
     pub fn left_for(&self, session: SessionId, id: PlaceId, at_most: Amount) -> Amount {
-        self.before(session, id).iter().fold(at_most, |left, turn| match left.checked_sub(turn.need) {
-            Some(rest) => rest.max(turn.need.saturating_sub(Amount::new(1))),
-            None => left,
-        })
+        self.before(session, id).iter().fold(at_most, |left, turn| turn.leaves_of(left))
     }
 
-    /// Whether a request stood here.
-    pub(crate) fn hold(&self, session: SessionId, id: PlaceId) -> bool {
-        self.0.iter().any(|turn| (turn.session, turn.id) == (session, id))
+    /// Those who stood here for whom too little was left, each with how much that was at most.
+    pub(crate) fn denied(&self, at_most: Amount) -> impl Iterator<Item = ((SessionId, PlaceId), Amount)> {
+        let left = self.0.iter().scan(at_most, |left, turn| {
+            let before = *left;
+            *left = turn.leaves_of(before);
+            Some((turn, before))
+        });
+        let denied = left.filter(|(turn, left)| turn.need > *left);
+        denied.map(|(turn, left)| ((turn.session, turn.id), left))
     }
 
     /// One that the session had not mentioned, or that had patience still, stood behind those that it had.

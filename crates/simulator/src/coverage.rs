@@ -50,6 +50,10 @@ pub enum Reached {
     RolledWithLine,
     /// Something leaked out of a bucket for which requests were in line.
     LeakedWithLine,
+    /// What a dead session held of a bucket was taken as spent.
+    DoubtLeaked,
+    /// A last call that cannot be met was passed over, and one behind it served.
+    PassedOver,
     /// A provider billed beyond the bound.
     Overrun,
     /// A limit was cut below what was granted.
@@ -68,7 +72,7 @@ pub enum Reached {
 
 impl Reached {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::AdmittedLocally,
         Self::AdmittedInLine,
         Self::CentralMode,
@@ -91,6 +95,8 @@ impl Reached {
         Self::SettledLate,
         Self::RolledWithLine,
         Self::LeakedWithLine,
+        Self::DoubtLeaked,
+        Self::PassedOver,
         Self::Overrun,
         Self::CutBelowGranted,
         Self::WaitedForJournal,

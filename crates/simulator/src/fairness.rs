@@ -14,49 +14,85 @@ struct Seen {
     /// Who stands in line, in the order of their coming.
     waiting: Vec<(SessionId, Place)>,
     served: BTreeSet<(SessionId, PlaceId)>,
-    /// Those who may be passed over.
-    passed: BTreeSet<(SessionId, PlaceId)>,
+    /// Those who kept a round waiting in vain.
+    silent: BTreeSet<SessionId>,
+    /// Somebody who cannot be met was passed over by the latest entry.
+    unmet_passed: bool,
+}
+
+/// Of a request in line: whether it is true that it cannot be met.
+pub(crate) type Unmet<'a> = dyn Fn(BudgetId, SessionId, &Place) -> bool + 'a;
+
+/// Who was passed over rightly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passed {
+    Nobody,
+    WhoCannotBeMet,
 }
 
 impl Lines {
-    /// Compares the lines before an entry with those after it.
-    pub(crate) fn follow(&mut self, ledger: &Ledger, command: &Command) -> Result<(), Violation> {
+    /// Compares the lines before an entry with those after it. `cannot_be_met` knows of whom it is true, and has been since it
+    /// came, that too little was unreserved for it.
+    pub(crate) fn follow(
+        &mut self,
+        ledger: &Ledger,
+        command: &Command,
+        cannot_be_met: &Unmet<'_>,
+    ) -> Result<Passed, Violation> {
+        let mut result = Passed::Nobody;
         for (id, budget) in ledger.budgets() {
             let account = budget.current();
             let seen = self.0.entry((id, account.window().id)).or_default();
-            let passed = seen.passed_over(account, id, command);
+            let passed = seen.passed_over(account, id, command, cannot_be_met);
+            if seen.unmet_passed {
+                result = Passed::WhoCannotBeMet;
+            }
             seen.update(account);
             if let Some((session, place)) = passed {
                 let what = format!("budget {id}: {place:?} of session {session} was passed over");
                 return Err(Violation { id: "L3", what });
             }
         }
-        Ok(())
+        Ok(result)
     }
 }
 
 impl Seen {
     /// Somebody who came before one who was served by this entry, and waits still.
-    fn passed_over(&self, account: &Account, id: BudgetId, command: &Command) -> Option<(SessionId, Place)> {
+    fn passed_over(
+        &mut self,
+        account: &Account,
+        id: BudgetId,
+        command: &Command,
+        cannot_be_met: &Unmet<'_>,
+    ) -> Option<(SessionId, Place)> {
+        self.unmet_passed = false;
         if !account.is_central() {
             return None;
         }
         let waiting: BTreeMap<_, _> =
             account.line().map(|(session, place)| ((session, place.id), place)).collect();
         let new = |served: &(SessionId, PlaceId)| !self.served.contains(served);
-        served(account).into_iter().filter(new).find_map(|served| {
+        let mut unmet = false;
+        let passed = served(account).into_iter().filter(new).find_map(|served| {
             let known = self.waiting.iter().position(|(session, place)| (*session, place.id) == served);
             let is_last_call =
                 known.is_some_and(|at| self.waiting[at].1.is_last_call) || calls_last(command, id, served);
             let earlier = &self.waiting[..known.unwrap_or(self.waiting.len())];
             // Who became a last call in this very entry may have done so after the other was served.
+            let is_silent = |session| account.central().is_some_and(|central| central.is_silent(session));
             let mut still = earlier.iter().filter(|(session, place)| {
-                let now = waiting.get(&(*session, place.id));
-                let was_passed = self.passed.contains(&(*session, place.id));
-                now.is_some_and(|place| !was_passed && !account.is_passed_over(*session, place))
+                let stays = waiting.contains_key(&(*session, place.id));
+                let is_before = place.is_last_call || !is_last_call;
+                let was_silent = self.silent.contains(session) || is_silent(*session);
+                let is_unmet = place.is_last_call && cannot_be_met(id, *session, place);
+                unmet |= stays && is_before && is_unmet;
+                stays && is_before && !was_silent && !is_unmet
             });
-            still.find(|(_, place)| place.is_last_call || !is_last_call).copied()
-        })
+            still.next().copied()
+        });
+        self.unmet_passed = unmet;
+        passed
     }
 
     fn update(&mut self, account: &Account) {
@@ -68,8 +104,10 @@ impl Seen {
         let known: BTreeSet<_> = self.waiting.iter().map(|(session, place)| (*session, place.id)).collect();
         self.waiting.extend(account.line().filter(|(session, place)| !known.contains(&(*session, place.id))));
         self.served = served(account);
-        let passed = account.line().filter(|(session, place)| account.is_passed_over(*session, place));
-        self.passed = passed.map(|(session, place)| (session, place.id)).collect();
+        let sessions = self.waiting.iter().map(|(session, _)| *session);
+        let is_silent =
+            |session: &SessionId| account.central().is_some_and(|central| central.is_silent(*session));
+        self.silent = sessions.filter(is_silent).collect();
     }
 }
 

@@ -4,7 +4,7 @@
 
 use quorate_domain::{BudgetId, LogTime, SessionId, WindowId};
 use quorate_ledger::{Budget, Ledger, SessionState};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub(crate) struct Oracle {
     truths: BTreeMap<Spot, Truth>,
     /// The most that may be charged and reserved in a window: its limit, or what was granted already when it was cut.
     allowed: BTreeMap<(BudgetId, WindowId), u64>,
+    /// Budgets of which the leader took as spent what a dead session held, whether it was or not.
+    assumed: BTreeSet<BudgetId>,
 }
 
 impl Oracle {
@@ -65,6 +67,10 @@ impl Oracle {
 
     pub(crate) fn truth(&self, spot: Spot) -> Truth {
         self.truths.get(&spot).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn resolved_as_spent(&mut self, budget: BudgetId) {
+        self.assumed.insert(budget);
     }
 
     /// A limit was set: from now on so much may be spent in the open window.
@@ -200,11 +206,16 @@ impl Oracle {
                 if billed > used + in_doubt {
                     return broken("I3", &format!("{billed} billed, {used} charged, {in_doubt} in doubt"));
                 }
-                if in_doubt == 0 && !lost_a_disk && used - billed > account.crash_charged().get() {
+                let is_assumed = self.assumed.contains(&id);
+                if in_doubt == 0
+                    && !lost_a_disk
+                    && !is_assumed
+                    && used - billed > account.crash_charged().get()
+                {
                     let crash = account.crash_charged();
                     return broken("I6", &format!("{billed} billed, {used} charged, {crash} for crashes"));
                 }
-                if !lost_a_disk && in_doubt == 0 && account.overrun().get() < overrun {
+                if !lost_a_disk && !is_assumed && in_doubt == 0 && account.overrun().get() < overrun {
                     return broken("G1", &format!("{overrun} overrun, {} in the ledger", account.overrun()));
                 }
             }

@@ -1,6 +1,7 @@
 //! What happens in a run, as an explicit list: so that it can be printed, shrunk, and run again.
 
 use crate::race;
+use quorate_domain::Refill;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -31,8 +32,8 @@ pub enum KindPlan {
     Lifetime,
     /// Each minute.
     Minutes,
-    /// Little by little, within a minute.
-    Bucket,
+    /// Little by little.
+    Bucket(Refill),
 }
 
 /// One budget.
@@ -214,6 +215,8 @@ impl Plan {
             .collect();
         let again: Vec<_> = faults.iter().filter_map(|fault| crash_again(&mut draw, fault)).collect();
         faults.extend(again);
+        let unheard: Vec<_> = faults.iter().filter_map(|fault| unheard(&mut draw, fault)).collect();
+        faults.extend(unheard);
         faults.sort_by_key(|fault| fault.at_us);
         let starts_at_ms = 60_000 - draw.random_range(0..length_us / 1_000).min(59_000);
         Self { seed, nodes, starts_at_ms, budgets, timing, requests, faults }
@@ -303,6 +306,15 @@ fn disk(draw: &mut impl Rng, kept: f64) -> DiskFate {
     }
 }
 
+/// A node whose session is declared dead is cut off, and goes on with what it holds.
+fn unheard(draw: &mut impl Rng, fault: &Fault) -> Option<Fault> {
+    let What::Expire { node } = fault.what else { return None };
+    draw.random_bool(0.7).then(|| Fault {
+        at_us: fault.at_us.saturating_sub(draw.random_range(0..20_000)),
+        what: What::CutOff { node, for_us: 3_000_000, which: Direction::Both },
+    })
+}
+
 fn pick<'a, T>(draw: &mut impl Rng, among: &'a [T]) -> &'a T {
     &among[draw.random_range(0..among.len())]
 }
@@ -327,7 +339,8 @@ fn budget(draw: &mut impl Rng) -> BudgetPlan {
     };
     let kind = match draw.random_range(0..10) {
         0..=2 if unit != Unit::Permits => KindPlan::Minutes,
-        3..=5 if unit != Unit::Permits => KindPlan::Bucket,
+        3..=4 if unit != Unit::Permits => KindPlan::Bucket(Refill::Minute),
+        5..=6 if unit != Unit::Permits => KindPlan::Bucket(Refill::Second),
         _ => KindPlan::Lifetime,
     };
     BudgetPlan { kind, unit, limit }

@@ -5,7 +5,7 @@
 
 use crate::coverage::{Coverage, Reached};
 use crate::entries::Bounds;
-use crate::fairness::Lines;
+use crate::fairness::{Lines, Passed};
 use crate::node::Node;
 use crate::oracle::{Oracle, Violation};
 use crate::plan::{Direction, KindPlan, Plan, What};
@@ -13,7 +13,10 @@ use crate::promptness::Promptness;
 use crate::rates::Rates;
 use crate::request::{Request, State};
 use quorate_domain::{Amount, BootId, BudgetId, LogTime, NodeId, SessionId, Unit};
-use quorate_ledger::{Budget, BudgetSpec, Command, Expected, Kind, Ledger, Outcome, Place, PutBudget};
+use quorate_ledger::{
+    Budget, BudgetReport, BudgetSpec, Command, Expected, HolderState, HoldingReport, Kind, Ledger, Outcome,
+    Place, PutBudget,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::cmp::Reverse;
@@ -265,6 +268,7 @@ impl World {
             Event::LeaderBack => (self.log.has_leader, self.log.leads_since) = (true, self.now),
             Event::Tick => {
                 self.append(Command::Tick);
+                self.resolve_what_is_due();
                 self.after(TICK_US, Event::Tick);
             }
             Event::Looks(node) => {
@@ -304,8 +308,14 @@ impl World {
         let bounds = Bounds::of(&self.log.ledger, at, &command);
         let outcome = self.log.ledger.apply(at, command.clone());
         let is_kept = bounds.check(&self.log.ledger, &outcome);
-        let is_fair = self.lines.follow(&self.log.ledger, &command);
-        if let Err(violation) = is_kept.and(is_fair) {
+        let mut lines = std::mem::take(&mut self.lines);
+        let cannot_be_met = |budget, session, place: &Place| self.cannot_be_met(budget, session, place);
+        let is_fair = lines.follow(&self.log.ledger, &command, &cannot_be_met);
+        self.lines = lines;
+        if is_fair == Ok(Passed::WhoCannotBeMet) {
+            self.coverage.reach(Reached::PassedOver);
+        }
+        if let Err(violation) = is_kept.and(is_fair.map(|_| ())) {
             self.violation.get_or_insert(violation);
         }
         self.watch_modes(&central, &command);
@@ -316,6 +326,17 @@ impl World {
             self.replicate(node, upto);
         }
         Some(outcome)
+    }
+
+    /// The leader says what has become of what dead sessions held of buckets.
+    fn resolve_what_is_due(&mut self) {
+        let due: Vec<_> = self.log.ledger.due_resolutions().collect();
+        for resolve in due {
+            self.oracle.resolved_as_spent(resolve.budget);
+            if self.append(Command::Resolve(resolve)).is_some() {
+                self.coverage.reach(Reached::DoubtLeaked);
+            }
+        }
     }
 
     pub(crate) fn replicate(&mut self, node: usize, upto: usize) {
@@ -335,7 +356,7 @@ impl World {
             kind: match budget.kind {
                 KindPlan::Lifetime => Kind::Lifetime,
                 KindPlan::Minutes => Kind::Fixed(quorate_domain::Period::Minute),
-                KindPlan::Bucket => Kind::Bucket(quorate_domain::Refill::Minute),
+                KindPlan::Bucket(refill) => Kind::Bucket(refill),
             },
             limit: Amount::new(limit),
             auto_resolve: quorate_ledger::AutoResolve::Never,
@@ -347,7 +368,7 @@ impl World {
         if let (Some(before), Some(_)) = (before, outcome) {
             let open = before.current();
             let granted = open.used().get() + open.outstanding().get();
-            if granted > limit && budget.kind != KindPlan::Bucket {
+            if granted > limit && !matches!(budget.kind, KindPlan::Bucket(_)) {
                 self.coverage.reach(Reached::CutBelowGranted);
             }
             for account in before.accounts() {
@@ -491,6 +512,22 @@ impl World {
             if left < need { left } else { left - need }
         };
         calls[..count].iter().fold(unreserved, take)
+    }
+
+    /// Whether too little was unreserved for a request in line at an instant since it came, but for what dead and silent
+    /// sessions hold; or nobody waits there any more.
+    fn cannot_be_met(&self, budget: BudgetId, session: SessionId, place: &Place) -> bool {
+        let node = self.nodes.iter().find(|node| node.session() == Some(session));
+        let Some(number) = node.and_then(|node| node.tickets.get(&place.id)) else { return true };
+        let of = usize::try_from(budget.get() - 1).expect("budgets are numbered from one");
+        let is_unknown = |holding: &&HoldingReport| holding.state != HolderState::Live;
+        let report = self.log.ledger.report(budget);
+        let held = |report: BudgetReport| -> u64 {
+            report.holdings.iter().filter(is_unknown).map(|holding| holding.outstanding.get()).sum()
+        };
+        let in_doubt = report.map_or(0, held);
+        let least = self.requests[*number].least(of);
+        least.is_some_and(|least| least < i128::from(place.need.get()) + i128::from(in_doubt))
     }
 
     /// What the ledger has granted by name to requests that still wait for it.

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 /// How long a round is waited for before another one begins without those who do not answer.
 const RECALL_LIMIT: Duration = Duration::from_millis(100);
-/// How often a bucket is asked for those who wait for what leaks, and for those who look hopeless: what leaks is counted, and
-/// what is hopeless known, only when an entry of the log tells the time. However many wait, it is so many entries a second.
+/// How often a bucket is asked only to learn the time: what leaks is counted, and what is hopeless known, only when an entry of
+/// the log tells it. However many wait, it is so many entries a second.
 const LEAK_EVERY: Duration = Duration::from_millis(100);
 /// How often more is asked for ahead of need: what could not be had cannot be had in the next instant either.
 const AHEAD_EVERY: Duration = Duration::from_millis(100);
@@ -67,8 +67,7 @@ impl Asker<'_> {
         let account = self.wallet.account(budget);
         let bucket = self.bucket(budget);
         let last_asked = talk.asked_buckets.get(&budget).copied();
-        let places =
-            self.places(account.as_deref(), budget, bucket.is_some() && self.is_past(LEAK_EVERY, last_asked));
+        let places = self.places(account.as_deref(), budget);
         let urgency = self.urgency(talk, budget, &places);
         let is_told = match talk.told.get(&budget) {
             Some(told) => told.as_ref() == Some(&places),
@@ -77,8 +76,10 @@ impl Asker<'_> {
         // Nobody in line is told by the ledger that its window is over.
         let has_ended = account.as_ref().is_some_and(|account| account.has_ended_at(self.now));
         let is_over = has_ended && self.line.at(budget).next().is_some();
-        let has_leaked = bucket.is_some_and(|bucket| self.has_leaked(bucket, &places, last_asked));
-        if is_told && !is_over && !has_leaked && urgency == Urgency::CanWait {
+        let asks_for_time = bucket.is_some_and(|bucket| {
+            self.has_leaked(bucket, &places, last_asked) || self.is_time_to_know(budget, last_asked)
+        });
+        if is_told && !is_over && !asks_for_time && urgency == Urgency::CanWait {
             return None;
         }
         if bucket.is_some() {
@@ -105,24 +106,34 @@ impl Asker<'_> {
         span.is_some_and(|span| self.is_past(span.max(LEAK_EVERY), last_asked))
     }
 
+    /// Whether somebody looks hopeless of whom nobody knows whether that is so.
+    fn is_time_to_know(&self, budget: BudgetId, last_asked: Option<MonoTime>) -> bool {
+        let is_unsure = |(ticket, ahead): (&Ticket, Amount)| {
+            ticket.heard_at.is_none() && !self.has_hope(budget, ticket, ahead)
+        };
+        self.is_past(LEAK_EVERY, last_asked) && self.in_turn_at(budget).any(is_unsure)
+    }
+
+    fn in_turn_at(&self, budget: BudgetId) -> impl Iterator<Item = (&Ticket, Amount)> {
+        self.line.in_turn().filter(move |(ticket, _)| ticket.is_at(budget))
+    }
+
     fn is_past(&self, span: Duration, since: Option<MonoTime>) -> bool {
         since.is_none_or(|since| self.now.since(since) >= span)
     }
 
-    /// Those of the line who need more than the account has, as far as there is hope for them; and those of whom that is not
-    /// known yet, if it `is_time_to_know`.
-    fn places(&self, account: Option<&Account>, budget: BudgetId, is_time_to_know: bool) -> Vec<Place> {
+    /// Those of the line who need more than the account has, as far as there is hope for them.
+    fn places(&self, account: Option<&Account>, budget: BudgetId) -> Vec<Place> {
         let is_designated = |ticket: &Ticket| account.is_some_and(|account| account.is_designated(ticket.id));
-        let place = |ticket: &Ticket| Place {
+        let place = |(ticket, ahead): (&Ticket, Amount)| Place {
             id: ticket.id,
-            need: self.need(budget, ticket),
+            need: self.need(budget, ticket, ahead),
             most: ticket.most(),
             is_last_call: ticket.is_last_call(self.now),
         };
         let mut places: Vec<Place> = self
             .uncovered(account, budget)
-            .filter(|ticket| !is_designated(ticket))
-            .filter(|ticket| self.has_hope(budget, ticket) || (is_time_to_know && ticket.heard_at.is_none()))
+            .filter(|(ticket, ahead)| self.has_hope(budget, ticket, *ahead) && !is_designated(ticket))
             .map(place)
             .collect();
         places.sort_by_key(|place| !place.is_last_call);
@@ -131,28 +142,33 @@ impl Asker<'_> {
     }
 
     /// Those of the line for whom the grant at hand is not enough. The others wait for the journal alone.
-    fn uncovered(&self, account: Option<&Account>, budget: BudgetId) -> impl Iterator<Item = &Ticket> {
+    fn uncovered(
+        &self,
+        account: Option<&Account>,
+        budget: BudgetId,
+    ) -> impl Iterator<Item = (&Ticket, Amount)> {
         let spends_by_itself = |account: &&Account| !account.is_closed() && !account.has_ended_at(self.now);
         let mut free = account.filter(spends_by_itself).map(Account::free);
-        self.line.at(budget).skip_while(move |ticket| {
+        self.in_turn_at(budget).skip_while(move |(ticket, _)| {
             free = free.and_then(|free| free.checked_sub(ticket.most()));
             free.is_some()
         })
     }
 
     /// All that a request takes, as long as there is hope for it; then what it cannot do without.
-    fn need(&self, budget: BudgetId, ticket: &Ticket) -> Amount {
-        let is_content = ticket.is_last_call(self.now) || !self.is_hopeful(budget, ticket, ticket.most());
+    fn need(&self, budget: BudgetId, ticket: &Ticket, ahead: Amount) -> Amount {
+        let is_content =
+            ticket.is_last_call(self.now) || !self.is_hopeful(budget, ticket, ahead, ticket.most());
         if is_content { ticket.least() } else { ticket.most() }
     }
 
     /// Whoever has no hope is not asked for: whether this replica is behind is found out without a word to the log.
-    fn has_hope(&self, budget: BudgetId, ticket: &Ticket) -> bool {
-        self.is_hopeful(budget, ticket, ticket.least())
+    fn has_hope(&self, budget: BudgetId, ticket: &Ticket, ahead: Amount) -> bool {
+        self.is_hopeful(budget, ticket, ahead, ticket.least())
     }
 
-    fn is_hopeful(&self, budget: BudgetId, ticket: &Ticket, amount: Amount) -> bool {
-        match self.ledger.prospect(budget, amount, ticket.patience(self.now), None) {
+    fn is_hopeful(&self, budget: BudgetId, ticket: &Ticket, ahead: Amount, amount: Amount) -> bool {
+        match self.ledger.prospect(budget, amount, ticket.patience(ahead, self.now), None) {
             Some((Prospect::TooBig | Prospect::Spent | Prospect::InDoubt, _)) => false,
             Some((Prospect::Held { .. } | Prospect::Open, _)) | None => true,
         }

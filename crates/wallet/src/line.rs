@@ -7,7 +7,8 @@
 use crate::reservation::Part;
 use crate::{Charge, Need, Reservation};
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, Round, Span, WindowId};
-use std::collections::BTreeSet;
+use quorate_ledger::Patience;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A request that stands in line.
@@ -81,8 +82,9 @@ impl Ticket {
     }
 
     /// How long it may still hope for what leaks, seen from any instant after it came: all its time, while it has any.
-    pub(crate) fn patience(&self, now: MonoTime) -> Span {
-        if self.is_last_call(now) { Span::default() } else { Span::of(self.deadline.since(self.since)) }
+    pub(crate) fn patience(&self, ahead: Amount, now: MonoTime) -> Patience {
+        let all = || Span::of(self.deadline.since(self.since));
+        Patience { within: if self.is_last_call(now) { Span::default() } else { all() }, ahead }
     }
 
     /// When its last call at the budget it waits at begins. One whose patience was over when it came there waits for
@@ -130,6 +132,18 @@ impl Line {
 
     pub(crate) fn at(&self, budget: BudgetId) -> impl Iterator<Item = &Ticket> {
         self.tickets.iter().filter(move |ticket| ticket.is_at(budget))
+    }
+
+    /// All of them, each with what those cannot do without who stand before it at its budget.
+    pub(crate) fn in_turn(&self) -> impl Iterator<Item = (&Ticket, Amount)> {
+        let mut sums: BTreeMap<BudgetId, Amount> = BTreeMap::new();
+        self.tickets.iter().map(move |ticket| {
+            let Some(charge) = ticket.waits_at() else { return (ticket, Amount::ZERO) };
+            let sum = sums.entry(charge.budget).or_default();
+            let ahead = *sum;
+            *sum = ahead.saturating_add(ticket.least());
+            (ticket, ahead)
+        })
     }
 
     /// What everyone at a budget takes together, if there is so much.

@@ -30,20 +30,21 @@ impl Wallet {
         now: MonoTime,
     ) -> Vec<(PlaceId, Refusal)> {
         let line = self.line.lock();
-        let verdict = |ticket: &Ticket| match self.verdict(ticket, ledger, as_of, now) {
-            Verdict::TurnAway(refusal) => Some((ticket.id, refusal)),
+        let verdict = |turn: (&Ticket, Amount)| match self.verdict(turn, ledger, as_of, now) {
+            Verdict::TurnAway(refusal) => Some((turn.0.id, refusal)),
             Verdict::Wait | Verdict::AskWhetherBehind => None,
         };
-        line.tickets.iter().filter_map(verdict).collect()
+        line.in_turn().filter_map(verdict).collect()
     }
 
     /// Whether somebody looks hopeless, so that it is worth asking whether this replica is behind.
     #[must_use]
     pub fn needs_barrier(&self, ledger: &Ledger, now: MonoTime) -> bool {
         let line = self.line.lock();
-        let is_hopeless =
-            |ticket: &Ticket| matches!(self.verdict(ticket, ledger, None, now), Verdict::AskWhetherBehind);
-        line.tickets.iter().any(is_hopeless)
+        let is_hopeless = |turn: (&Ticket, Amount)| {
+            matches!(self.verdict(turn, ledger, None, now), Verdict::AskWhetherBehind)
+        };
+        line.in_turn().any(is_hopeless)
     }
 
     /// When the next request in line must be served or refused.
@@ -57,23 +58,31 @@ impl Wallet {
         Some(Standing { window, proves_from, session: self.session(), id: ticket.id })
     }
 
-    fn verdict(&self, ticket: &Ticket, ledger: &Ledger, as_of: Option<MonoTime>, now: MonoTime) -> Verdict {
+    fn verdict(
+        &self,
+        (ticket, ahead): (&Ticket, Amount),
+        ledger: &Ledger,
+        as_of: Option<MonoTime>,
+        now: MonoTime,
+    ) -> Verdict {
         let Some(charge) = ticket.waits_at() else { return Verdict::Wait };
         let (budget, need) = (charge.budget, ticket.least());
         if self.account(budget).is_some_and(|account| account.is_designated(ticket.id)) {
             return Verdict::Wait;
         }
-        let prospect = ledger.prospect(budget, need, ticket.patience(now), self.standing(ticket));
+        let prospect = ledger.prospect(budget, need, ticket.patience(ahead, now), self.standing(ticket));
         let Some((prospect, shortage)) = prospect else { return out_of_time(ticket, now) };
-        let Some(known_from) = known_from(ticket, ledger, budget) else { return out_of_time(ticket, now) };
-        let is_known = as_of.is_some_and(|as_of| known_from <= as_of);
+        let known_from = known_from(ticket, prospect, ledger, budget);
+        let is_known = as_of.is_some_and(|as_of| known_from.is_some_and(|from| from <= as_of));
         let denied =
             |cause, doubtful| Verdict::TurnAway(Refusal::Denied { budget, need, shortage, cause, doubtful });
         match prospect {
             Prospect::TooBig if is_known => denied(Cause::TooBig, Amount::ZERO),
             Prospect::Spent if is_known => denied(Cause::Spent, Amount::ZERO),
             Prospect::InDoubt if is_known => denied(Cause::InDoubt, shortage.in_doubt),
-            Prospect::TooBig | Prospect::Spent | Prospect::InDoubt if !is_out_of_time(ticket, now) => {
+            Prospect::TooBig | Prospect::Spent | Prospect::InDoubt
+                if known_from.is_some() && !is_out_of_time(ticket, now) =>
+            {
                 Verdict::AskWhetherBehind
             }
             Prospect::Held { doubtful, lost } if is_time_to_deny(ticket, doubtful, now) => {
@@ -88,11 +97,12 @@ impl Wallet {
     }
 }
 
-/// From when on a replica that was not behind shows an instant after the request came. A bucket leaks by log time, which
-/// stands still while nothing is agreed on: there, from when an entry is known to have come after the request.
-fn known_from(ticket: &Ticket, ledger: &Ledger, budget: BudgetId) -> Option<MonoTime> {
-    let leaks = ledger.budget(budget).is_some_and(|budget| budget.spec().kind.refill().is_some());
-    if leaks { ticket.heard_at } else { Some(ticket.since) }
+/// From when on a replica that was not behind shows an instant after the request came; `None` while that is not known. A bucket
+/// leaks by log time, which stands still while nothing is agreed on: there, from when an entry came after the request.
+fn known_from(ticket: &Ticket, prospect: Prospect, ledger: &Ledger, budget: BudgetId) -> Option<MonoTime> {
+    let fills_again = ledger.budget(budget).is_some_and(|budget| budget.spec().kind.refill().is_some());
+    let goes_by_time = fills_again && prospect != Prospect::TooBig;
+    if goes_by_time { ticket.heard_at } else { Some(ticket.since) }
 }
 
 /// Whoever may still answer is given a moment.

@@ -34,12 +34,19 @@ pub(super) async fn everywhere(core: &Core, since: MonoTime) -> Standing {
 /// All nodes but this one that may be fresh by what they know: whoever was ever given an id, but for those that this node
 /// has known to be gone for as long as a lease lasts. A node that is being taken in belongs to them, though this node may
 /// not see it among the members yet.
-pub(super) fn maybe_fresh(core: &Core) -> BTreeSet<NodeId> {
+fn maybe_fresh(core: &Core) -> BTreeSet<NodeId> {
     let (here, gone) = core.here_and_gone();
     let mut all = core.freshness.departed(&gone, core.clock.mono());
     all.extend(here);
     all.remove(&core.node);
     all
+}
+
+/// Looks who has left, so that it counts from now on, not only from the next withdrawal on.
+pub(super) fn note_departures(core: &Core) {
+    let (_, gone) = core.here_and_gone();
+    // Who may still be fresh of them is asked when something is withdrawn.
+    let _still_fresh = core.freshness.departed(&gone, core.clock.mono());
 }
 
 /// Resolves once the node says that it has applied the log up to there.

@@ -74,8 +74,7 @@ pub(super) async fn run(core: Arc<Core>) {
     let mut renewals = Renewals::new(freshness.bound, Arc::clone(&freshness.lease));
     let mut leader = core.leader.subscribe();
     loop {
-        // So that those who left count from now on, not only from the next withdrawal on.
-        everywhere::maybe_fresh(&core);
+        everywhere::note_departures(&core);
         leader.mark_unchanged();
         let begun = core.clock.mono();
         let asked = renewals.ask(begun);

@@ -201,6 +201,11 @@ fn told_of_ledger(rejection: &quorate_ledger::Rejection) -> Told {
         quorate_ledger::Rejection::SpentOutOfRange { .. } => {
             (StatusCode::UNPROCESSABLE_ENTITY, "invalid_object", "say an amount between the two")
         }
+        quorate_ledger::Rejection::MaySpendYet { .. } => (
+            StatusCode::CONFLICT,
+            "may_spend_yet",
+            "wait until then, or until it is taken as spent by itself",
+        ),
         quorate_ledger::Rejection::UnknownTimeZone(_) => (
             StatusCode::UNPROCESSABLE_ENTITY,
             "missing_reference",

@@ -15,7 +15,7 @@ const WINDOWS: [Option<Period>; 6] = [
     Some(Period::Week),
     Some(Period::Month),
 ];
-const REFILLS: [Refill; 3] = [Refill::Minute, Refill::Hour, Refill::Day];
+const REFILLS: [Refill; 4] = [Refill::Second, Refill::Minute, Refill::Hour, Refill::Day];
 const WEEKDAYS: [Weekday; 7] = [
     Weekday::Monday,
     Weekday::Tuesday,
@@ -91,6 +91,7 @@ pub(super) fn of_bucket(kind: &Kind) -> Option<&'static str> {
 
 const fn of_refill(refill: Refill) -> &'static str {
     match refill {
+        Refill::Second => "second",
         Refill::Minute => "minute",
         Refill::Hour => "hour",
         Refill::Day => "day",

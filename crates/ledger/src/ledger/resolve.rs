@@ -28,7 +28,9 @@ impl Ledger {
     fn by_rule(&self, doubt: &Doubt) -> Option<Resolve> {
         let spec = self.budget(doubt.budget)?.spec();
         let rule = spec.rule();
-        let is_ruled = spec.unit != Unit::Permits && doubt.state == SessionState::InDoubt;
+        // In a bucket also what a frozen session holds: it can spend it no longer either.
+        let may_end = doubt.state == SessionState::InDoubt || spec.kind.refill().is_some();
+        let is_ruled = spec.unit != Unit::Permits && may_end;
         let spent = rule.spent(doubt, self.time).filter(|_| is_ruled)?;
         let Doubt { session, budget, window, .. } = *doubt;
         Some(Resolve { session, budget, window, spent, actor: RULE.to_owned(), reason: rule.reason() })
@@ -63,6 +65,11 @@ impl Ledger {
             return Err(Rejection::SessionAlive(session));
         }
         let doubt = self.doubt_of(session, life, budget, window).ok_or(Rejection::NothingHeld(session))?;
+        if let Some(refill) = found.spec().kind.refill()
+            && let left_ms @ 1.. = doubt.since.plus(refill.span()).since(self.time).millis()
+        {
+            return Err(Rejection::MaySpendYet { session, left_ms });
+        }
         if spent < doubt.least || spent > doubt.most {
             let (least, most) = (doubt.least, doubt.most);
             return Err(Rejection::SpentOutOfRange { session, least, most });

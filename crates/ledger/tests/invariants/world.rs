@@ -1,7 +1,7 @@
 //! A ledger, its nodes, the messages on their way, and the truth that nobody in the cluster knows.
 
 use crate::node::{BUDGET, NODES, Node, Own, Request};
-use quorate_domain::{Amount, BootId, LogTime, NodeId, PlaceId, SessionId, Span, Subject, Unit, WindowId};
+use quorate_domain::{Amount, BootId, LogTime, NodeId, PlaceId, SessionId, Subject, Unit, WindowId};
 use quorate_ledger::*;
 use std::collections::BTreeMap;
 
@@ -333,7 +333,7 @@ impl World {
             let standing = |(window, proves_from)| Standing { window, proves_from, session, id };
             let (prospect, _) = self
                 .ledger
-                .prospect(BUDGET, need, Span::default(), request.proves_from.map(standing))
+                .prospect(BUDGET, need, Patience::default(), request.proves_from.map(standing))
                 .unwrap();
             let is_denied = match prospect {
                 Prospect::TooBig | Prospect::Spent => true,

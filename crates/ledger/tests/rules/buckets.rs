@@ -1,7 +1,7 @@
 //! Buckets: what is spent leaks out again, from when an entry has told of it, and no more than was spent.
 
 use crate::script::*;
-use quorate_domain::{Amount, Refill, SessionId, Span};
+use quorate_domain::{Amount, Refill, SessionId, Span, WindowId};
 use quorate_ledger::*;
 
 /// A bucket of sixty, of which one leaks a second, and two sessions. It is the first second.
@@ -65,8 +65,12 @@ fn whoever_could_be_met_within_its_patience_has_hope_and_the_others_are_told_how
     let (mut script, [a, _]) = bucket();
     script.ask(a, 60, 60);
     script.report(a, 60, 0);
-    let within = |ms| script.ledger.prospect(BUDGET, Amount::new(5), Span::from_millis(ms), None).unwrap();
+    let patience = |ms, ahead| Patience { within: Span::from_millis(ms), ahead: Amount::new(ahead) };
+    let within = |ms| script.ledger.prospect(BUDGET, Amount::new(5), patience(ms, 0), None).unwrap();
     assert_eq!(within(5_000).0, Prospect::Open);
+    let behind =
+        |ahead| script.ledger.prospect(BUDGET, Amount::new(5), patience(8_000, ahead), None).unwrap().0;
+    assert_eq!((behind(3), behind(4)), (Prospect::Open, Prospect::Spent), "others stand before it");
     let (prospect, shortage) = within(4_999);
     assert_eq!((prospect, shortage.coming), (Prospect::Spent, Amount::new(4)));
     assert_eq!(shortage.refills_in, Some(Span::from_millis(5_000)));
@@ -91,14 +95,24 @@ fn a_limit_that_is_set_changes_what_it_holds_and_not_what_has_leaked() {
 }
 
 #[test]
-fn a_grant_is_good_for_one_refill_and_what_a_dead_session_holds_is_taken_as_spent_after_another() {
+fn a_grant_is_good_for_half_a_refill_and_what_a_dead_session_holds_is_taken_as_spent_after_a_whole_one() {
     let (mut script, [a, _]) = bucket();
     let Answer::Holds { valid_for, .. } = script.ask(a, 40, 40) else { panic!("it is granted") };
-    assert_eq!(valid_for, Refill::Minute.span());
+    assert_eq!(valid_for, Span::from_millis(30_000));
     script.at = 2_000;
     script.apply(Command::ExpireSession { session: a });
     tick(&mut script, 61_999);
     assert_eq!(script.ledger.due_resolutions().count(), 0);
+    let by_hand = Resolve {
+        session: a,
+        budget: BUDGET,
+        window: WindowId::LIFETIME,
+        spent: Amount::new(40),
+        actor: "ann".to_owned(),
+        reason: "it is gone".to_owned(),
+    };
+    let early = Outcome::Rejected(Rejection::MaySpendYet { session: a, left_ms: 1 });
+    assert_eq!(script.apply(Command::Resolve(by_hand)), early);
     tick(&mut script, 62_000);
     let due: Vec<_> = script.ledger.due_resolutions().collect();
     due.into_iter().for_each(|resolve| assert_eq!(script.apply(Command::Resolve(resolve)), Outcome::Done));

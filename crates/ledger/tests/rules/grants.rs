@@ -1,7 +1,7 @@
 //! Grants, reports, restarts and windows.
 
 use crate::script::*;
-use quorate_domain::{Amount, Period, SessionId, Span, WindowId};
+use quorate_domain::{Amount, Period, SessionId, WindowId};
 use quorate_ledger::*;
 
 fn mark(session: SessionId, spent_bound: u64, settled: u64) -> Mark {
@@ -51,7 +51,7 @@ fn a_need_beyond_the_pool_grants_nothing_and_says_where_the_budget_is() {
     script.ask(a, 60, 60);
     script.report(a, 20, 0);
     assert_eq!(granted(&script.ask(b, 50, 50)), 0);
-    let (_, short) = script.ledger.prospect(BUDGET, Amount::new(50), Span::default(), None).unwrap();
+    let (_, short) = script.ledger.prospect(BUDGET, Amount::new(50), Patience::default(), None).unwrap();
     let (limit, free, held) = (Amount::new(100), Amount::new(40), Amount::new(40));
     let none = Amount::ZERO;
     assert_eq!(short, Shortage { limit, free, held, in_doubt: none, coming: none, refills_in: None });
@@ -138,7 +138,7 @@ fn a_lost_or_rolled_back_journal_leaves_its_grants_in_doubt_until_they_are_resol
         script.report(a, 10, 0);
         let b = script.open(1, 2, evidence);
         assert_eq!(script.shape(), (10, 50, 40));
-        let (_, short) = script.ledger.prospect(BUDGET, Amount::new(50), Span::default(), None).unwrap();
+        let (_, short) = script.ledger.prospect(BUDGET, Amount::new(50), Patience::default(), None).unwrap();
         assert_eq!((short.held, short.in_doubt), (Amount::ZERO, Amount::new(50)));
         let resolve = |session, spent| {
             let (actor, reason) = ("ann".to_owned(), "bill checked".to_owned());

@@ -1,7 +1,7 @@
 //! What a request that waits may hope for.
 
 use crate::script::*;
-use quorate_domain::{Amount, PlaceId, SessionId, Span};
+use quorate_domain::{Amount, PlaceId, SessionId};
 use quorate_ledger::*;
 
 /// A budget of a hundred: one session holds 60 in doubt of nothing yet, another 40.
@@ -77,7 +77,7 @@ fn a_proof_is_about_the_window_it_was_collected_in() {
             .prospect(
                 BUDGET,
                 Amount::new(30),
-                Span::default(),
+                Patience::default(),
                 Some(Standing { window, proves_from: from, session: SessionId::new(9), id: PlaceId::new(1) }),
             )
             .unwrap()
@@ -91,7 +91,7 @@ fn a_proof_is_about_the_window_it_was_collected_in() {
 fn of_a_budget_that_is_gone_nothing_is_said() {
     let (mut script, _) = two_holders();
     script.apply(Command::RemoveBudget { budget: BUDGET, expected: Expected::Any });
-    assert_eq!(script.ledger.prospect(BUDGET, Amount::new(1), Span::default(), None), None);
+    assert_eq!(script.ledger.prospect(BUDGET, Amount::new(1), Patience::default(), None), None);
 }
 
 /// Rule (a) with a holder that was silent in the first round: it spent from its grant in the second, unseen, while what

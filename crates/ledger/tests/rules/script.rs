@@ -1,7 +1,7 @@
 //! What the rules are told with: a ledger, and sessions that speak to it.
 
 use quorate_domain::{
-    Amount, BootId, BudgetId, LogTime, NodeId, PlaceId, Round, SessionId, Span, Subject, Unit, WindowId,
+    Amount, BootId, BudgetId, LogTime, NodeId, PlaceId, Round, SessionId, Subject, Unit, WindowId,
 };
 use quorate_ledger::*;
 use std::collections::BTreeMap;
@@ -170,7 +170,7 @@ impl Script {
         let (session, id) = (SessionId::new(u64::MAX), PlaceId::new(1));
         let window = self.account().window().id;
         let from = from.map(|proves_from| Standing { window, proves_from, session, id });
-        self.ledger.prospect(BUDGET, Amount::new(need), Span::default(), from).unwrap().0
+        self.ledger.prospect(BUDGET, Amount::new(need), Patience::default(), from).unwrap().0
     }
 }
 

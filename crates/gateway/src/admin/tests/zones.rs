@@ -55,3 +55,15 @@ async fn the_next_budget_in_a_zone_renews_its_rules() {
     tell(&*replica, &day_in("Europe/Berlin"), NOW, Duration::ZERO).await.unwrap();
     assert_eq!(known(&replica), berlin_of(edition()));
 }
+
+#[tokio::test]
+async fn a_node_whose_clock_is_years_ahead_tells_the_rules_of_the_time_that_was_agreed_on() {
+    let replica = told_by("2000a");
+    let berlin = Kind::windowed(Calendar::new(Period::Day, named("Europe/Berlin").unwrap(), Weekday::Monday));
+    let in_years = LogTime::from_millis(NOW.millis() + 20 * 365 * 86_400_000);
+    tell(&*replica, &berlin, in_years, Duration::ZERO).await.unwrap();
+    let by_a_wrong_clock = replica.ledger.read().time_zones().next().cloned();
+    let right = told_by("2000a");
+    tell(&*right, &berlin, NOW, Duration::ZERO).await.unwrap();
+    assert_eq!(by_a_wrong_clock, right.ledger.read().time_zones().next().cloned());
+}

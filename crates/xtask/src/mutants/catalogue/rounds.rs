@@ -131,7 +131,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         why: "what the replica showed before the request came says nothing about the time it has waited",
         edits: &[Edit {
             file: VERDICT,
-            right: "as_of.is_some_and(|as_of| known_from <= as_of)",
+            right: "as_of.is_some_and(|as_of| known_from.is_some_and(|from| from <= as_of))",
             wrong: "as_of.is_some()",
         }],
         breaks: &["G2"],
