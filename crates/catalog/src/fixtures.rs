@@ -99,6 +99,7 @@ pub(crate) fn put_model(model: &str, provider: &str) -> Change {
         context_tokens: Tokens::new(8_192),
         output_tokens_max: Tokens::new(4_096),
         prompt_overhead: PromptOverhead::default(),
+        tokenizer: None,
         output_limit_parameter: crate::OutputLimitParameter::default(),
     };
     Change::PutModel { expected: Expected::Any, spec }

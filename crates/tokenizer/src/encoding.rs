@@ -23,6 +23,11 @@ impl Encoding {
         Tokens::new(self.tokenizer().count(text) as u64)
     }
 
+    /// Loads it, if it is not loaded yet, so that the first text takes no longer than others.
+    pub fn load(self) {
+        let _loaded = self.tokenizer();
+    }
+
     fn tokenizer(self) -> &'static Tokenizer {
         match self {
             Self::O200kBase => o200k_base(),

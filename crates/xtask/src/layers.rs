@@ -19,7 +19,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tokenizer", &["domain"]),
     ("dialect", &["domain"]),
     ("upstream", &["domain", "dialect"]),
-    ("gateway", &["domain", "ledger", "wallet", "lease", "catalog", "routing", "dialect", "upstream"]),
+    (
+        "gateway",
+        &["domain", "ledger", "wallet", "lease", "catalog", "routing", "tokenizer", "dialect", "upstream"],
+    ),
     (
         "node",
         &[
