@@ -3,7 +3,7 @@
 use crate::{
     Actor, ApiKeyText, Apply, BaseUrl, Catalog, Change, Command, Credential, Expected, Founding, KeySpec,
     ModelSpec, NewKey, OrganisationSpec, Outcome, Owner, Pepper, Prices, PromptOverhead, ProviderSpec,
-    Rejection, Role, RouteSpec, Target, TeamSpec, Text, Timeouts, UserSpec,
+    Rejection, Role, RouteSpec, Target, TeamSpec, Text, Timeouts, UserSpec, WhenClientLeaves,
 };
 use quorate_domain::{ClusterId, KeyId, LogTime, Name, NodeId, PicoUsdPerToken, Revision, Secret, Tokens};
 use std::collections::BTreeMap;
@@ -82,6 +82,7 @@ pub(crate) fn provider(provider: &str, credential: Option<&str>) -> ProviderSpec
         credential: credential.map(|text| Credential::parse(text).unwrap()),
         headers: BTreeMap::new(),
         timeouts: Timeouts::default(),
+        when_client_leaves: WhenClientLeaves::default(),
     }
 }
 

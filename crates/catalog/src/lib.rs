@@ -42,7 +42,7 @@ pub use object::{Object, ObjectId};
 pub use outcome::{Outcome, Rejection};
 pub use pepper::{Digest, Pepper};
 pub use price::{Prices, TokenClass};
-pub use provider::{Dialect, Provider, ProviderSpec, Timeouts};
+pub use provider::{Dialect, Provider, ProviderSpec, Timeouts, WhenClientLeaves};
 pub use route::{Route, RouteSpec, Strategy, Target};
 pub use tenant::{Organisation, OrganisationSpec, Team, TeamSpec, User, UserSpec};
 pub use text::{Text, TextError};

@@ -43,7 +43,7 @@ pub(crate) struct ModelFields {
     #[arg(long)]
     overhead_per_message: Option<u64>,
     /// How it cuts texts into tokens: o200k_base or cl100k_base; unknown, if it is not said.
-    #[arg(long, value_parser = ["o200k_base", "cl100k_base"])]
+    #[arg(long, value_parser = ["o200k_base", "cl100k_base", "-"])]
     tokenizer: Option<String>,
     /// The parameter in which it takes the limit of an answer: max_tokens (the default) or max_completion_tokens.
     #[arg(long, value_parser = ["max_tokens", "max_completion_tokens"])]

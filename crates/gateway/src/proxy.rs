@@ -9,6 +9,7 @@ mod attempt;
 mod charge;
 mod counting;
 mod inference;
+mod leaving;
 mod models;
 mod pass;
 mod permits;

@@ -49,6 +49,14 @@ impl Inference {
         }
     }
 
+    /// Whether the client wants the answer as it comes.
+    pub(super) const fn is_stream(&self) -> bool {
+        match self {
+            Self::Chat(request) => request.stream(),
+            Self::Embeddings(_) => false,
+        }
+    }
+
     /// Whether the client asked for the chunk that tells the usage.
     pub(super) fn wants_usage_chunk(&self) -> bool {
         match self {
