@@ -3,6 +3,7 @@
 import fnmatch
 import json
 import re
+import socket
 from itertools import chain
 from pathlib import Path
 
@@ -191,6 +192,95 @@ def test_a_stream_that_is_cut_for_its_key_is_charged_as_documented(cluster, cann
 
     check_charged(cluster, node, cluster.admin.key(owner={"team": name}), SAID if charged == BY_USAGE else bound_of(body), budget)
     assert metric(node, MISSING.format("Absent")) == counted + (charged == IN_FULL)
+
+
+# What the provider is told to do without a client, what it sends before that and after it, and what is charged.
+LEFT = {
+    "cancel": ("cancel", [CONTENT], [LAST], IN_FULL),
+    "cancel-after-usage": ("cancel", [CONTENT, LAST], [], BY_USAGE),
+    "read-on": ({"read_on_ms": 60_000}, [CONTENT], [LAST], BY_USAGE),
+    "read-on-in-vain": ({"read_on_ms": 300}, [CONTENT], [], IN_FULL),
+    "cancel-without-content": ("cancel", [], [CONTENT, LAST], IN_FULL),
+    "read-on-to-content": ({"read_on_ms": 60_000}, [], [CONTENT, LAST], BY_USAGE),
+}
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_a_stream_whose_client_leaves_is_charged_by_the_rule_of_its_provider(cluster, canned, name):
+    rule, before, after, charged = LEFT[name]
+    own = Canned()
+    own.answer(name, STREAM, b"".join(before), HANG, *after)
+    cluster.admin.provider(f"left-{name}", own.url, when_client_leaves=rule)
+    cluster.admin.model(name, f"left-{name}")
+    cluster.admin.route(name, name)
+    node = cluster.nodes[0]
+    key = cluster.admin.key(budgets=[{"unit": "tokens", "limit": LIMIT}])
+
+    body = leave(node, key, name, own, bool(before))
+    if rule != "cancel" and after:
+        own.let_go()
+    check_charged(cluster, node, key, SAID if charged == BY_USAGE else bound_of(body))
+    own.stop()
+
+
+def leave(node, key, name, provider, has_content):
+    """Asks for a stream, and hangs up once it has brought content; or, if it brings none, once it was asked for."""
+    wish = {"model": name, "messages": [{"role": "user", "content": "hello"}], "max_tokens": MAX_TOKENS, "stream": True}
+    body = json.dumps(wish).encode()
+    host, port = node.client_url.removeprefix("http://").split(":")
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {key['secret']}\r\ncontent-length: {len(body)}\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        client.sendall(head.encode() + body)
+        if has_content:
+            came = b""
+            while b"hi" not in came:
+                came += client.recv(4096)
+        else:
+            eventually(lambda: provider.asked(name) == 1, what="a provider that was asked")
+    return body
+
+
+@pytest.mark.parametrize("has_content", [True, False])
+def test_a_provider_with_cancel_is_left_when_the_client_leaves(cluster, canned, has_content):
+    name = f"cancel-{has_content}"
+    cluster.admin.provider(f"of-{name}", cluster.provider.url, when_client_leaves="cancel")
+    cluster.admin.model(name, f"of-{name}")
+    cluster.admin.route(name, name)
+    node = cluster.nodes[0]
+    key = cluster.admin.key(budgets=[{"unit": "tokens", "limit": LIMIT}])
+    slow = {"chunk_delay_ms": 100, "chunks": 1_000} if has_content else {"latency_ms": 60_000}
+    cluster.provider.behave(**slow)
+    wish = {"model": name, "messages": [{"role": "user", "content": "hello"}], "max_tokens": MAX_TOKENS, "stream": True}
+    headers = {"authorization": f"Bearer {key['secret']}"}
+    timeout = httpx.Timeout(30, read=30 if has_content else 0.5)
+    try:
+        with httpx.stream("POST", f"{node.client_url}/v1/chat/completions", json=wish, headers=headers, timeout=timeout) as stream:
+            next(stream.iter_lines())
+    except httpx.ReadTimeout:
+        assert not has_content
+    # Reading on would take ten seconds.
+    eventually(lambda: cluster.provider.stats()["concurrent"] == 0, 1, "a provider that was left")
+    assert [entry["outcome"] for entry in cluster.provider.entries(name)] == ["disconnected"]
+    cluster.provider.reset()
+    check_charged(cluster, node, key, bound_of(json.dumps(wish, separators=(",", ":")).encode()))
+
+
+def test_a_stream_that_was_not_sent_yet_is_charged_nothing_when_its_client_leaves(cluster, canned):
+    node = cluster.nodes[0]
+    key = cluster.admin.key(budgets=[{"unit": "tokens", "limit": LIMIT}])
+    gone = 'quorate_requests_total{result="ClientGone"}'
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        # It takes connections, and never says a word of TLS.
+        url = "https://127.0.0.1:{}".format(mute.getsockname()[1])
+        cluster.admin.provider("mute", url, when_client_leaves="cancel", timeouts={"connect_ms": 60_000})
+        cluster.admin.model("mute", "mute")
+        cluster.admin.route("mute", "mute")
+        counted = metric(node, gone)
+        wish = {"model": "mute", "messages": [{"role": "user", "content": "hello"}], "stream": True}
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{node.client_url}/v1/chat/completions", json=wish, headers={"authorization": f"Bearer {key['secret']}"}, timeout=0.5)
+        eventually(lambda: metric(node, gone) == counted + 1, what="a request that has ended")
+    check_charged(cluster, node, key, 0)
 
 
 @pytest.mark.parametrize(("status", "times"), [(504, 1), (500, 3)])

@@ -8,6 +8,7 @@ import pytest
 
 from support.cluster import Cluster
 from support.load import spread
+from support.metrics import metric
 from support.provider import OwnProvider
 from support.wait import eventually
 
@@ -57,6 +58,8 @@ def test_fifty_at_once_on_a_budget_worth_ten_are_served_ten_times_each_time(clus
 # Each really uses a prompt of 16 tokens and an answer of 64. Its bound counts every byte of its body as a token.
 BODY = json.dumps({"model": "exact", "max_tokens": 64, "messages": [{"role": "user", "content": "x" * 64}]}).encode()
 USED = 80
+# The same in words of one token each, which the provider counts as four bytes each: 16 tokens.
+COUNTED = json.dumps({"model": "counted", "max_tokens": 64, "messages": [{"role": "user", "content": " the" * 16}]}).encode()
 LIMIT = 8_000
 # Whoever finds less than this is turned away rightly: all of its prompt, and one token of an answer.
 FITS = len(BODY) + 1
@@ -76,7 +79,9 @@ class Hundred:
         admin.provider("exact", self.provider.url)
         # This provider adds nothing to a prompt, so that its bytes are the bound.
         admin.model("exact", "exact", prompt_overhead={"per_request": 0, "per_message": 0})
+        admin.model("counted", "exact", prompt_overhead={"per_request": 0, "per_message": 0}, tokenizer="o200k_base")
         admin.route("exact", "exact")
+        admin.route("counted", "counted")
         self.provider.behave(latency_ms=100, completion_tokens=64)
 
     def key(self, **budget):
@@ -84,14 +89,14 @@ class Hundred:
         known_everywhere(self.cluster, key)
         return key
 
-    async def ask(self, node, key):
+    async def ask(self, node, key, body=BODY):
         """The status, or `broken` where the node went away."""
         # The last one is content with what is left for it.
         headers = {"authorization": f"Bearer {key['secret']}", "x-quorate-min-tokens": "1"}
-        return await post(node.client_url, headers)
+        return await post(node.client_url, headers, body)
 
-    async def spread(self, nodes, key):
-        calls = [self.ask(nodes[number % len(nodes)], key) for number in range(AT_ONCE)]
+    async def spread(self, nodes, key, body=BODY):
+        calls = [self.ask(nodes[number % len(nodes)], key, body) for number in range(AT_ONCE)]
         return await asyncio.gather(*calls)
 
     def check(self, key, served):
@@ -109,18 +114,18 @@ class Hundred:
         self.provider.process.stop()
 
 
-async def send(url, headers):
+async def send(url, headers, body=BODY):
     host, port = url.removeprefix("http://").split(":")
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{head}"
     reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(f"{head}content-length: {len(BODY)}\r\n\r\n".encode() + BODY)
+    writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
     return reader, writer
 
 
-async def post(url, headers):
+async def post(url, headers, body=BODY):
     try:
-        reader, writer = await send(url, headers)
+        reader, writer = await send(url, headers, body)
         answer = await reader.read()
         writer.close()
         return int(answer.split(b" ", 2)[1])
@@ -141,6 +146,36 @@ def test_four_hundred_at_once_over_two_nodes_are_served_to_the_last_that_fits(hu
     ends = asyncio.run(hundred.spread(hundred.cluster.nodes[:2], key))
     assert set(ends) == {200, 429}
     hundred.check(key, ends.count(200))
+
+
+@pytest.mark.timeout(300)
+def test_four_hundred_counted_ones_at_once_are_served_to_the_last_token(hundred):
+    key = hundred.key()
+    nodes = hundred.cluster.nodes[:2]
+    ends = asyncio.run(hundred.spread(nodes, key, COUNTED))
+    assert (ends.count(200), ends.count(429)) == (LIMIT // USED, AT_ONCE - LIMIT // USED)
+    hundred.provider.wait_until_idle()
+    assert [entry["prompt_tokens"] + entry["completion_tokens"] for entry in hundred.provider.entries()] == [USED] * 100
+    budget = hundred.cluster.admin.budget_of(key)
+    eventually(lambda: hundred.cluster.admin.explain(budget)["used"] == LIMIT, what="the bill in the ledger")
+    assert hundred.cluster.admin.explain(budget)["overrun"] == 0
+
+
+@pytest.mark.timeout(300)
+def test_no_prompt_is_counted_while_grants_cover_the_bytes_and_an_answer_is_cut_by_the_count(hundred):
+    node = hundred.cluster.nodes[0]
+    key = hundred.key(limit=100_000)
+    assert asyncio.run(hundred.ask(node, key, COUNTED)) == 200
+    counted = metric(node, "quorate_prompts_counted_total")
+    for _ in range(20):
+        assert asyncio.run(hundred.ask(node, key, COUNTED)) == 200
+    assert metric(node, "quorate_prompts_counted_total") == counted
+
+    # A floor of one token of the answer: all of the prompt, and as much of the answer as is left.
+    small = hundred.key(limit=16 + 5)
+    assert asyncio.run(hundred.ask(node, small, COUNTED)) == 200
+    assert metric(node, "quorate_prompts_counted_total") == counted + 1
+    assert hundred.provider.entries()[-1]["completion_tokens"] == 5
 
 
 @pytest.mark.timeout(300)

@@ -3,7 +3,7 @@
 use crate::{
     Actor, ApiKeyText, Apply, BaseUrl, Catalog, Change, Command, Credential, Expected, Founding, KeySpec,
     ModelSpec, NewKey, OrganisationSpec, Outcome, Owner, Pepper, Prices, PromptOverhead, ProviderSpec,
-    Rejection, Role, RouteSpec, Target, TeamSpec, Text, Timeouts, UserSpec,
+    Rejection, Role, RouteSpec, Target, TeamSpec, Text, Timeouts, UserSpec, WhenClientLeaves,
 };
 use quorate_domain::{ClusterId, KeyId, LogTime, Name, NodeId, PicoUsdPerToken, Revision, Secret, Tokens};
 use std::collections::BTreeMap;
@@ -82,6 +82,7 @@ pub(crate) fn provider(provider: &str, credential: Option<&str>) -> ProviderSpec
         credential: credential.map(|text| Credential::parse(text).unwrap()),
         headers: BTreeMap::new(),
         timeouts: Timeouts::default(),
+        when_client_leaves: WhenClientLeaves::default(),
     }
 }
 
@@ -99,6 +100,7 @@ pub(crate) fn put_model(model: &str, provider: &str) -> Change {
         context_tokens: Tokens::new(8_192),
         output_tokens_max: Tokens::new(4_096),
         prompt_overhead: PromptOverhead::default(),
+        tokenizer: None,
         output_limit_parameter: crate::OutputLimitParameter::default(),
     };
     Change::PutModel { expected: Expected::Any, spec }

@@ -27,6 +27,9 @@ pub struct ModelSpec {
     /// What the provider adds to a prompt.
     #[serde(default)]
     pub prompt_overhead: PromptOverhead,
+    /// How it cuts texts into tokens, if that is known: near the end of a budget prompts are then counted.
+    #[serde(default)]
+    pub tokenizer: Option<Tokenizer>,
     /// The parameter in which it takes the limit of an answer, for clients that state none.
     #[serde(default)]
     pub output_limit_parameter: OutputLimitParameter,
@@ -41,6 +44,16 @@ pub enum OutputLimitParameter {
     MaxTokens,
     /// `max_completion_tokens`.
     MaxCompletionTokens,
+}
+
+/// An encoding of texts as tokens, under the name that `OpenAI` gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tokenizer {
+    /// Of GPT-4o and what came after it.
+    O200kBase,
+    /// Of GPT-4, GPT-3.5 and the embedding models of their time.
+    Cl100kBase,
 }
 
 /// Tokens that a provider bills beyond the text of a prompt. Part of the bound of a request: too much is safe.

@@ -28,6 +28,27 @@ pub struct ProviderSpec {
     /// How long we wait.
     #[serde(default)]
     pub timeouts: Timeouts,
+    /// What becomes of a stream whose client has hung up.
+    #[serde(default)]
+    pub when_client_leaves: WhenClientLeaves,
+}
+
+/// What becomes of a stream whose client has hung up. Written as `"cancel"` or `{"read_on_ms": 10000}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenClientLeaves {
+    /// The provider is left at once, so that it stops.
+    Cancel,
+    /// It is read for its usage, for so long at most.
+    #[serde(rename = "read_on_ms")]
+    ReadOn(Span),
+}
+
+/// Most providers go on and bill the whole answer, whoever listens.
+impl Default for WhenClientLeaves {
+    fn default() -> Self {
+        Self::ReadOn(Span::from_millis(10_000))
+    }
 }
 
 /// The wire format of a provider.
@@ -92,7 +113,9 @@ impl ProviderSpec {
         if self.headers.len() > HEADERS_MAX {
             return Err(Rejection::TooManyHeaders { provider: self.name.clone(), max: HEADERS_MAX as u64 });
         }
-        if self.timeouts.shortest() == Span::from_millis(0) {
+        let nothing = Span::from_millis(0);
+        if self.timeouts.shortest() == nothing || self.when_client_leaves == WhenClientLeaves::ReadOn(nothing)
+        {
             return Err(Rejection::NoTime { provider: self.name.clone() });
         }
         Ok(())

@@ -88,7 +88,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     #[command(flatten)]
-    Ask(Question),
+    Ask(Box<Question>),
 }
 
 /// Commands that ask a cluster.
@@ -146,7 +146,10 @@ mod tests {
             "cluster join --seed 10.0.0.1:7000 --seed 10.0.0.2:7000",
             "cluster status -o json",
             "provider create openai --base-url https://api.openai.com/v1 --credential ${env:OPENAI_API_KEY}",
+            "provider set openai --when-client-leaves cancel",
+            "provider set openai --when-client-leaves 30s",
             "model create openai/gpt-4o --provider openai --input-price 2.5 --output-price 10 --context-tokens 128000",
+            "model set openai/gpt-4o --tokenizer o200k_base",
             "route create gpt-4o --target openai/gpt-4o --target azure/gpt-4o=3 --strategy weighted",
             "route set gpt-4o --target openai/gpt-4o",
             "org create acme",

@@ -50,7 +50,7 @@ fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Serve(serve) => serve.run(),
         Command::Config(config) => config.run(&output),
         Command::Dev(dev) => on_one_thread(dev.run()),
-        Command::Ask(question) => on_one_thread(ask(question, &Client::new(connection)?, &output)),
+        Command::Ask(question) => on_one_thread(ask(*question, &Client::new(connection)?, &output)),
     }
 }
 

@@ -42,6 +42,9 @@ pub(crate) struct ModelFields {
     /// Tokens the provider bills for every message beyond its text.
     #[arg(long)]
     overhead_per_message: Option<u64>,
+    /// How it cuts texts into tokens: o200k_base or cl100k_base; unknown, if it is not said.
+    #[arg(long, value_parser = ["o200k_base", "cl100k_base", "-"])]
+    tokenizer: Option<String>,
     /// The parameter in which it takes the limit of an answer: max_tokens (the default) or max_completion_tokens.
     #[arg(long, value_parser = ["max_tokens", "max_completion_tokens"])]
     output_limit_parameter: Option<String>,
@@ -77,6 +80,7 @@ impl Fields for ModelFields {
             .with("context_tokens", self.context_tokens)
             .with("output_tokens_max", self.output_tokens_max)
             .within("prompt_overhead", overhead)
+            .with("tokenizer", self.tokenizer.clone())
             .with("output_limit_parameter", self.output_limit_parameter.clone())
     }
 

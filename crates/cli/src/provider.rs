@@ -4,7 +4,7 @@ use crate::object::{Fields, Parts};
 use crate::output::Column;
 use crate::span;
 use clap::Args;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The parts of a provider.
 #[derive(Args)]
@@ -33,6 +33,16 @@ pub(crate) struct ProviderFields {
     /// How long one attempt may take.
     #[arg(long, value_parser = span::millis)]
     total_timeout: Option<u64>,
+    /// When the client of a stream hangs up: cancel, or how long to read on for the usage.
+    #[arg(long, value_parser = leaving)]
+    when_client_leaves: Option<Value>,
+}
+
+fn leaving(text: &str) -> Result<Value, String> {
+    match text {
+        "cancel" => Ok(json!("cancel")),
+        span => span::millis(span).map(|millis| json!({ "read_on_ms": millis })),
+    }
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -65,5 +75,6 @@ impl Fields for ProviderFields {
             .with("credential", self.credential.clone())
             .with("headers", (!headers.is_empty()).then_some(headers))
             .within("timeouts", timeouts)
+            .with("when_client_leaves", self.when_client_leaves.clone())
     }
 }

@@ -189,6 +189,7 @@ pub struct Metrics {
     attempt_failures: Each<AttemptFaultLabel, Counter>,
     streams_open: Gauge,
     streams_cut: Counter,
+    prompts_counted: Counter,
     answers_cut_short: Counter,
     limits_ignored: Counter,
     usage_missing: Each<UsageFaultLabel, Counter>,
@@ -225,6 +226,7 @@ impl Metrics {
             ),
             streams_open: Gauge::default(),
             streams_cut: Counter::default(),
+            prompts_counted: Counter::default(),
             answers_cut_short: Counter::default(),
             limits_ignored: Counter::default(),
             usage_missing: Each::new(
@@ -253,6 +255,7 @@ impl Metrics {
         registry.register("attempt_failures", "Attempts that brought no answer, by why", self.attempt_failures.family());
         registry.register("streams_open", "Streams on their way to a client", self.streams_open.clone());
         registry.register("streams_cut", "Streams that broke, or were cut because their key was revoked, after their first content", self.streams_cut.clone());
+        registry.register("prompts_counted", "Prompts whose tokens were counted, as no grant at hand covered their bytes", self.prompts_counted.clone());
         registry.register("answers_cut_short", "Answers that were limited to what was left of a budget", self.answers_cut_short.clone());
         registry.register("limits_ignored", "Streams that were cut because their provider ignores the limit of its answers", self.limits_ignored.clone());
         registry.register("usage_missing", "Answers without usage that could be believed, charged in full, by why", self.usage_missing.family());
@@ -321,6 +324,10 @@ impl Metrics {
     pub(crate) fn stream_open(&self) -> OpenStream {
         self.streams_open.inc();
         OpenStream(self.streams_open.clone())
+    }
+
+    pub(crate) fn prompt_counted(&self) {
+        self.prompts_counted.inc();
     }
 
     pub(crate) fn answer_cut(&self) {

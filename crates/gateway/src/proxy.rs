@@ -1,13 +1,15 @@
 //! The request path: what happens to a client's request between the listener and the provider.
 //!
-//! accept → [`admit`](admit) → for each target of the route: bound the cost, reserve, [`attempt`], answer or
+//! accept → [`admit`](admit) → for each target of the route: bound the cost, [`reserve`], [`attempt`], answer or
 //! [`stream`], settle. A request is one task that owns its reservation to the end: a client that hangs up does not
 //! end it once it was sent, because the provider goes on billing.
 
 mod admit;
 mod attempt;
 mod charge;
+mod counting;
 mod inference;
+mod leaving;
 mod models;
 mod pass;
 mod permits;
@@ -71,6 +73,7 @@ pub struct Parts {
 pub struct Proxy {
     parts: Parts,
     health: Mutex<Health>,
+    counting: counting::Counting,
     requests: TaskTracker,
     is_draining: AtomicBool,
     /// Cancelled when nobody may wait for budget here any longer.
@@ -86,6 +89,7 @@ impl Proxy {
         Arc::new(Self {
             parts,
             health: Mutex::default(),
+            counting: counting::Counting::new(),
             requests: TaskTracker::new(),
             is_draining: AtomicBool::new(false),
             closing: CancellationToken::new(),

@@ -16,9 +16,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("catalog", &["domain"]),
     ("consensus", &["domain", "ledger", "lease", "catalog"]),
     ("routing", &["domain", "catalog"]),
+    ("tokenizer", &["domain"]),
     ("dialect", &["domain"]),
     ("upstream", &["domain", "dialect"]),
-    ("gateway", &["domain", "ledger", "wallet", "lease", "catalog", "routing", "dialect", "upstream"]),
+    (
+        "gateway",
+        &["domain", "ledger", "wallet", "lease", "catalog", "routing", "tokenizer", "dialect", "upstream"],
+    ),
     (
         "node",
         &[
@@ -42,7 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Data in, decisions out: no I/O, no clock, no randomness, no runtime, no logs.
-const PURE: &[&str] = &["domain", "ledger", "wallet", "lease", "catalog", "routing", "dialect"];
+const PURE: &[&str] = &["domain", "ledger", "wallet", "lease", "catalog", "routing", "tokenizer", "dialect"];
 
 /// What a pure crate must not use: whatever reads, waits, asks the time, draws lots or prints.
 const IMPURE: &[&str] = &[
@@ -68,6 +72,7 @@ const IMPURE: &[&str] = &[
 const OWNERS: &[(&str, &[&str])] = &[
     ("axum", &["gateway"]),
     ("bincode", &["consensus"]),
+    ("bpe-openai", &["tokenizer"]),
     ("clap", &["cli"]),
     ("h2", &["upstream"]),
     ("jiff", &["gateway"]),

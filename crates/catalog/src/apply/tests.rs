@@ -5,8 +5,8 @@ use crate::fixtures::{
     put_model, put_organisation, put_provider, put_route, put_team, put_user, revoke_key, rotate_key, route,
 };
 use crate::{
-    AllowedModels, Catalog, Change, Command, Expected, Founding, KeySpec, ObjectId, Outcome, Rejection, Role,
-    RouteSpec, Strategy,
+    AllowedModels, Catalog, Change, Command, Expected, Founding, KeySpec, ObjectId, Outcome, ProviderSpec,
+    Rejection, Role, RouteSpec, Strategy, WhenClientLeaves,
 };
 use expect_test::{Expect, expect};
 use proptest::prelude::{Just, any, prop_assert, prop_assert_eq, prop_compose, prop_oneof, proptest};
@@ -181,6 +181,10 @@ fn routes_and_models_that_cannot_work_are_refused() {
     hasty.timeouts.idle = Span::from_millis(0);
     let put_hasty = Change::PutProvider { expected: Expected::Any, spec: hasty };
     refuses(&mut catalog, [put_hasty], &expect!["provider p has a timeout of zero"]);
+    let deaf = WhenClientLeaves::ReadOn(Span::from_millis(0));
+    let deaf = ProviderSpec { when_client_leaves: deaf, ..provider("p", None) };
+    let put_deaf = Change::PutProvider { expected: Expected::Any, spec: deaf };
+    refuses(&mut catalog, [put_deaf], &expect!["provider p has a timeout of zero"]);
 }
 
 #[test]

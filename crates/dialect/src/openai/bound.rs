@@ -75,14 +75,18 @@ impl ChatRequest {
     pub fn prompt_bound(&self, model: &ModelBounds) -> Result<Tokens, Unbounded> {
         self.refuse_the_unknown()?;
         let text = (self.body.len() as u64).saturating_sub(self.media.bytes);
-        let overhead = &model.overhead;
         Ok(Tokens::new(text)
-            .saturating_add(overhead.request)
-            .saturating_add(overhead.message.saturating_mul(self.n_messages.into()))
-            .saturating_add(overhead.tool.saturating_mul(self.n_tools.into()))
+            .saturating_add(self.overhead(&model.overhead))
             .saturating_add(of_media(self.media.images, model.media.image, Unbounded::Image)?)
             .saturating_add(of_media(self.media.audios, model.media.audio, Unbounded::Audio)?)
             .saturating_add(of_media(self.media.files, model.media.file, Unbounded::File)?))
+    }
+
+    /// What the provider adds to the texts of the prompt.
+    pub(super) fn overhead(&self, each: &Overhead) -> Tokens {
+        each.request
+            .saturating_add(each.message.saturating_mul(self.n_messages.into()))
+            .saturating_add(each.tool.saturating_mul(self.n_tools.into()))
     }
 
     /// The most tokens the provider can bill for the output, when each choice is limited to `limit`.

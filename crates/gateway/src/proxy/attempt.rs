@@ -6,6 +6,8 @@
 use super::Proxy;
 use super::admit::Admitted;
 use super::charge::{Assume, Charged, Stake};
+use super::inference::Inference;
+use super::leaving::Leaving;
 use super::pass::{Cover, Pass};
 use super::reply::{Caller, with_headers};
 use super::request::{Label, Ticket, X_REQUEST_ID};
@@ -17,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, StatusCode};
-use quorate_catalog::{Model, Provider as CatalogProvider};
+use quorate_catalog::{Model, Provider as CatalogProvider, WhenClientLeaves};
 use quorate_dialect::openai::read_answer;
 use quorate_domain::{MonoTime, Name, Secret};
 use quorate_routing::{AttemptFailure, Cause};
@@ -42,8 +44,8 @@ pub(super) enum Tried {
     Failed { failure: AttemptFailure, response: Response, charged: Charged },
     /// A failure that no target could change.
     Refused(RequestError),
-    /// The client hung up before anything was sent.
-    ClientGone,
+    /// The client hung up, and nobody waits for the answer any more.
+    ClientGone { charged: Charged },
 }
 
 /// An answer for the client.
@@ -68,7 +70,16 @@ impl Answered {
 pub(super) struct Target {
     pub(super) model: Arc<Model>,
     pub(super) provider: Arc<Provider>,
+    pub(super) when_client_leaves: WhenClientLeaves,
     pub(super) label: Label,
+}
+
+/// An attempt whose provider was asked.
+struct Asked {
+    target: Target,
+    pass: Arc<Pass>,
+    stake: Stake,
+    leaving: Leaving,
 }
 
 impl Proxy {
@@ -92,7 +103,7 @@ impl Proxy {
         let stake = match self.reserve(admitted, &target.model, caller).await {
             Ok(stake) => stake,
             Err(Unreserved::Refused(error)) => return Tried::Refused(error),
-            Err(Unreserved::ClientGone) => return Tried::ClientGone,
+            Err(Unreserved::ClientGone) => return Tried::ClientGone { charged: Charged::NOTHING },
         };
         ticket.phase_ended(self, Phase::Reserve);
         let pass = self.pass(admitted);
@@ -107,19 +118,37 @@ impl Proxy {
         let provider = Arc::clone(&target.provider);
         let cut_to = stake.cut_to;
         admitted.was_sent = true;
-        let mut tried = match provider.send(attempt).await {
-            Ok(response) => self.read(admitted, (target, pass), stake, response).await,
-            Err(AttemptError::Withheld { .. }) => {
+        let mut leaving = leaving(&target, &admitted.inference);
+        let sent = tokio::select! {
+            biased;
+            sent = provider.send(attempt) => Some(sent),
+            () = leaving.over(caller, &*self.parts.clock) => None,
+        };
+        let mut tried = match sent {
+            Some(Ok(response)) => {
+                self.read(admitted, Asked { target, pass, stake, leaving }, response, caller).await
+            }
+            Some(Err(AttemptError::Withheld { .. })) => {
                 self.parts.funds.cancel(stake.reservation);
                 Tried::Refused(pass.refusal().unwrap_or(RequestError::NotFresh))
             }
-            Err(error) => self.not_answered(&target, stake, &error),
+            Some(Err(error)) => self.not_answered(&target, stake, &error),
+            None => self.called_off(&pass, stake),
         };
         if let (Tried::Answered(answered), Some(limit)) = (&mut tried, cut_to) {
             answered.headers_mut().insert(X_MAX_TOKENS, limit.get().into());
         }
         self.remember(provider.name(), &tried);
         tried
+    }
+
+    /// Nobody waits for the answer any more, which had not begun.
+    fn called_off(&self, pass: &Pass, stake: Stake) -> Tried {
+        if pass.call_off() {
+            self.parts.funds.cancel(stake.reservation);
+            return Tried::ClientGone { charged: Charged::NOTHING };
+        }
+        Tried::ClientGone { charged: stake.charge_in_full() }
     }
 
     fn pass(self: &Arc<Self>, admitted: &Admitted) -> Arc<Pass> {
@@ -144,7 +173,12 @@ impl Proxy {
         };
         let settings = || provider_settings(&provider);
         match self.parts.upstream.provider(&provider.spec.name, provider.revision, settings) {
-            Ok(provider) => Some(Target { model, provider, label: ticket.label.clone() }),
+            Ok(prepared) => Some(Target {
+                model,
+                provider: prepared,
+                when_client_leaves: provider.spec.when_client_leaves,
+                label: ticket.label.clone(),
+            }),
             Err(unusable) => {
                 let label = &ticket.label;
                 tracing::error!(
@@ -162,15 +196,16 @@ impl Proxy {
     async fn read(
         &self,
         admitted: &Admitted,
-        (target, pass): (Target, Arc<Pass>),
-        stake: Stake,
+        asked: Asked,
         response: UpstreamResponse,
+        caller: &mut Caller,
     ) -> Tried {
+        if matches!(response.reply(), Reply::Answer) && is_event_stream(&response) {
+            return self.read_stream(admitted, asked, response, caller).await;
+        }
+        let Asked { target, stake, .. } = asked;
         let told = |error: fn(String) -> RequestError| error(target.provider.name().to_string());
         match response.reply() {
-            Reply::Answer if is_event_stream(&response) => {
-                self.read_stream(admitted, (target, pass), stake, response).await
-            }
             Reply::Answer => self.read_whole(&target, stake, response).await,
             Reply::CredentialsRefused => {
                 self.parts.funds.cancel(stake.reservation);
@@ -222,14 +257,15 @@ impl Proxy {
     async fn read_stream(
         &self,
         admitted: &Admitted,
-        (target, pass): (Target, Arc<Pass>),
-        stake: Stake,
+        Asked { target, pass, stake, leaving }: Asked,
         response: UpstreamResponse,
+        caller: &mut Caller,
     ) -> Tried {
+        let leaving = leaving.streamed(target.when_client_leaves);
         let is_shown = admitted.inference.wants_usage_chunk();
         let extent = admitted.inference.extent(&target.model.spec, stake.cut_to);
-        let mut stream = Stream::new(response, stake, target, extent, is_shown).under(pass);
-        match stream.read_to_content().await {
+        let mut stream = Stream::new(response, stake, target, extent, is_shown).under(pass, leaving);
+        match stream.read_to_content(caller, &*self.parts.clock).await {
             Ok(()) => Tried::Answered(Answered::Stream(Box::new(stream))),
             Err(broken) => stream.abandon(self, broken).await,
         }
@@ -275,9 +311,13 @@ impl Proxy {
         match tried {
             Tried::Failed { failure, .. } => health.failed(provider, *failure, self.parts.clock.mono()),
             Tried::Answered(_) if !health.is_clean() => health.succeeded(provider.as_str()),
-            Tried::Answered(_) | Tried::Refused(_) | Tried::ClientGone => {}
+            Tried::Answered(_) | Tried::Refused(_) | Tried::ClientGone { .. } => {}
         }
     }
+}
+
+fn leaving(target: &Target, inference: &Inference) -> Leaving {
+    if inference.is_stream() { Leaving::of_stream(target.when_client_leaves) } else { Leaving::of_whole() }
 }
 
 fn failed(failure: AttemptFailure, told: RequestError, charged: Charged) -> Tried {

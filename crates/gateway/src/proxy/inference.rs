@@ -9,9 +9,11 @@ use quorate_dialect::openai::{
     ChatRequest, EmbeddingsRequest, MediaBounds, ModelBounds, OutputLimitField, Overhead, Rewrite,
 };
 use quorate_domain::{PicoUsdPerToken, Tokens, Unit};
+use quorate_tokenizer::Encoding;
 use quorate_wallet::{Cost, Need, Reservation};
 
-/// A request to a model.
+/// A request to a model. Cloning it copies none of its body.
+#[derive(Clone)]
 pub(super) enum Inference {
     Chat(ChatRequest),
     Embeddings(EmbeddingsRequest),
@@ -47,6 +49,14 @@ impl Inference {
         }
     }
 
+    /// Whether the client wants the answer as it comes.
+    pub(super) const fn is_stream(&self) -> bool {
+        match self {
+            Self::Chat(request) => request.stream(),
+            Self::Embeddings(_) => false,
+        }
+    }
+
     /// Whether the client asked for the chunk that tells the usage.
     pub(super) fn wants_usage_chunk(&self) -> bool {
         match self {
@@ -55,13 +65,42 @@ impl Inference {
         }
     }
 
-    /// The most it can cost with a model, and what it costs cut to the shortest answer that is worth sending.
-    pub(super) fn need(&self, model: &ModelSpec, output_tokens_min: Tokens) -> Result<Need, RequestError> {
-        let limit = self.output_limit(model);
-        Ok(Need {
-            most: self.bound(model, limit)?,
-            least: self.bound(model, limit.min(output_tokens_min.max(Tokens::new(1))))?,
+    /// The body as it came.
+    pub(super) const fn body(&self) -> &Bytes {
+        match self {
+            Self::Chat(request) => request.body(),
+            Self::Embeddings(request) => request.body(),
+        }
+    }
+
+    /// The most tokens that its prompt can have, by its bytes and overhead.
+    pub(super) fn prompt_by_bytes(&self, model: &ModelSpec) -> Result<Tokens, RequestError> {
+        Ok(match self {
+            Self::Chat(request) => request.prompt_bound(&bounds(model))?,
+            Self::Embeddings(request) => request.prompt_bound(&bounds(model))?,
         })
+    }
+
+    /// The same by its text, which takes its time.
+    pub(super) fn prompt_counted(
+        &self,
+        model: &ModelSpec,
+        encoding: Encoding,
+    ) -> Result<Tokens, RequestError> {
+        let count = |text: &str| encoding.count(text);
+        Ok(match self {
+            Self::Chat(request) => request.prompt_counted(&bounds(model), &count)?,
+            Self::Embeddings(request) => request.prompt_counted(&bounds(model), &count)?,
+        })
+    }
+
+    /// The most it can cost with a model, and what it costs cut to the shortest answer that is worth sending.
+    pub(super) fn need(&self, model: &ModelSpec, prompt: Tokens, output_tokens_min: Tokens) -> Need {
+        let limit = self.output_limit(model);
+        Need {
+            most: self.bound(model, prompt, limit),
+            least: self.bound(model, prompt, limit.min(output_tokens_min.max(Tokens::new(1)))),
+        }
     }
 
     /// The longest answer, up to the client's own limit, whose bound the reservation covers; `None` if that limit itself
@@ -69,27 +108,28 @@ impl Inference {
     pub(super) fn cut_to(
         &self,
         model: &ModelSpec,
+        prompt: &Result<Tokens, RequestError>,
         reservation: &Reservation,
     ) -> Result<Option<(Tokens, Cost)>, RequestError> {
         if reservation.least(Unit::Tokens).is_none() && reservation.least(Unit::NanoUsd).is_none() {
             return Ok(None);
         }
+        let bound = |limit| prompt.clone().map(|prompt| self.bound(model, prompt, limit));
         let covers = |bound: &Cost, unit: Unit| {
             reservation.least(unit).is_none_or(|least| bound.to_reserve(unit) <= least)
         };
         let is_covered = |bound: &Cost| covers(bound, Unit::Tokens) && covers(bound, Unit::NanoUsd);
         let whole = self.output_limit(model);
-        if is_covered(&self.bound(model, whole)?) {
+        if is_covered(&bound(whole)?) {
             return Ok(None);
         }
         let (mut covered, mut beyond) = (0, whole.get());
         while beyond - covered > 1 {
             let middle = covered + (beyond - covered) / 2;
-            let bound = self.bound(model, Tokens::new(middle))?;
-            *(if is_covered(&bound) { &mut covered } else { &mut beyond }) = middle;
+            *(if is_covered(&bound(Tokens::new(middle))?) { &mut covered } else { &mut beyond }) = middle;
         }
         let limit = Tokens::new(covered);
-        Ok(Some((limit, self.bound(model, limit)?)))
+        Ok(Some((limit, bound(limit)?)))
     }
 
     /// How much of an answer a model is asked for.
@@ -108,17 +148,17 @@ impl Inference {
         }
     }
 
-    /// What it costs at most with a model and this limit: the prompt's bytes and overhead, and the limit of each choice.
-    fn bound(&self, model: &ModelSpec, limit: Tokens) -> Result<Cost, RequestError> {
-        let (prompt, output) = match self {
-            Self::Chat(request) => (request.prompt_bound(&bounds(model))?, request.output_bound(limit)),
-            Self::Embeddings(request) => (request.prompt_bound(&bounds(model))?, Tokens::ZERO),
+    /// What it costs at most with a model and this limit: so many tokens of the prompt, and the limit of each choice.
+    fn bound(&self, model: &ModelSpec, prompt: Tokens, limit: Tokens) -> Cost {
+        let output = match self {
+            Self::Chat(request) => request.output_bound(limit),
+            Self::Embeddings(_) => Tokens::ZERO,
         };
         let money = PicoUsdPerToken::cost_of(&[
             (prompt, model.price.dearest_input()),
             (output, model.price.dearest_output()),
         ]);
-        Ok(Cost { tokens: prompt.saturating_add(output), money })
+        Cost { tokens: prompt.saturating_add(output), money }
     }
 
     /// The body for a target: the client's own bytes but for the model's name, the limit of an answer that is cut, and, in

@@ -7,6 +7,7 @@
 use super::Proxy;
 use crate::error::RequestError;
 use http::HeaderMap;
+use parking_lot::Mutex;
 use quorate_catalog::{ApiKey, OnRevocation, WithoutQuorum};
 use quorate_domain::{Secret, Unit};
 use quorate_lease::Held;
@@ -44,6 +45,18 @@ pub(super) struct Pass {
     key: Arc<ApiKey>,
     cover: Cover,
     refused: OnceLock<RequestError>,
+    leave: Mutex<Leave>,
+}
+
+/// How far a request came on its way to a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leave {
+    /// Nothing has left.
+    Unasked,
+    /// The provider may have it.
+    Given,
+    /// It was called off in time: it never leaves.
+    CalledOff,
 }
 
 impl Pass {
@@ -53,12 +66,21 @@ impl Pass {
         key: Arc<ApiKey>,
         cover: Cover,
     ) -> Self {
-        Self { proxy, head, key, cover, refused: OnceLock::new() }
+        Self { proxy, head, key, cover, refused: OnceLock::new(), leave: Mutex::new(Leave::Unasked) }
     }
 
     /// Why the request was not let go, if it was not.
     pub(super) fn refusal(&self) -> Option<RequestError> {
         self.refused.get().cloned()
+    }
+
+    /// Calls the request off. `false` if it is too late, and the provider may have it.
+    pub(super) fn call_off(&self) -> bool {
+        let mut leave = self.leave.lock();
+        if *leave == Leave::Unasked {
+            *leave = Leave::CalledOff;
+        }
+        *leave == Leave::CalledOff
     }
 
     /// Whether a stream of it must end when the pass does.
@@ -115,8 +137,15 @@ impl Proxy {
 
 impl Permit for Pass {
     fn holds(&self) -> bool {
+        let mut leave = self.leave.lock();
+        if *leave == Leave::CalledOff {
+            return false;
+        }
         match self.check() {
-            Ok(()) => true,
+            Ok(()) => {
+                *leave = Leave::Given;
+                true
+            }
             Err(refused) => {
                 // The first refusal is the one that counts.
                 let _ = self.refused.set(refused);

@@ -181,7 +181,10 @@ impl Proxy {
                         drop(admitted);
                         return self.refuse(&ticket, caller, error);
                     }
-                    Tried::ClientGone => return ticket.ended(&self, CLIENT_GONE),
+                    Tried::ClientGone { charged } => {
+                        ticket.charged = ticket.charged.plus(charged);
+                        return ticket.ended(&self, CLIENT_GONE);
+                    }
                 },
                 Step::Wait(pause) => {
                     tokio::time::sleep(pause).await;

@@ -12,6 +12,7 @@ use crate::funds::Refusal;
 use quorate_catalog::Model;
 use quorate_domain::{BudgetId, Span, Tokens, Unit};
 use quorate_wallet::{Cost, Need, Reservation};
+use std::sync::Arc;
 
 /// So often a request reserves anew because the budgets it is charged to have changed while it stood in line.
 const PATHS_MAX: usize = 8;
@@ -25,27 +26,43 @@ pub(super) enum Unreserved {
 }
 
 impl Proxy {
-    /// Reserves the most the attempt can cost, and the permits that the request does not hold yet. A request that no
-    /// budget charges needs no bound.
+    /// Reserves the most the attempt can cost, and the permits that the request does not hold yet. Where no grant at hand
+    /// covers its bytes, its tokens are counted before it waits.
     pub(super) async fn reserve(
         &self,
         admitted: &mut Admitted,
-        model: &Model,
+        model: &Arc<Model>,
         caller: &mut Caller,
     ) -> Result<Stake, Unreserved> {
-        let need = match admitted.inference.need(&model.spec, admitted.wishes.output_tokens_min) {
-            Ok(need) => need,
-            Err(_) if admitted.path.iter().all(|charge| charge.unit == Unit::Permits) => Cost::NOTHING.into(),
-            Err(unbounded) => return Err(Unreserved::Refused(unbounded)),
-        };
+        let prompt = admitted.inference.prompt_by_bytes(&model.spec);
+        let need = need_of(admitted, model, &prompt)?;
         let path = admitted.permits.still_to_reserve(&admitted.path);
         if let Ok(reservation) = self.parts.funds.try_reserve(&path, &need.most) {
             return Ok(self.stake(admitted, reservation, need.most, None));
         }
         let waited_since = self.parts.clock.mono();
+        let prompt = self.count(admitted, model, caller).await?.map_or(prompt, Ok);
+        let need = need_of(admitted, model, &prompt)?;
         let reserved = self.stand_in_line(admitted, &need, caller).await;
         self.parts.metrics.budget_wait(self.parts.clock.mono().since(waited_since));
-        self.cut(admitted, model, reserved?, need.most)
+        self.cut(admitted, (model, &prompt), reserved?, need.most)
+    }
+
+    /// The tokens of the prompt, if they can be counted and a budget is charged by them.
+    async fn count(
+        &self,
+        admitted: &Admitted,
+        model: &Arc<Model>,
+        caller: &mut Caller,
+    ) -> Result<Option<Tokens>, Unreserved> {
+        if !admitted.path.iter().any(|charge| matches!(charge.unit, Unit::Tokens | Unit::NanoUsd)) {
+            return Ok(None);
+        }
+        tokio::select! {
+            biased;
+            () = caller.gone() => Err(Unreserved::ClientGone),
+            counted = self.counting.count(&admitted.inference, model, &self.parts.metrics) => Ok(counted),
+        }
     }
 
     fn stake(
@@ -63,11 +80,11 @@ impl Proxy {
     fn cut(
         &self,
         admitted: &mut Admitted,
-        model: &Model,
+        (model, prompt): (&Model, &Result<Tokens, RequestError>),
         mut reservation: Reservation,
         whole: Cost,
     ) -> Result<Stake, Unreserved> {
-        match admitted.inference.cut_to(&model.spec, &reservation) {
+        match admitted.inference.cut_to(&model.spec, prompt, &reservation) {
             Ok(None) => Ok(self.stake(admitted, reservation, whole, None)),
             Ok(Some((limit, bound))) => {
                 self.parts.funds.shrink(&mut reservation, &bound);
@@ -140,6 +157,19 @@ impl Proxy {
                 })
             }
         }
+    }
+}
+
+/// What a request needs with a prompt of so many tokens. One that no budget charges needs no bound.
+fn need_of(
+    admitted: &Admitted,
+    model: &Model,
+    prompt: &Result<Tokens, RequestError>,
+) -> Result<Need, Unreserved> {
+    match prompt {
+        Ok(prompt) => Ok(admitted.inference.need(&model.spec, *prompt, admitted.wishes.output_tokens_min)),
+        Err(_) if admitted.path.iter().all(|charge| charge.unit == Unit::Permits) => Ok(Cost::NOTHING.into()),
+        Err(unbounded) => Err(Unreserved::Refused(unbounded.clone())),
     }
 }
 

@@ -8,6 +8,7 @@
 use super::Proxy;
 use super::attempt::{Target, Tried};
 use super::charge::{Assume, Charged, Stake, beyond, cost, larger};
+use super::leaving::Leaving;
 use super::pass::Pass;
 use super::reply::{Caller, Listener, with_headers};
 use super::request::{Label, Ticket};
@@ -28,8 +29,6 @@ use std::time::Duration;
 
 /// One event may be this long; a longer one is no event.
 const EVENT_BYTES_MAX: usize = 4 << 20;
-/// How long the rest of a stream is read for its usage once its client has hung up, however many pieces come.
-const USAGE_WAIT: Span = Span::from_millis(10_000);
 /// How long at most what had come already is read for the count when a stream is cut, and after which silence that was
 /// all of it. A client that reads slowly leaves much of an answer unread.
 const RESIDUE_WAIT: Span = Span::from_millis(250);
@@ -78,8 +77,8 @@ pub(super) struct Stream {
     held: BytesMut,
     /// The end, if it came with the first content.
     last: Bytes,
-    /// Until when it is read without a client; `None` while there is one.
-    unheard_until: Option<MonoTime>,
+    /// For how long it is read without a client, however many pieces come.
+    leaving: Leaving,
     /// What the stream must not outlive, if there is such a thing.
     pass: Option<Arc<Pass>>,
     /// Why it was cut, if we cut it.
@@ -94,6 +93,8 @@ pub(super) enum Broken {
     ErrorInside,
     /// It ended, or was no stream of events.
     Empty,
+    /// Its client has hung up, and it is not worth reading on.
+    Unheard,
 }
 
 /// What the stream does next.
@@ -132,15 +133,15 @@ impl Stream {
             extent,
             held: BytesMut::new(),
             last: Bytes::new(),
-            unheard_until: None,
+            leaving: Leaving::of_whole(),
             pass: None,
             withdrawn: None,
         }
     }
 
-    /// The same stream, which ends with the pass if the key says so.
-    pub(super) fn under(self, pass: Arc<Pass>) -> Self {
-        Self { pass: Some(pass).filter(|pass| pass.ends_streams()), ..self }
+    /// The same stream, which ends with the pass if the key says so, and some time after its client has left.
+    pub(super) fn under(self, pass: Arc<Pass>, leaving: Leaving) -> Self {
+        Self { pass: Some(pass).filter(|pass| pass.ends_streams()), leaving, ..self }
     }
 
     pub(super) fn status(&self) -> StatusCode {
@@ -152,9 +153,17 @@ impl Stream {
     }
 
     /// Reads up to the first content, or to the end if that comes first.
-    pub(super) async fn read_to_content(&mut self) -> Result<(), Broken> {
+    pub(super) async fn read_to_content(
+        &mut self,
+        caller: &mut Caller,
+        clock: &dyn Clock,
+    ) -> Result<(), Broken> {
         loop {
-            let piece = self.body.piece().await.map_err(Broken::Attempt)?;
+            let piece = tokio::select! {
+                biased;
+                piece = self.body.piece() => piece.map_err(Broken::Attempt)?,
+                () = self.leaving.over(caller, clock) => return Err(Broken::Unheard),
+            };
             let is_end = piece.is_none();
             let passed = match piece {
                 Some(piece) => self.reader.feed(&piece).map_err(|_| Broken::Empty)?,
@@ -180,6 +189,11 @@ impl Stream {
                 let charged = self.stake.charge_in_full();
                 let told = RequestError::ProviderBadAnswer(self.target.provider.name().to_string());
                 Tried::Failed { failure: Cause::Broken.into(), response: told.into_response(), charged }
+            }
+            Broken::Unheard => {
+                // The provider is left before its place goes to somebody else (I11).
+                drop(self.body);
+                Tried::ClientGone { charged: self.stake.charge_in_full() }
             }
             Broken::ErrorInside => {
                 let seen = self.reader.seen();
@@ -263,8 +277,7 @@ impl Stream {
     }
 
     async fn next_unheard(&mut self, now: MonoTime) -> Next {
-        let until = *self.unheard_until.get_or_insert(now.plus(USAGE_WAIT));
-        let left = until.since(now);
+        let left = self.leaving.left(now);
         if left.is_zero() {
             // A timeout of nothing would still take whatever is there at once, for ever.
             return Next::Broken;
