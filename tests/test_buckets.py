@@ -11,6 +11,7 @@ import pytest
 
 from support.admin import Refused
 from support.command import done
+from support.doubt import dead_holding
 from support.wait import eventually
 
 MESSAGES = [{"role": "user", "content": "hello"}]
@@ -176,3 +177,29 @@ def test_a_bucket_with_a_window_is_refused(cluster):
     with pytest.raises(Refused, match="a bucket has no window") as refused:
         cluster.admin.key(budgets=[{"unit": "requests", "bucket": "minute", "window": "day", "limit": 6}])
     assert refused.value.status == 400
+
+
+@pytest.mark.timeout(120)
+def test_what_a_dead_session_holds_of_a_bucket_is_resolved_by_nobody_before_a_refill(own_cluster):
+    own_cluster.serve("chat")
+    key = own_cluster.admin.key(budgets=[{"unit": "requests", "bucket": "second", "limit": 40}])
+    slow = own_cluster.admin.call(
+        "POST", "/budgets", {"subject": f"key:{key['id']}", "unit": "requests", "bucket": "hour", "limit": 40}
+    )
+    known_everywhere(own_cluster, key)
+    node = own_cluster.nodes[2]
+    assert ask(node, key, "chat").status_code == 200
+    (holding,) = own_cluster.admin.explain(slow)["holdings"]
+    done(own_cluster, "cluster", "expire", holding["session"], "-m", "it is gone")
+    dead = dead_holding(own_cluster, slow)
+    resolve = {"session": dead["session"], "spent": dead["spent_at_most"]}
+    reason = {"x-quorate-reason": "it is gone"}
+    refused = own_cluster.admin.http.post(f"/budgets/{slow['id']}/resolve", json=resolve, headers=reason)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "may_spend_yet"), refused.text
+    (quick,) = [each for each in own_cluster.admin.items(f"/budgets?subject=key:{key['id']}") if each["bucket"] == "second"]
+
+    def leaked():
+        explained = own_cluster.admin.explain(quick)
+        return explained["in_doubt"] == 0 and [each["actor"] for each in explained["resolutions"]] == ["rule"]
+
+    eventually(leaked, 20, "the doubt of a second's bucket to end by itself")

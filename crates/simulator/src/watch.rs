@@ -3,8 +3,10 @@
 use crate::coverage::Reached;
 use crate::node::Node;
 use crate::world::{World, node_id};
-use quorate_domain::{Amount, BudgetId, Round};
-use quorate_ledger::{Budget, Command, Evidence, Mark, Session, SpendingReport};
+use quorate_domain::{Amount, BudgetId, Round, SessionId};
+use quorate_ledger::{
+    Budget, BudgetReport, Command, Evidence, HolderState, HoldingReport, Mark, Place, Session, SpendingReport,
+};
 use std::collections::BTreeSet;
 
 impl World {
@@ -30,6 +32,22 @@ impl World {
         let rolled = sync_rolls(command) && self.nodes.iter().any(Node::has_line);
         reached.extend(rolled.then_some(Reached::RolledWithLine));
         reached.into_iter().for_each(|state| self.coverage.reach(state));
+    }
+
+    /// Whether too little was unreserved for a request in line at an instant since it came, but for what dead and silent
+    /// sessions hold; or nobody waits there any more.
+    pub(crate) fn cannot_be_met(&self, budget: BudgetId, session: SessionId, place: &Place) -> bool {
+        let node = self.nodes.iter().find(|node| node.session() == Some(session));
+        let Some(number) = node.and_then(|node| node.tickets.get(&place.id)) else { return true };
+        let of = usize::try_from(budget.get() - 1).expect("budgets are numbered from one");
+        let is_unknown = |holding: &&HoldingReport| holding.state != HolderState::Live;
+        let report = self.log.ledger.report(budget);
+        let held = |report: BudgetReport| -> u64 {
+            report.holdings.iter().filter(is_unknown).map(|holding| holding.outstanding.get()).sum()
+        };
+        let in_doubt = report.map_or(0, held);
+        let least = self.requests[*number].least(of);
+        least.is_some_and(|least| least < i128::from(place.need.get()) + i128::from(in_doubt))
     }
 
     /// Of buckets for which requests are in line: how much may be spent of each in all.

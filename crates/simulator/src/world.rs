@@ -13,10 +13,7 @@ use crate::promptness::Promptness;
 use crate::rates::Rates;
 use crate::request::{Request, State};
 use quorate_domain::{Amount, BootId, BudgetId, LogTime, NodeId, SessionId, Unit};
-use quorate_ledger::{
-    Budget, BudgetReport, BudgetSpec, Command, Expected, HolderState, HoldingReport, Kind, Ledger, Outcome,
-    Place, PutBudget,
-};
+use quorate_ledger::{Budget, BudgetSpec, Command, Expected, Kind, Ledger, Outcome, Place, PutBudget};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::cmp::Reverse;
@@ -512,22 +509,6 @@ impl World {
             if left < need { left } else { left - need }
         };
         calls[..count].iter().fold(unreserved, take)
-    }
-
-    /// Whether too little was unreserved for a request in line at an instant since it came, but for what dead and silent
-    /// sessions hold; or nobody waits there any more.
-    fn cannot_be_met(&self, budget: BudgetId, session: SessionId, place: &Place) -> bool {
-        let node = self.nodes.iter().find(|node| node.session() == Some(session));
-        let Some(number) = node.and_then(|node| node.tickets.get(&place.id)) else { return true };
-        let of = usize::try_from(budget.get() - 1).expect("budgets are numbered from one");
-        let is_unknown = |holding: &&HoldingReport| holding.state != HolderState::Live;
-        let report = self.log.ledger.report(budget);
-        let held = |report: BudgetReport| -> u64 {
-            report.holdings.iter().filter(is_unknown).map(|holding| holding.outstanding.get()).sum()
-        };
-        let in_doubt = report.map_or(0, held);
-        let least = self.requests[*number].least(of);
-        least.is_some_and(|least| least < i128::from(place.need.get()) + i128::from(in_doubt))
     }
 
     /// What the ledger has granted by name to requests that still wait for it.

@@ -54,6 +54,8 @@ pub struct Wallet {
     pub(crate) closed: Mutex<BTreeSet<BudgetId>>,
     /// Accounts whose watermark should be raised.
     pub(crate) low: SegQueue<Arc<Account>>,
+    /// A budget that somebody waited for is gone.
+    lets_pass: AtomicBool,
 }
 
 impl Wallet {
@@ -73,6 +75,7 @@ impl Wallet {
             waking: SegQueue::new(),
             closed: Mutex::default(),
             low: SegQueue::new(),
+            lets_pass: AtomicBool::new(false),
         }
     }
 
@@ -292,10 +295,10 @@ impl Wallet {
         std::iter::from_fn(|| self.over.pop()).collect()
     }
 
-    /// Whether a watermark should be looked at.
+    /// Whether a watermark should be looked at, or somebody in line was let pass who may have all it needs now.
     #[must_use]
     pub fn needs_flush(&self) -> bool {
-        !self.low.is_empty()
+        !self.low.is_empty() || self.lets_pass.swap(false, Ordering::AcqRel)
     }
 
     // The syncer's part: reports and returns. What is asked for is in `speech`.
@@ -361,6 +364,7 @@ impl Wallet {
         self.retired.lock().retain(|account| account.budget() != budget);
         for ticket in self.line.lock().tickets.iter_mut().filter(|ticket| ticket.is_at(budget)) {
             ticket.pass(now);
+            self.lets_pass.store(true, Ordering::Release);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Budgets: create, list, show, set, delete; and usage, which is what was spent of them.
 
 use super::caller::{Administrator, Editor, Reader};
-use super::input::{Body, Numbered};
+use super::input::{Body, Numbered, Precondition};
 use super::query::{self, OfSubject};
 use super::{AGREEMENT_LIMIT, Admin, AdminError, calendar, view, words};
 use crate::time_zones;
@@ -12,11 +12,16 @@ use http::StatusCode;
 use http::request::Parts;
 use quorate_domain::{Amount, BudgetId, NanoUsd, Period, Refill, Subject, Unit, Weekday};
 use quorate_ledger::{
-    AutoResolve, BudgetReport, BudgetSpec, Command, Expected, Kind, Ledger, Outcome, PutBudget,
+    AutoResolve, BudgetReport, BudgetSpec, Command, Expected, Kind, Ledger, Outcome, PutBudget, Rejection,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
+
+/// So often a change is tried while others change the same budget.
+const SET_TRIES: usize = 16;
+/// No budget is larger, in its unit (of dollars: in billionths): half of what an account on a node can count.
+const LIMIT_MAX: Amount = Amount::new((1 << 62) - 1);
 
 /// A budget of a subject that is named elsewhere.
 #[derive(Clone, Deserialize)]
@@ -153,6 +158,9 @@ fn spec(
 
 /// Where doubt ends by itself, a rule for it would say something that is not so.
 fn ruled(spec: BudgetSpec) -> Result<BudgetSpec, String> {
+    if spec.limit > LIMIT_MAX {
+        return Err(format!("limit: at most {}", words::amount(spec.unit, LIMIT_MAX)));
+    }
     let ends_by_itself = spec.unit == Unit::Permits || spec.kind != Kind::Lifetime;
     if ends_by_itself && spec.auto_resolve != AutoResolve::Never {
         return Err("auto_resolve: only for lifetime budgets of tokens, usd and requests: \
@@ -217,9 +225,24 @@ pub(super) async fn set(
     body: Body,
 ) -> Result<Response, AdminError> {
     let changes: Changes = body.read()?;
-    let spec = changes.to(report(&admin, BudgetId::new(id))?.spec).map_err(AdminError::Body)?;
-    let id = store(&admin, &by, spec, precondition.into()).await?;
-    answer(&admin, StatusCode::OK, id)
+    let mut tries = 1..SET_TRIES;
+    loop {
+        let read = report(&admin, BudgetId::new(id))?;
+        let spec = changes.to(read.spec).map_err(AdminError::Body)?;
+        // What is not changed is stored as it was read: it must not have been changed by somebody else since.
+        let expected = match precondition {
+            Precondition::None => Expected::Revision(read.revision),
+            Precondition::Absent | Precondition::Revision(_) => precondition.into(),
+        };
+        match store(&admin, &by, spec, expected).await {
+            Err(AdminError::Ledger(Rejection::RevisionMismatch { .. }))
+                if precondition == Precondition::None && tries.next().is_some() =>
+            {
+                admin.replica()?.read_barrier(AGREEMENT_LIMIT).await?;
+            }
+            stored => return answer(&admin, StatusCode::OK, stored?),
+        }
+    }
 }
 
 pub(super) async fn remove(

@@ -141,9 +141,13 @@ impl Inference {
         Extent { limit: cut_to.unwrap_or_else(|| self.output_limit(model)), n_choices }
     }
 
+    /// No answer is longer than a model's context, whatever limit it is asked for.
     fn output_limit(&self, model: &ModelSpec) -> Tokens {
         match self {
-            Self::Chat(request) => request.output_limit().map_or(model.output_tokens_max, |limit| limit.0),
+            Self::Chat(request) => request
+                .output_limit()
+                .map_or(model.output_tokens_max, |limit| limit.0)
+                .min(model.context_tokens),
             Self::Embeddings(_) => Tokens::ZERO,
         }
     }
