@@ -153,3 +153,13 @@ def test_a_leader_that_dies_and_is_back_before_an_election_loses_nothing_that_wa
     assert set(writers.made) <= keys, "an acknowledged write is lost"
     for path in PATHS:
         assert shown[1][path] == shown[0][path] and shown[2][path] == shown[0][path], f"I9: {path} differ"
+    histories = eventually(lambda: at_one_index(own_cluster.nodes), what="nodes that have applied the same index")
+    assert len({history["sha256"] for history in histories}) == 1, f"I9: {histories}"
+
+
+def at_one_index(nodes):
+    """What the nodes made of the log, if they are asked while all have applied as much of it."""
+    shown = [node.admin.status() for node in nodes]
+    assert all(status["differs_from"] == [] for status in shown), "I9"
+    histories = [status["history"] for status in shown]
+    return histories if len({history["applied"] for history in histories}) == 1 else None

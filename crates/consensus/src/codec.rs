@@ -6,7 +6,7 @@ mod envelope;
 mod record;
 
 pub(crate) use envelope::{HEADER_LEN, Kind, open, open_header, seal};
-pub(crate) use record::{EntryV1, LogIdV1, MarkV1, MarkV2, SnapshotMetaV1, VoteV1};
+pub(crate) use record::{EntryV1, LogIdV1, MarkV1, MarkV2, PayloadV1, SnapshotMetaV1, VoteV1};
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::Serialize;
@@ -92,6 +92,12 @@ pub(crate) fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T,
         Ok((_, used)) => Err(CodecError::Length { claimed: used as u64, present: payload.len() as u64 }),
         Err(cause) => Err(CodecError::Unreadable { kind: kind.code(), cause: cause.to_string() }),
     }
+}
+
+/// Appends the record without its envelope.
+pub(crate) fn append<T: Serialize>(bytes: &mut Vec<u8>, value: &T) {
+    bincode::serde::encode_into_std_write(value, bytes, layout::<STATE_MAX>())
+        .expect("our structures have no field that cannot be written to memory");
 }
 
 /// How many bytes the record takes without its envelope.

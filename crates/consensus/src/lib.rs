@@ -19,7 +19,7 @@ pub use codec::CodecError;
 
 pub use journal::Journal;
 pub use machine::{
-    Batch, Command, NodeCommand, NodeOutcome, NodeRecord, Nodes, OpId, Outcome, Proposal, State, StateHash,
+    Batch, Command, Fingerprint, NodeCommand, NodeOutcome, NodeRecord, Nodes, OpId, Outcome, Proposal, State,
     StorageId,
 };
 pub use metrics::{JournalMetrics, Metrics};

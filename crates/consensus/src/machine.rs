@@ -4,10 +4,12 @@
 
 mod command;
 mod dedup;
+mod history;
 mod nodes;
 mod state;
 
 pub use command::{Batch, Command, NodeCommand, NodeOutcome, OpId, Outcome, Proposal};
+pub use history::Fingerprint;
 pub use nodes::{NodeRecord, Nodes, StorageId};
 pub(crate) use state::Frozen;
-pub use state::{State, StateHash};
+pub use state::State;

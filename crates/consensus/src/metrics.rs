@@ -34,6 +34,7 @@ pub(crate) struct RaftMetrics {
     pub(crate) committed: Gauge,
     pub(crate) applied: Gauge,
     pub(crate) lag: Gauge,
+    pub(crate) differing: Gauge,
     pub(crate) leader_changes: Counter,
 }
 
@@ -80,6 +81,11 @@ impl Metrics {
         gauge("raft_committed_index", "Index of the last entry known to be committed", &raft.committed);
         gauge("raft_applied_index", "Index of the last entry applied to the state", &raft.applied);
         gauge("raft_apply_lag", "Entries committed but not yet applied", &raft.lag);
+        gauge(
+            "replicas_differing",
+            "Voters on which the same log had other outcomes than here",
+            &raft.differing,
+        );
         let proposals = ProposalMetrics::default();
         gauge("proposals_pending", "Proposals waiting for their outcome", &proposals.pending);
         let snapshot = SnapshotMetrics::default();

@@ -2,7 +2,7 @@
 
 use quorate_consensus::{ChangeError, Command, Journal, Outcome, ProposeError, ReadError, Replica};
 use quorate_domain::{BootId, BudgetId, MonoTime, NodeId, SessionId, Span, WindowId};
-use quorate_gateway::replica::{self, ClusterStatus, Eventually, MemberStatus, Unavailable};
+use quorate_gateway::replica::{self, ClusterStatus, Eventually, HistoryStatus, MemberStatus, Unavailable};
 use quorate_lease::{Lease, Standing};
 use quorate_ledger::{Ledger, Mark};
 use std::time::Duration;
@@ -113,6 +113,8 @@ impl replica::Replica for BridgedReplica {
             committed: Some(status.committed),
             applied: Some(status.applied),
             snapshot: status.snapshot,
+            history: HistoryStatus { applied: status.history.applied, sha256: status.history.hex() },
+            differs_from: status.differs_from.into_iter().collect(),
             members: status.peers.into_iter().map(member).collect(),
         }
     }

@@ -38,8 +38,8 @@ pub fn next_step(error: &anyhow::Error) -> &'static str {
     if let Some(error) = error.downcast_ref::<StartError>() {
         return of_start(error);
     }
-    if let Some(RunError::Storage(error)) = error.downcast_ref::<RunError>() {
-        return of_store(error);
+    if let Some(error) = error.downcast_ref::<RunError>() {
+        return of_run(error);
     }
     if let Some(error) = error.downcast_ref::<io::Error>() {
         return of_system(error.kind());
@@ -50,6 +50,16 @@ pub fn next_step(error: &anyhow::Error) -> &'static str {
 fn of_system(kind: ErrorKind) -> &'static str {
     let known = OF_SYSTEM.iter().find(|(of, _)| *of == kind);
     known.map_or("mend what the system names, then start the node again", |(_, step)| step)
+}
+
+const fn of_run(error: &RunError) -> &'static str {
+    match error {
+        RunError::Storage(error) => of_store(error),
+        RunError::Raft(_) => AGAIN,
+        RunError::Diverged { .. } => {
+            "start the node again: it applies its log anew; if it stops again, remove it from the cluster and let it join with an empty data_dir"
+        }
+    }
 }
 
 pub(crate) const fn of_start(error: &StartError) -> &'static str {

@@ -1,8 +1,9 @@
 //! The state itself. One writer applies entries; everybody reads under short locks.
 
 use super::dedup::Dedup;
-use super::{Batch, Command, Nodes, Outcome, Proposal};
-use crate::codec::{self, CodecError, Kind, LogIdV1};
+use super::history::History;
+use super::{Batch, Command, Fingerprint, Nodes, Outcome, Proposal};
+use crate::codec::{self, CodecError, EntryV1, Kind, LogIdV1, PayloadV1};
 use crate::raft;
 use parking_lot::{Mutex, RwLock};
 use quorate_catalog::Catalog;
@@ -10,7 +11,6 @@ use quorate_domain::LogTime;
 use quorate_ledger::Ledger;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Everything the cluster agrees on. Take a read lock for a moment; never hold two while doing slow work.
@@ -34,16 +34,8 @@ struct Progress {
     time: LogTime,
     applied: Option<raft::LogId>,
     membership: raft::StoredMembership,
+    history: History,
     dedup: Dedup,
-}
-
-/// A fingerprint of the state at an index of the log: equal on all nodes that applied that index (invariant I9).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct StateHash {
-    /// The last applied entry.
-    pub applied: u64,
-    /// SHA-256 over the stored form of the state.
-    pub sha256: [u8; 32],
 }
 
 /// All of the state at one index, as it stands in a snapshot.
@@ -51,6 +43,7 @@ pub struct StateHash {
 pub(crate) struct Frozen {
     time: LogTime,
     applied: Option<LogIdV1>,
+    history: Fingerprint,
     nodes: Nodes,
     dedup: Dedup,
     catalog: Catalog,
@@ -62,20 +55,22 @@ impl State {
     pub(crate) fn apply(&self, at: raft::LogId, batch: &Batch) -> Vec<Outcome> {
         let mut progress = self.progress.lock();
         progress.time = progress.time.max(batch.at);
-        progress.applied = Some(at);
         self.time.store(progress.time.millis(), Ordering::Release);
-        batch.proposals.iter().map(|proposal| self.apply_one(&mut progress, proposal)).collect()
+        let proposals = batch.proposals.iter();
+        let outcomes: Vec<_> = proposals.map(|proposal| self.apply_one(&mut progress, proposal)).collect();
+        progress.note(at, PayloadV1::Batch(batch.clone()), &outcomes);
+        outcomes
     }
 
     /// Notes an entry that changes nothing here.
     pub(crate) fn pass(&self, at: raft::LogId) {
-        self.progress.lock().applied = Some(at);
+        self.progress.lock().note(at, PayloadV1::Blank, &[]);
     }
 
     /// Notes a new membership of the Raft group.
     pub(crate) fn apply_membership(&self, at: raft::LogId, membership: raft::Membership) {
         let mut progress = self.progress.lock();
-        progress.applied = Some(at);
+        progress.note(at, PayloadV1::Membership((&membership).into()), &[]);
         progress.membership = raft::StoredMembership::new(Some(at), membership);
     }
 
@@ -101,6 +96,7 @@ impl State {
         let frozen = Frozen {
             time: progress.time,
             applied: progress.applied.as_ref().map(Into::into),
+            history: progress.history.now(),
             nodes: self.nodes.read().clone(),
             dedup: progress.dedup.clone(),
             catalog: self.catalog.read().clone(),
@@ -116,6 +112,7 @@ impl State {
         self.time.store(frozen.time.millis(), Ordering::Release);
         progress.applied = meta.last_log_id;
         progress.membership = meta.last_membership.clone();
+        progress.history = History::since(frozen.history);
         progress.dedup = frozen.dedup;
         *self.nodes.write() = frozen.nodes;
         *self.catalog.write() = frozen.catalog;
@@ -125,10 +122,22 @@ impl State {
     /// The fingerprint of the state as it is now. Costs a copy of the state: for tests, audits and comparisons.
     /// Must not be called by who holds one of the locks.
     #[must_use]
-    pub fn hash(&self) -> StateHash {
+    pub fn hash(&self) -> Fingerprint {
         let (_, frozen) = self.freeze();
         let applied = frozen.applied.map_or(0, |id| id.index);
-        StateHash { applied, sha256: Sha256::digest(frozen.encode()).into() }
+        Fingerprint { applied, sha256: Sha256::digest(frozen.encode()).into() }
+    }
+
+    /// The fingerprint of all that was applied so far and of what came of it. Costs nothing, and says nothing about what no
+    /// outcome shows.
+    #[must_use]
+    pub fn history(&self) -> Fingerprint {
+        self.progress.lock().history.now()
+    }
+
+    /// The same as it was when that entry had been applied, if it is remembered.
+    pub(crate) fn history_at(&self, index: u64) -> Option<Fingerprint> {
+        self.progress.lock().history.at(index)
     }
 
     fn apply_one(&self, progress: &mut Progress, proposal: &Proposal) -> Outcome {
@@ -152,6 +161,13 @@ impl State {
     }
 }
 
+impl Progress {
+    fn note(&mut self, at: raft::LogId, payload: PayloadV1, outcomes: &[Outcome]) {
+        self.applied = Some(at);
+        self.history.note(&EntryV1 { log_id: (&at).into(), payload }, outcomes);
+    }
+}
+
 impl Frozen {
     /// The stored form.
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -161,19 +177,6 @@ impl Frozen {
     /// Reads the stored form.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         codec::decode(Kind::State, bytes)
-    }
-}
-
-impl fmt::Display for StateHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.sha256.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        write!(f, "@{}", self.applied)
-    }
-}
-
-impl fmt::Debug for StateHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

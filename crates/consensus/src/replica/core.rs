@@ -35,6 +35,8 @@ pub(crate) struct Core {
     pub(super) metrics: Metrics,
     pub(super) applied: watch::Receiver<u64>,
     pub(super) leader: watch::Sender<Option<NodeId>>,
+    /// Voters whose history is not this node's.
+    pub(super) differs_from: watch::Sender<BTreeSet<NodeId>>,
     /// Operations of this boot, counted.
     pub(super) sequence: AtomicU64,
     /// Operations that may be under way, so that none is forgotten while it is.

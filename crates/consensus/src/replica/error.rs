@@ -3,6 +3,7 @@
 use crate::store::StoreError;
 use crate::transport::Refusal;
 use quorate_domain::NodeId;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Why a replica could not start.
@@ -116,4 +117,19 @@ pub enum RunError {
     /// openraft stopped.
     #[error("raft stopped: {0}")]
     Raft(String),
+    /// This replica has gone another way than most others (I9): what it holds cannot be trusted.
+    #[error(
+        "most voters ({}) had other outcomes of the log up to entry {applied} than this node",
+        list(from)
+    )]
+    Diverged {
+        /// The entry up to which histories were compared.
+        applied: u64,
+        /// Who went the other way.
+        from: BTreeSet<NodeId>,
+    },
+}
+
+fn list(nodes: &BTreeSet<NodeId>) -> String {
+    nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

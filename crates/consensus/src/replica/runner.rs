@@ -5,7 +5,7 @@ use super::entries::{self, Group};
 use super::error::{ChangeError, RunError};
 use super::proposer::{self, Pending};
 use super::rounds::{self, Asker};
-use super::{freshness, observe, status, steward};
+use super::{comparison, freshness, observe, status, steward};
 use crate::transport::{LinkTask, Listener};
 use quorate_domain::NodeId;
 use std::sync::Arc;
@@ -47,6 +47,7 @@ impl Runner {
         tasks.spawn(self.listener.run(self.socket));
         let result = tokio::select! {
             failure = observe::run(core.clone()) => Err(failure),
+            (at, from) = comparison::run(core.clone()) => Err(RunError::Diverged { applied: at.applied, from }),
             () = stop.cancelled() => Ok(()),
         };
         if result.is_ok() {

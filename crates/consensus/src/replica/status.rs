@@ -1,10 +1,12 @@
 //! What a node can tell about the cluster, for people and for tests.
 
 use super::core::Core;
+use crate::machine::Fingerprint;
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use quorate_domain::{ClusterId, NodeId};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// A node's view of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -30,6 +32,10 @@ pub struct Status {
     pub snapshot: Option<u64>,
     /// Index of the last entry that is gone from the log.
     pub purged: Option<u64>,
+    /// The fingerprint of all that was applied and of what came of it: at the same index the same on every node (I9).
+    pub history: Fingerprint,
+    /// Voters on which the same log had other outcomes.
+    pub differs_from: BTreeSet<NodeId>,
     /// All members.
     pub peers: Vec<PeerStatus>,
 }
@@ -105,6 +111,8 @@ pub(super) fn status(core: &Core) -> Status {
         applied: seen.last_applied.map_or(0, |id| id.index),
         snapshot: seen.snapshot.map(|id| id.index),
         purged: seen.purged.map(|id| id.index),
+        history: core.state.history(),
+        differs_from: core.differs_from.borrow().clone(),
         peers: peers.collect(),
     }
 }

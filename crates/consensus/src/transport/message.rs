@@ -1,7 +1,7 @@
 //! What peers ask and answer. The order of variants and fields is a wire format: add at the end, never reorder.
 
 use crate::codec::{EntryV1, LogIdV1, VoteV1};
-use crate::machine::{Outcome, Proposal, StorageId};
+use crate::machine::{Fingerprint, Outcome, Proposal, StorageId};
 use crate::raft::{self, Types};
 use openraft::raft::{
     AppendEntriesRequest, StreamAppendError, StreamAppendResult, VoteRequest, VoteResponse,
@@ -38,6 +38,8 @@ pub(crate) enum Request {
     Renew { node: NodeId, bound: Span },
     /// Answered once this node has applied the log up to there.
     Applied { index: u64 },
+    /// What is the digest of the history up to there?
+    History { index: u64 },
 }
 
 /// An answer.
@@ -70,6 +72,8 @@ pub(crate) enum Response {
         bound: Span,
     },
     Applied,
+    /// `None` if it is not remembered, or not known yet.
+    History(Option<Fingerprint>),
 }
 
 /// Where the leader is believed to be.

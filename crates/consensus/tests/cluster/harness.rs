@@ -107,6 +107,12 @@ impl Running {
         ended.unwrap().unwrap();
     }
 
+    /// Waits until it stops by itself, and says why.
+    pub(crate) async fn ended(mut self) -> RunError {
+        let ended = tokio::time::timeout(PATIENCE, self.task.join_next()).await;
+        ended.expect("it stops in time").unwrap().unwrap().unwrap_err()
+    }
+
     /// Takes the node off the network. It still believes in itself, and its files stay open.
     pub(crate) fn cut_off(mut self) -> Replica {
         self.task.abort_all();
@@ -224,6 +230,8 @@ impl Cluster {
         }
         let hashes: Vec<_> = self.running().map(|node| node.state().hash()).collect();
         assert!(hashes.windows(2).all(|pair| pair[0] == pair[1]), "I9: {hashes:?}");
+        let histories: Vec<_> = self.running().map(|node| node.status().history).collect();
+        assert!(histories.windows(2).all(|pair| pair[0] == pair[1]), "I9: {histories:?}");
     }
 }
 

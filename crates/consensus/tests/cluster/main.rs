@@ -7,6 +7,8 @@ mod freshness;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod writes;

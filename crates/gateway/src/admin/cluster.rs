@@ -76,6 +76,16 @@ fn refuse_member(admin: &Admin) -> Result<(), AdminError> {
 /// A word for scripts and a sentence for people.
 fn verdict(status: &ClusterStatus) -> (&'static str, String) {
     let voters = status.members.iter().filter(|member| member.is_voter).count();
+    if !status.differs_from.is_empty() {
+        let others = status.differs_from.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        return (
+            "replicas_differ",
+            format!(
+                "the same log had other outcomes on node {others} than on node {}: one of them is broken",
+                status.node
+            ),
+        );
+    }
     match status.leader {
         Some(leader) => {
             let spare = voters.saturating_sub(1) / 2;
@@ -89,5 +99,34 @@ fn verdict(status: &ClusterStatus) -> (&'static str, String) {
                 voters / 2 + 1
             ),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replica::HistoryStatus;
+    use quorate_domain::NodeId;
+
+    #[test]
+    fn replicas_that_differ_are_told_before_anything_else() {
+        let mut status = ClusterStatus {
+            cluster: "9".to_owned(),
+            node: NodeId::new(1),
+            leader: Some(NodeId::new(1)),
+            term: 1,
+            last_log: None,
+            committed: None,
+            applied: None,
+            snapshot: None,
+            history: HistoryStatus::default(),
+            differs_from: Vec::new(),
+            members: Vec::new(),
+        };
+        assert_eq!(verdict(&status).0, "healthy");
+        status.differs_from = [2, 3].map(NodeId::new).into();
+        let (word, sentence) = verdict(&status);
+        assert_eq!(word, "replicas_differ");
+        assert!(sentence.contains("node 2, 3 than on node 1"), "{sentence}");
     }
 }

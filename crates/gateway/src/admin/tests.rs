@@ -6,7 +6,7 @@ mod refusals;
 mod zones;
 
 use super::{Admin, Initialised, LogLevel, Setup, SetupError};
-use crate::replica::{ClusterStatus, Eventually, Replica, Unavailable};
+use crate::replica::{ClusterStatus, Eventually, HistoryStatus, Replica, Unavailable};
 use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
@@ -123,6 +123,8 @@ impl Replica for Alone {
             committed: None,
             applied: None,
             snapshot: None,
+            history: HistoryStatus::default(),
+            differs_from: Vec::new(),
             members: Vec::new(),
         }
     }
