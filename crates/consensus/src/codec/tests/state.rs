@@ -1,0 +1,143 @@
+//! A small state as snapshots store it, with something in every part.
+
+use super::super::Kind;
+use super::samples::Samples;
+use super::{catalogue, ledger};
+use crate::machine::{Command, Fingerprint, Frozen, NodeCommand, OpId, Proposal, State, StorageId};
+use crate::{Batch, raft};
+use quorate_catalog::KeyState;
+use quorate_domain::{
+    Amount, BootId, BudgetId, Calendar, ClusterId, KeyId, LogTime, NodeId, Period, PlaceId, Refill,
+    SessionId, Subject, Unit, Weekday, WindowId,
+};
+use quorate_ledger::{
+    Ask, AutoResolve, BudgetSpec, Command as Ledger, Evidence, Expected, Kind as BudgetKind, OpenSession,
+    Place, PutBudget, SessionState, SpendingReport, Sync, Urgency,
+};
+
+/// What is read is known by what it shows: how it came to be may change, its bytes may not.
+pub(super) fn check(samples: &mut Samples) {
+    let frozen: Frozen = samples.read("v1_state", Kind::State, || small().freeze().1.encode());
+    let state = State::default();
+    let meta = raft::SnapshotMeta { last_log_id: Some(log_id(16)), ..raft::SnapshotMeta::default() };
+    state.restore(&meta, frozen);
+    check_what_nodes_need(&state);
+    check_the_ledger(&state);
+}
+
+fn check_what_nodes_need(state: &State) {
+    assert_eq!(state.time(), LogTime::from_millis(16_000));
+    assert_eq!(state.history().applied, 16);
+    assert_ne!(state.history(), Fingerprint { applied: 16, ..Fingerprint::default() });
+    let nodes = state.nodes.read();
+    let addresses: Vec<_> = nodes.iter().map(|(id, record)| (id.get(), record.address.as_str())).collect();
+    assert_eq!((nodes.cluster(), addresses), (Some(ClusterId::new(0xC1)), vec![(1, "10.0.0.1:7001")]));
+    drop(nodes);
+    let catalog = state.catalog.read();
+    assert!(catalog.foundation().is_some() && catalog.key(KeyId::new(1)).is_some());
+    assert_eq!(catalog.digest("a key"), Some(catalogue::digest("a key")));
+    let counts = [catalog.providers().len(), catalog.models().len(), catalog.routes().len()];
+    let tenants = [catalog.organisations().len(), catalog.teams().len(), catalog.users().len()];
+    assert_eq!((counts, tenants), ([1; 3], [1; 3]));
+    let states = [17, 18, 19].map(|id| catalog.key(KeyId::new(id)).unwrap().state);
+    let is_as_furnished =
+        matches!(states, [KeyState::Active, KeyState::Rotating { .. }, KeyState::Revoked { .. }]);
+    assert!(is_as_furnished, "{states:?}");
+}
+
+fn check_the_ledger(state: &State) {
+    let ledger = state.ledger.read();
+    ledger.validate().unwrap();
+    let states = ledger.sessions().map(|(id, session)| (id.get(), session.state));
+    let expected = [(1, SessionState::InDoubt), (2, SessionState::Frozen), (3, SessionState::Live)];
+    assert_eq!(states.collect::<Vec<_>>(), expected);
+    let report = ledger.report(BUDGET).unwrap();
+    let sums = [report.used, report.outstanding, report.in_doubt, report.overrun, report.free];
+    assert_eq!(sums.map(Amount::get), [20, 80, 80, 3, 897]);
+    assert!(ledger.budget(BUDGET).unwrap().current().is_central());
+    assert_eq!(ledger.budgets().count(), 3);
+    assert_eq!(ledger.time_zones().count(), 1);
+}
+
+const BUDGET: BudgetId = BudgetId::new(1);
+
+fn log_id(index: u64) -> raft::LogId {
+    raft::LogId::new(raft::LeaderId { term: 7, node_id: 3 }, index)
+}
+
+/// What the first version made of these commands.
+fn small() -> State {
+    let state = State::default();
+    for (index, command) in (1..).zip(script()) {
+        let origin = Some(OpId { boot: BootId::new(0xB007), sequence: index });
+        let proposals = vec![Proposal { origin, command }].into();
+        let at = LogTime::from_millis(1_000 * index);
+        state.apply(log_id(index), &Batch { at, proposals });
+    }
+    state
+}
+
+fn script() -> Vec<Command> {
+    let address = "10.0.0.1:7001".to_owned();
+    let (cluster, storage) = (ClusterId::new(0xC1), StorageId::new(0x5707));
+    let before = [
+        Command::Node(NodeCommand::Found { cluster, storage, address }),
+        Command::Catalog(quorate_catalog::Command::Found(catalogue::founding())),
+        Command::Catalog(catalogue::furnish()),
+    ];
+    let ledger = [puts(), openings(), spending()].concat();
+    before.into_iter().chain(ledger.into_iter().map(Command::Ledger)).collect()
+}
+
+fn puts() -> Vec<Ledger> {
+    let zone = ledger::berlin();
+    let calendar = Calendar::new(Period::Day, zone.name.clone(), Weekday::Monday);
+    let put = |kind| {
+        let (subject, limit) = (Subject::User("ann".parse().unwrap()), Amount::new(1_000));
+        let spec = BudgetSpec { subject, unit: Unit::Tokens, kind, limit, auto_resolve: AutoResolve::Never };
+        Ledger::PutBudget(PutBudget { spec, expected: Expected::Absent })
+    };
+    let kinds = [BudgetKind::Lifetime, BudgetKind::Bucket(Refill::Hour), BudgetKind::Local(calendar)];
+    [Ledger::PutTimeZone(zone)].into_iter().chain(kinds.map(put)).collect()
+}
+
+fn openings() -> Vec<Ledger> {
+    let open = |node| {
+        let (node, boot, previous) = (NodeId::new(node), BootId::new(0xB007 + node), SessionId::default());
+        let evidence = Evidence::Intact { generation: 1, marks: vec![] };
+        Ledger::OpenSession(OpenSession { node, boot, previous, evidence })
+    };
+    [1, 2, 3].map(open).into()
+}
+
+/// The first session dies, the second reports the impossible, and the third needs more than is left.
+fn spending() -> Vec<Ledger> {
+    let say = |session, sequence, reports, asks| {
+        Ledger::Sync(Sync { session: SessionId::new(session), sequence, generation: 1, reports, asks })
+    };
+    vec![
+        say(1, 1, vec![], vec![ask(50)]),
+        say(1, 2, vec![spent(20, 3)], vec![]),
+        Ledger::ExpireSession { session: SessionId::new(1) },
+        say(2, 1, vec![], vec![ask(50)]),
+        say(2, 2, vec![spent(10_000, 0)], vec![]),
+        say(3, 1, vec![], vec![ask(950)]),
+    ]
+}
+
+fn ask(need: u64) -> Ask {
+    let need = Amount::new(need);
+    let place = Place { id: PlaceId::new(1), need, most: need, is_last_call: true };
+    Ask { budget: BUDGET, window: None, places: vec![place], want: Amount::ZERO, urgency: Urgency::Proof }
+}
+
+fn spent(used: u64, overrun: u64) -> SpendingReport {
+    SpendingReport {
+        budget: BUDGET,
+        window: WindowId::LIFETIME,
+        used: Amount::new(used),
+        returned: Amount::ZERO,
+        overrun: Amount::new(overrun),
+        heard: None,
+    }
+}
