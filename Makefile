@@ -69,6 +69,7 @@ test-rust: rocksdb
 .PHONY: test-simulation
 test-simulation:
 	@$(MAKE) --no-print-directory sim SEEDS=4000
+	cargo test --quiet --release --package quorate-ledger --test invariants all_lives
 
 .PHONY: test-end-to-end
 test-end-to-end: binaries .venv/ready ## only the tests against real processes (PYTEST_ARGS="-k budget")

@@ -4,11 +4,23 @@ use quorate_domain::{Amount, BudgetId, PlaceId, Round, SessionId, WindowId};
 use quorate_ledger::*;
 use std::collections::BTreeMap;
 
-pub(crate) const NODES: usize = 3;
 pub(crate) const BUDGET: BudgetId = BudgetId::new(1);
 
+/// What a node can get wrong. A test that finds none of these would find nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mistake {
+    /// Its journal holds what was settled, and not what may be spent.
+    JournalsTooLate,
+    /// It goes on with the grants of its earlier life after the ledger has settled that.
+    KeepsItsGrants,
+    /// It reports what was spent since its last report, instead of since the session began.
+    ReportsDifferences,
+    /// It answers a round and keeps what it has no use for.
+    KeepsWhatIsRecalled,
+}
+
 /// What a node knows of one window.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Own {
     version: u64,
     pub(crate) granted: u64,
@@ -16,13 +28,17 @@ pub(crate) struct Own {
     pub(crate) returned: u64,
     pub(crate) watermark: u64,
     pub(crate) overrun: u64,
+    /// Kept by mistake.
+    kept: u64,
+    /// The last report told so much.
+    reported: u64,
     /// Reservations under way.
     flights: Vec<u64>,
     closed: Option<Closed>,
 }
 
 /// Central mode, as a node knows it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Closed {
     spell: Spell,
     designated: BTreeMap<PlaceId, u64>,
@@ -51,12 +67,12 @@ impl Own {
     }
 
     /// Takes in what the ledger shows.
-    fn follow(&mut self, view: &View, line: &[Request]) {
+    fn follow(&mut self, view: &View, line: &[Request], mistake: Option<Mistake>) {
         if view.version < self.version {
             return;
         }
         self.version = view.version;
-        self.granted = self.granted.max(view.granted.get());
+        self.granted = self.granted.max(self.kept + view.granted.get());
         let Some(spell) = view.central else {
             self.closed = None;
             return;
@@ -67,7 +83,9 @@ impl Own {
         let meant = line.iter().filter(|request| view.served.iter().any(|(id, _)| *id == request.id));
         designated.extend(meant.map(|request| (request.id, request.need)));
         self.closed = Some(Closed { spell, designated });
-        self.give_back();
+        if mistake != Some(Mistake::KeepsWhatIsRecalled) {
+            self.give_back();
+        }
     }
 
     /// The journal holds a watermark above it before it is reserved.
@@ -87,13 +105,15 @@ impl Own {
         spent
     }
 
-    fn report(&self, window: WindowId) -> SpendingReport {
+    fn report(&mut self, window: WindowId, mistake: Option<Mistake>) -> SpendingReport {
+        let told = if mistake == Some(Mistake::ReportsDifferences) { self.reported } else { 0 };
+        self.reported = self.used;
         let answer =
             |closed: &Closed| Heard { round: closed.spell.round, granted: Amount::new(self.granted) };
         SpendingReport {
             budget: BUDGET,
             window,
-            used: Amount::new(self.used),
+            used: Amount::new(self.used - told),
             returned: Amount::new(self.returned),
             overrun: Amount::new(self.overrun),
             heard: self.closed.as_ref().filter(|closed| closed.spell.is_asked).map(answer),
@@ -102,7 +122,7 @@ impl Own {
 }
 
 /// A request that waits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) id: PlaceId,
     pub(crate) need: u64,
@@ -113,7 +133,7 @@ pub(crate) struct Request {
     pub(crate) least: u64,
 }
 
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Node {
     pub(crate) session: SessionId,
     pub(crate) boot: u64,
@@ -124,12 +144,23 @@ pub(crate) struct Node {
     pub(crate) line: Vec<Request>,
     /// It has no patience with silent holders.
     pub(crate) hurries: bool,
+    pub(crate) mistake: Option<Mistake>,
 }
 
 impl Node {
     /// A new life: nothing of the earlier one is known.
     pub(crate) fn reborn(&self, session: SessionId) -> Self {
-        Self { session, boot: self.boot, ..Self::default() }
+        let (boot, hurries, mistake) = (self.boot, self.hurries, self.mistake);
+        let reborn = Self { session, boot, hurries, mistake, ..Self::default() };
+        if mistake != Some(Mistake::KeepsItsGrants) {
+            return reborn;
+        }
+        let left = |own: &Own| {
+            let kept = own.granted - own.returned - own.used;
+            Own { granted: kept, kept, ..Own::default() }
+        };
+        let accounts = self.accounts.iter().map(|(window, own)| (*window, left(own))).collect();
+        Self { window: self.window, accounts, ..reborn }
     }
 
     pub(crate) fn own(&mut self) -> Option<&mut Own> {
@@ -181,7 +212,9 @@ impl Node {
     pub(crate) fn reserve(&mut self, size: u64, headroom: u64) {
         if let Some(own) = self.own().filter(|own| own.closed.is_none()) {
             let size = size.min(own.free());
-            own.reserve(size, headroom);
+            if size > 0 {
+                own.reserve(size, headroom);
+            }
         }
     }
 
@@ -193,7 +226,7 @@ impl Node {
 
     pub(crate) fn follow(&mut self, view: &View) {
         self.window = Some(view.window.id);
-        self.accounts.entry(view.window.id).or_default().follow(view, &self.line);
+        self.accounts.entry(view.window.id).or_default().follow(view, &self.line, self.mistake);
     }
 
     /// Only what it has an account of.
@@ -206,7 +239,8 @@ impl Node {
 
     pub(crate) fn sync(&mut self, asks: Vec<Ask>) -> Sync {
         self.sequence += 1;
-        let reports = self.accounts.iter().map(|(window, own)| own.report(*window)).collect();
+        let report = |(window, own): (&WindowId, &mut Own)| own.report(*window, self.mistake);
+        let reports = self.accounts.iter_mut().map(report).collect();
         Sync { session: self.session, sequence: self.sequence, generation: 0, reports, asks }
     }
 
@@ -259,12 +293,12 @@ impl Node {
     }
 
     pub(crate) fn marks(&self) -> Vec<Mark> {
-        let session = self.session;
+        let (session, is_late) = (self.session, self.mistake == Some(Mistake::JournalsTooLate));
         let mark = |(window, own): (&WindowId, &Own)| Mark {
             session,
             budget: BUDGET,
             window: *window,
-            spent_bound: Amount::new(own.watermark),
+            spent_bound: Amount::new(if is_late { own.used } else { own.watermark }),
             settled: Amount::new(own.used),
             overrun: Amount::new(own.overrun),
         };

@@ -1,6 +1,6 @@
 //! A ledger, its nodes, the messages on their way, and the truth that nobody in the cluster knows.
 
-use crate::node::{BUDGET, NODES, Node, Own, Request};
+use crate::node::{BUDGET, Node, Own, Request};
 use quorate_domain::{Amount, BootId, LogTime, NodeId, PlaceId, SessionId, Subject, Unit, WindowId};
 use quorate_ledger::*;
 use std::collections::BTreeMap;
@@ -8,16 +8,18 @@ use std::collections::BTreeMap;
 const LINE_MAX: usize = 6;
 
 /// What becomes of a message.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Answered,
     /// It is heard, and its answer is lost. A copy may come later.
     AnswerLost,
+    /// It is heard, and its answer is on its way for a while: others may overtake it.
+    AnswerLate,
     /// It is not heard now, and perhaps later.
     Late,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// A request comes that has to wait.
     Come { node: usize, need: u64 },
@@ -43,6 +45,8 @@ pub(crate) enum Step {
     Report { node: usize, fate: Fate },
     /// An old message arrives again.
     Redeliver { which: usize },
+    /// An answer arrives that was on its way for a while.
+    Hear { which: usize },
     /// The opening of a session arrives again, perhaps of an earlier life.
     Reopen { which: usize },
     /// A node gives back what is idle.
@@ -51,19 +55,31 @@ pub(crate) enum Step {
     Restart { node: usize },
     /// A node dies and its journal is gone.
     LoseDisk { node: usize },
+    /// A node that lives is declared dead.
+    Expire { node: usize },
     /// Log time passes.
     Pass { millis: u64 },
     /// The limit is raised.
     Raise { by: u64 },
 }
 
+/// An answer on its way, and the asks it answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Late {
+    session: SessionId,
+    asks: Vec<Ask>,
+    answers: Vec<Answer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct World {
-    ledger: Ledger,
+    pub(crate) ledger: Ledger,
     at: u64,
     kind: Kind,
     limit: u64,
-    nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
     copies: Vec<Sync>,
+    late: Vec<Late>,
     openings: Vec<OpenSession>,
     /// What providers billed, window by window: the truth.
     billed: BTreeMap<WindowId, u64>,
@@ -71,27 +87,38 @@ pub(crate) struct World {
     overran: BTreeMap<WindowId, u64>,
     /// The part of it for requests whose end no journal knows of.
     cut_off: BTreeMap<WindowId, u64>,
-    /// Whether a disk was lost, and with it perhaps the only word of an overrun.
-    lost_a_disk: bool,
+    /// Whether a disk was lost or a session ended by decree, and with it perhaps the only word of an overrun.
+    lost_a_word: bool,
+    /// The first promise that was found broken.
+    broken: Option<String>,
+}
+
+/// What holds, or which promise is broken.
+pub(crate) type Holds = Result<(), String>;
+
+fn ensure(holds: bool, what: impl FnOnce() -> String) -> Holds {
+    if holds { Ok(()) } else { Err(what()) }
 }
 
 impl World {
-    pub(crate) fn new(kind: Kind, limit: u64) -> Self {
+    pub(crate) fn new(kind: Kind, limit: u64, n_nodes: usize) -> Self {
         let mut world = Self {
             ledger: Ledger::default(),
             at: 1,
             kind,
             limit,
-            nodes: (0..NODES).map(|_| Node::default()).collect(),
+            nodes: (0..n_nodes).map(|_| Node::default()).collect(),
             copies: vec![],
+            late: vec![],
             openings: vec![],
             billed: BTreeMap::new(),
             overran: BTreeMap::new(),
             cut_off: BTreeMap::new(),
-            lost_a_disk: false,
+            lost_a_word: false,
+            broken: None,
         };
         world.raise(0);
-        (0..NODES).for_each(|node| world.open(node, Evidence::Intact { generation: 1, marks: vec![] }));
+        (0..n_nodes).for_each(|node| world.open(node, Evidence::Intact { generation: 1, marks: vec![] }));
         world
     }
 
@@ -115,10 +142,12 @@ impl World {
             Step::Overrun { node, size } => self.overrun(node, size),
             Step::Report { node, fate } => self.report(node, fate),
             Step::Redeliver { which } => self.redeliver(which),
+            Step::Hear { which } => self.hear(which),
             Step::Reopen { which } => self.reopen(which),
             Step::Return { node } => self.nodes[node].accounts.values_mut().for_each(|own| own.give_back()),
             Step::Restart { node } => self.restart(node),
             Step::LoseDisk { node } => self.lose_disk(node),
+            Step::Expire { node } => self.expire(node),
             Step::Pass { millis } => self.at += millis,
             Step::Raise { by } => self.raise(by),
         }
@@ -127,8 +156,9 @@ impl World {
     fn apply(&mut self, command: Command) -> Outcome {
         let before = self.ledger.clone();
         let outcome = self.ledger.apply(LogTime::from_millis(self.at), command);
-        self.ledger.validate().expect("I1");
-        check_that_nothing_decreases(&before, &self.ledger);
+        let is_balanced = self.ledger.validate().map_err(|violation| format!("I1: {violation}"));
+        let holds = is_balanced.and_then(|()| check_that_nothing_decreases(&before, &self.ledger));
+        self.broken = self.broken.take().or(holds.err());
         outcome
     }
 
@@ -165,24 +195,78 @@ impl World {
     fn ask(&mut self, node: usize, greed: u64, fate: Fate) {
         let ask = self.nodes[node].ask(greed);
         let sync = self.nodes[node].sync(vec![ask.clone()]);
-        let Some(answers) = self.send(sync, fate) else { return };
+        let Some(answers) = self.send(node, sync, fate) else { return };
         self.nodes[node].heard(&ask, &answers[0]);
     }
 
     fn report(&mut self, node: usize, fate: Fate) {
         let sync = self.nodes[node].sync(vec![]);
-        self.send(sync, fate);
+        self.send(node, sync, fate);
     }
 
-    fn send(&mut self, sync: Sync, fate: Fate) -> Option<Vec<Answer>> {
+    fn send(&mut self, node: usize, sync: Sync, fate: Fate) -> Option<Vec<Answer>> {
         self.copies.push(sync.clone());
-        if matches!(fate, Fate::Late) {
+        if fate == Fate::Late {
             return None;
         }
-        let Outcome::Synced { answers } = self.apply(Command::Sync(sync)) else {
-            panic!("honest nodes are never fenced")
-        };
-        matches!(fate, Fate::Answered).then_some(answers)
+        let (session, asks) = (sync.session, sync.asks.clone());
+        match self.apply(Command::Sync(sync)) {
+            Outcome::Synced { answers } => match fate {
+                Fate::Answered => return Some(answers),
+                Fate::AnswerLate => self.late.push(Late { session, asks, answers }),
+                Fate::AnswerLost | Fate::Late => {}
+            },
+            Outcome::Fenced if self.was_expired(session) => {
+                if fate == Fate::Answered {
+                    self.restart(node);
+                }
+            }
+            told @ (Outcome::Done
+            | Outcome::BudgetStored { .. }
+            | Outcome::SessionOpened { .. }
+            | Outcome::Fenced
+            | Outcome::Rejected(_)) => {
+                self.break_promise(format!("I4: an honest node is told {told:?}"));
+            }
+        }
+        None
+    }
+
+    /// How many messages and answers may still arrive.
+    pub(crate) fn on_their_way(&self) -> (usize, usize) {
+        (self.copies.len(), self.late.len())
+    }
+
+    fn break_promise(&mut self, what: String) {
+        self.broken.get_or_insert(what);
+    }
+
+    fn hear(&mut self, which: usize) {
+        if self.late.is_empty() {
+            return;
+        }
+        let Late { session, asks, answers } = self.late.remove(which % self.late.len());
+        let Some(node) = self.nodes.iter_mut().find(|node| node.session == session) else { return };
+        for (ask, answer) in asks.iter().zip(&answers) {
+            node.heard(ask, answer);
+        }
+    }
+
+    /// It goes on, until it hears of it. What it holds is in doubt.
+    fn expire(&mut self, node: usize) {
+        self.lost_a_word = true;
+        let session = self.nodes[node].session;
+        if self.is_live(session) {
+            self.apply(Command::ExpireSession { session });
+        }
+    }
+
+    pub(crate) fn is_live(&self, session: SessionId) -> bool {
+        self.ledger.session(session).is_some_and(|life| life.state == SessionState::Live)
+    }
+
+    fn was_expired(&self, session: SessionId) -> bool {
+        self.lost_a_word && !self.is_live(session)
     }
 
     fn redeliver(&mut self, which: usize) {
@@ -195,16 +279,19 @@ impl World {
     fn reopen(&mut self, which: usize) {
         let open = self.openings[which % self.openings.len()].clone();
         let latest = self.ledger.latest_session(open.node);
-        let is_retry = self.ledger.session(latest).is_some_and(|life| life.boot == open.boot);
+        let is_of_boot = self.ledger.session(latest).is_some_and(|life| life.boot == open.boot);
+        let is_retry = is_of_boot && self.is_live(latest);
         let expected = if is_retry {
             Outcome::SessionOpened { session: latest }
         } else {
             Outcome::Rejected(Rejection::LaterSession { node: open.node, latest })
         };
         let mut unchanged = self.ledger.clone();
-        assert_eq!(self.apply(Command::OpenSession(open)), expected);
+        let answer = self.apply(Command::OpenSession(open));
         unchanged.apply(LogTime::from_millis(self.at), Command::Tick);
-        assert!(unchanged == self.ledger, "G1: what comes from an earlier life says nothing about this one");
+        if answer != expected || unchanged != self.ledger {
+            self.break_promise("G1: what comes from an earlier life says nothing about this one".to_owned());
+        }
     }
 
     fn settle(&mut self, node: usize, spent: u64) {
@@ -234,7 +321,7 @@ impl World {
 
     fn lose_disk(&mut self, node: usize) {
         self.die(node);
-        self.lost_a_disk = true;
+        self.lost_a_word = true;
         self.open(node, Evidence::Lost);
     }
 
@@ -247,6 +334,18 @@ impl World {
 
     // The truth.
 
+    pub(crate) fn is_all_billed(&self) -> bool {
+        self.billed.values().sum::<u64>() == self.limit
+    }
+
+    pub(crate) fn in_doubt(&self) -> Amount {
+        self.ledger.report(BUDGET).unwrap().in_doubt
+    }
+
+    pub(crate) fn crash_charged(&self) -> Amount {
+        self.ledger.report(BUDGET).unwrap().crash_charged
+    }
+
     /// What is in the pool, or with a live session and neither spent, nor reserved, nor granted to a request by name.
     fn unreserved(&self) -> u64 {
         let report = self.ledger.report(BUDGET).unwrap();
@@ -256,11 +355,13 @@ impl World {
     }
 
     fn unreserved_at(&self, node: &Node, account: &Account) -> u64 {
-        let Some(holding) = account.holding(node.session) else { return 0 };
+        let Some(holding) = account.holding(node.session).filter(|_| self.is_live(node.session)) else {
+            return 0;
+        };
         let gone = node.accounts.get(&account.window().id).map_or(0, Own::gone);
         let named =
             node.line.iter().filter(|request| self.is_named(node, request)).map(|request| request.need);
-        holding.granted.get() - holding.returned.get() - gone - named.sum::<u64>()
+        (holding.granted.get() - holding.returned.get()).saturating_sub(gone + named.sum::<u64>())
     }
 
     /// What those who stand before a request in line leave of what is unreserved, each taking all it needs or nothing.
@@ -288,8 +389,9 @@ impl World {
             || is_current && node.is_designated(request.id)
     }
 
-    pub(crate) fn check(&mut self) {
-        self.check_bill();
+    pub(crate) fn check(&mut self) -> Holds {
+        self.broken.clone().map_or(Ok(()), Err)?;
+        self.check_bill()?;
         let unreserved = self.unreserved();
         let mut nodes = std::mem::take(&mut self.nodes);
         for node in &mut nodes {
@@ -298,57 +400,63 @@ impl World {
             }
         }
         self.nodes = nodes;
-        self.check_denials();
+        self.check_denials()
     }
 
     /// I3: what was billed in a window never exceeds the limit but by overrun, and what was billed within reservations
     /// never exceeds what the ledger counts as gone. I1: nor is more granted than there is.
-    fn check_bill(&self) {
+    fn check_bill(&self) -> Holds {
         let budget = self.ledger.budget(BUDGET).unwrap();
         for account in budget.accounts() {
-            assert!(
-                account.excess(Amount::new(self.limit)) <= account.overrun(),
-                "I1: more granted than there is"
-            );
+            let excess = account.excess(Amount::new(self.limit));
+            ensure(excess <= account.overrun(), || format!("I1: {excess} more granted than there is"))?;
         }
         for (window, billed) in &self.billed {
             let billed = billed - self.overran.get(window).copied().unwrap_or(0);
-            assert!(billed <= self.limit, "I3: {billed} billed of {}", self.limit);
+            ensure(billed <= self.limit, || format!("I3: {billed} billed of {}", self.limit))?;
             if let Some(account) = budget.account(*window) {
                 let gone = account.used().saturating_add(account.outstanding()).get();
-                assert!(billed <= gone, "I3: {billed} billed, {gone} accounted for");
+                ensure(billed <= gone, || format!("I3: {billed} billed, {gone} accounted for"))?;
             }
         }
+        Ok(())
     }
 
     /// G2: whoever is denied without a doubt needed more than was unreserved at an instant while it waited.
-    fn check_denials(&self) {
-        let waiting = |node: &'_ Node| {
-            let line = node.line.iter().filter(|it| !self.is_named(node, it));
-            line.map(|it| (node.session, it.clone())).collect::<Vec<_>>()
-        };
-        for (session, request) in self.nodes.iter().flat_map(waiting) {
-            let need = Amount::new(request.need);
-            let id = request.id;
-            let standing = |(window, proves_from)| Standing { window, proves_from, session, id };
-            let (prospect, _) = self
-                .ledger
-                .prospect(BUDGET, need, Patience::default(), request.proves_from.map(standing))
-                .unwrap();
-            let is_denied = match prospect {
-                Prospect::TooBig | Prospect::Spent => true,
-                Prospect::InDoubt => false,
-                Prospect::Held { doubtful, lost } => doubtful.saturating_add(lost).is_zero(),
-                Prospect::Open => false,
-            };
-            let least = request.least;
-            assert!(!is_denied || least < request.need, "G2: {prospect:?} of {need}, but always {least}");
+    fn check_denials(&self) -> Holds {
+        for (node, request) in self.waiting() {
+            let (prospect, least, need) = (self.prospect(node, request), request.least, request.need);
+            ensure(!is_denial(prospect) || least < need, || {
+                format!("G2: {prospect:?} of {need}, but always {least}")
+            })?;
         }
+        Ok(())
+    }
+
+    /// Requests that wait at nodes which may spend, but for those that were granted what they need by name.
+    fn waiting(&self) -> impl Iterator<Item = (&Node, &Request)> {
+        let nodes = self.nodes.iter().filter(|node| self.is_live(node.session));
+        let line = nodes.flat_map(|node| node.line.iter().map(move |request| (node, request)));
+        line.filter(|(node, request)| !self.is_named(node, request))
+    }
+
+    fn prospect(&self, node: &Node, request: &Request) -> Prospect {
+        let (session, id, need) = (node.session, request.id, Amount::new(request.need));
+        let standing = |(window, proves_from)| Standing { window, proves_from, session, id };
+        let standing = request.proves_from.map(standing);
+        self.ledger.prospect(BUDGET, need, Patience::default(), standing).unwrap().0
+    }
+
+    /// Why requests would be turned away now.
+    pub(crate) fn denials(&self) -> impl Iterator<Item = Prospect> {
+        let prospects = self.waiting().map(|(node, request)| self.prospect(node, request));
+        prospects.filter(|prospect| is_denial(*prospect))
     }
 
     /// I5: when everyone has reported and returned, what is not free is what was billed, or charged for the dead.
-    pub(crate) fn check_quiescence(&mut self) {
-        for node in 0..NODES {
+    pub(crate) fn check_quiescence(&mut self) -> Holds {
+        let n_nodes = self.nodes.len();
+        for node in 0..n_nodes {
             while !self.nodes[node].line.is_empty() {
                 self.nodes[node].leave();
             }
@@ -357,35 +465,45 @@ impl World {
             }
         }
         // The first word empties the line, the second returns what the first was answered with.
-        for node in (0..NODES).chain(0..NODES) {
+        for node in (0..n_nodes).chain(0..n_nodes) {
             self.ask(node, 0, Fate::Answered);
             self.nodes[node].accounts.values_mut().for_each(|own| own.give_back());
             self.report(node, Fate::Answered);
         }
-        self.check_that_all_is_accounted_for();
+        self.check()?;
+        self.check_that_all_is_accounted_for()
     }
 
-    fn check_that_all_is_accounted_for(&self) {
+    fn check_that_all_is_accounted_for(&self) -> Holds {
         let report = self.ledger.report(BUDGET).unwrap();
         let of = |sums: &BTreeMap<WindowId, u64>| sums.get(&report.window.id).copied().unwrap_or(0);
         let (overran, cut_off) = (of(&self.overran), of(&self.cut_off));
         let billed = of(&self.billed) - overran;
-        assert_eq!(report.outstanding, report.in_doubt, "I5: only the dead hold anything");
+        let is_all_returned = report.outstanding == report.in_doubt;
+        ensure(is_all_returned, || "I5: somebody who lives holds something".to_owned())?;
         let charged = report.used.get() + report.in_doubt.get();
-        assert!(charged >= billed, "I5");
+        ensure(charged >= billed, || format!("I5: {charged} charged, {billed} billed"))?;
         if report.in_doubt.is_zero() {
-            assert!(
-                self.lost_a_disk || report.overrun.get() == overran,
-                "G1: overrun is counted, whoever died"
-            );
-            assert_eq!(report.used.get() + cut_off, billed + report.crash_charged.get(), "I6");
+            let is_counted = self.lost_a_word || report.overrun.get() == overran;
+            ensure(is_counted, || "G1: overrun is counted, whoever died".to_owned())?;
+            let is_explained = report.used.get() + cut_off == billed + report.crash_charged.get();
+            ensure(is_explained, || "I6: more is charged than was billed or crashed".to_owned())?;
         }
-        assert_eq!(report.free.get(), self.limit.saturating_sub(charged + report.overrun.get()), "I1");
+        let free = self.limit.saturating_sub(charged + report.overrun.get());
+        ensure(report.free.get() == free, || format!("I1: {} are free, not {free}", report.free))
+    }
+}
+
+fn is_denial(prospect: Prospect) -> bool {
+    match prospect {
+        Prospect::TooBig | Prospect::Spent => true,
+        Prospect::InDoubt | Prospect::Open => false,
+        Prospect::Held { doubtful, lost } => doubtful.saturating_add(lost).is_zero(),
     }
 }
 
 /// I4.
-fn check_that_nothing_decreases(before: &Ledger, after: &Ledger) {
+fn check_that_nothing_decreases(before: &Ledger, after: &Ledger) -> Holds {
     let is_less = |old: &Holding, new: &Holding| {
         new.granted < old.granted
             || new.used < old.used
@@ -396,12 +514,12 @@ fn check_that_nothing_decreases(before: &Ledger, after: &Ledger) {
         let now = after.budget(BUDGET).and_then(|budget| budget.account(account.window().id));
         for (session, old) in account.holdings() {
             let new = now.and_then(|now| now.holding(session));
-            assert!(!new.is_some_and(|new| is_less(old, new)), "I4: {session}");
+            ensure(!new.is_some_and(|new| is_less(old, new)), || format!("I4: {session}"))?;
         }
     }
     let latest =
         |ledger: &Ledger| ledger.sessions().map(|(session, _)| session).max().unwrap_or(SessionId::new(0));
     let is_new = |session: &SessionId| before.session(*session).is_none();
     let mut opened = after.sessions().map(|(session, _)| session).filter(is_new);
-    assert!(opened.all(|session| session > latest(before)), "I4: session ids rise");
+    ensure(opened.all(|session| session > latest(before)), || "I4: session ids rise".to_owned())
 }
