@@ -3,9 +3,7 @@
 use crate::mutants::mutation::{Edit, Mutation};
 
 const BUCKET: &str = "crates/ledger/src/bucket.rs";
-const BUDGET: &str = "crates/ledger/src/budget.rs";
 const LEDGER: &str = "crates/ledger/src/ledger.rs";
-const RESOLVE: &str = "crates/ledger/src/ledger/resolve.rs";
 const VERDICT: &str = "crates/wallet/src/verdict.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
@@ -44,32 +42,5 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             wrong: "Some(if goes_by_time { ticket.since } else { ticket.since })",
         }],
         breaks: &["G2"],
-    },
-    Mutation {
-        name: "what-the-dead-hold-leaks-at-once",
-        why: "a node that is cut off spends for a while what it holds: until then it must not leak",
-        edits: &[
-            Edit {
-                file: BUDGET,
-                right: "Kind::Bucket(refill) => AutoResolve::AsSpent { after: refill.span() },",
-                wrong: "Kind::Bucket(_) => AutoResolve::AsSpent { after: Span::from_millis(0) },",
-            },
-            Edit {
-                file: RESOLVE,
-                right: "doubt.since.plus(refill.span()).since(self.time).millis()",
-                wrong: "doubt.since.plus(refill.span()).since(self.time).millis().min(0)",
-            },
-        ],
-        breaks: &["I12"],
-    },
-    Mutation {
-        name: "grants-of-buckets-for-ever",
-        why: "what a node may spend at any time may be spent after it has leaked",
-        edits: &[Edit {
-            file: LEDGER,
-            right: "until_end.or_else(|| refill.map(Refill::half)).unwrap_or(Span::FOREVER)",
-            wrong: "until_end.or_else(|| refill.map(|_| Span::FOREVER)).unwrap_or(Span::FOREVER)",
-        }],
-        breaks: &["I12"],
     },
 ];

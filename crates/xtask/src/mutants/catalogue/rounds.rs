@@ -11,11 +11,11 @@ const VERDICT: &str = "crates/wallet/src/verdict.rs";
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "no-barrier",
-        why: "an empty pool says nothing about what lies unreserved in grants: only a round does",
+        why: "that a request was not served says nothing about what lies unreserved in grants: only a round does",
         edits: &[Edit {
             file: PROSPECT,
             right: "let Some(shown) = proof else { return Prospect::Open };",
-            wrong: "let Some(shown) = proof else {\n            let is_empty = need > shortage.free;\n            return if is_empty { Prospect::Held { doubtful: Amount::ZERO, lost: Amount::ZERO } } else { Prospect::Open };\n        };",
+            wrong: "let Some(shown) = proof else {\n            return Prospect::Held { doubtful: Amount::ZERO, lost: Amount::ZERO };\n        };",
         }],
         breaks: &["G2"],
     },
