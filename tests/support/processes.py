@@ -13,6 +13,7 @@ from support.wait import eventually
 STOP_S = 15
 # Below those that systems give to outgoing connections, as `quorate dev` chooses them.
 PORTS = range(10_240, 16_000)
+_given = set()
 
 
 def target_folder():
@@ -30,12 +31,13 @@ def binary(name, variable):
 
 
 def free_ports(count):
-    """Ports that nobody has at this moment, and that no outgoing connection is given."""
+    """Ports that nobody has at this moment, and that neither another caller nor any outgoing connection is given."""
     ports = []
     while len(ports) < count:
-        port = random.choice(PORTS)
+        port = random.choice([port for port in PORTS if port not in _given])
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            ports += [] if port in ports else [port]
+            ports.append(port)
+            _given.add(port)
     return ports
 
 

@@ -388,8 +388,7 @@ impl Account {
     }
 
     /// Whether those behind a request in line are served before it.
-    #[must_use]
-    pub fn is_passed_over(&self, session: SessionId, place: &Place) -> bool {
+    fn is_passed_over(&self, session: SessionId, place: &Place) -> bool {
         self.central().is_some_and(|central| central.is_silent(session) || central.has_denied(session, place))
     }
 

@@ -169,8 +169,7 @@ impl Central {
 
     /// Whether the latest round that ended has shown that a request cannot be met, but for what silent sessions hold. It is told so,
     /// and nobody behind it waits until it has heard it.
-    #[must_use]
-    pub fn has_denied(&self, session: SessionId, place: &Place) -> bool {
+    pub(crate) fn has_denied(&self, session: SessionId, place: &Place) -> bool {
         self.denied.get(&(session, place.id)).is_some_and(|left| place.need > *left)
     }
 

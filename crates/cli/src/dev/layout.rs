@@ -1,6 +1,7 @@
 //! The folder of a development cluster: one configuration file and one data directory for each node.
 
 use crate::error::CliError;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -122,7 +123,8 @@ impl Layout {
         let folder = self.node_folder(id);
         fs::create_dir_all(&folder).map_err(|cause| io_error("create", &folder, cause))?;
         let addresses = if is_new {
-            free_addresses().map_err(|cause| io_error("find free ports for", &folder, cause))?
+            let taken = self.taken_ports()?;
+            free_addresses(&taken).map_err(|cause| io_error("find free ports for", &folder, cause))?
         } else {
             self.addresses(id)?
         };
@@ -132,6 +134,17 @@ impl Layout {
         config.insert("node".to_owned(), Value::Table(self.node_table(id, addresses)));
         config.insert("cluster".to_owned(), Value::Table(self.cluster_table(id, addresses)?));
         write_at_once(&path, &config.to_string())
+    }
+
+    /// The ports of all nodes that have a file, whether they run or not.
+    fn taken_ports(&self) -> Result<BTreeSet<u16>, CliError> {
+        let nodes = (1..).take_while(|id| self.config_file(*id).exists());
+        let addresses = nodes.map(|id| self.addresses(id)).collect::<Result<Vec<_>, _>>()?;
+        Ok(addresses
+            .iter()
+            .flat_map(|node| [node.client, node.admin, node.peer])
+            .map(|at| at.port())
+            .collect())
     }
 
     fn node_table(&self, id: u64, addresses: Addresses) -> Table {
@@ -181,12 +194,13 @@ fn read_table(path: &Path) -> Result<Table, CliError> {
 const PORTS: std::ops::Range<u16> = 10_240..16_000;
 
 /// All three are held until all three are known, so that they differ. The search begins anywhere, so that clusters
-/// that start at the same moment hardly meet.
-fn free_addresses() -> io::Result<Addresses> {
+/// that start at the same moment hardly meet. What other nodes of this cluster are to have is free as long as they do
+/// not run: `taken` says so.
+fn free_addresses(taken: &BTreeSet<u16>) -> io::Result<Addresses> {
     let mut drawn = [0; 2];
     getrandom::fill(&mut drawn).map_err(|cause| io::Error::other(cause.to_string()))?;
     let start = PORTS.start + u16::from_le_bytes(drawn) % (PORTS.end - PORTS.start);
-    let mut ports = (start..PORTS.end).chain(PORTS.start..start);
+    let mut ports = (start..PORTS.end).chain(PORTS.start..start).filter(|port| !taken.contains(port));
     let mut bind = || {
         let free = ports.find_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
         free.ok_or_else(|| io::Error::new(io::ErrorKind::AddrInUse, "no port is free"))
@@ -218,6 +232,15 @@ mod tests {
         let before = addresses(2);
         assert_eq!(addresses(3), before);
         assert_ne!(before[0].client, before[0].admin);
+    }
+
+    #[test]
+    fn no_two_nodes_are_given_one_port() {
+        let folder = tempfile::tempdir().unwrap();
+        // So many that ports drawn without looking at the others would meet.
+        Layout::prepare(folder.path(), None, 150).unwrap();
+        let layout = Layout::prepare(folder.path(), None, 300).unwrap();
+        assert_eq!(layout.taken_ports().unwrap().len(), 3 * 300);
     }
 
     #[test]

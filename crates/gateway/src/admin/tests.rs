@@ -575,30 +575,3 @@ async fn the_log_of_the_node_is_asked_for_like_everything_else() {
     client.token = String::new();
     assert_eq!(client.refusal("GET", "/log", Value::Null).await, refused(401, "unauthenticated"));
 }
-
-#[tokio::test]
-async fn a_node_without_a_cluster_can_only_found_or_join_one() {
-    let client = Client::of(None);
-    assert_eq!(client.refusal("GET", "/keys", Value::Null).await, refused(503, "not_initialised"));
-    assert!(
-        client.post("/cluster/init", Value::Null).await["admin_token"].as_str().unwrap().starts_with("qk_")
-    );
-    let join = json!({ "seeds": ["127.0.0.1:1"] });
-    assert_eq!(client.refusal("POST", "/cluster/join", join).await, refused(502, "no_answer"));
-    let member = Client::founded();
-    assert_eq!(
-        member.refusal("POST", "/cluster/init", Value::Null).await,
-        refused(409, "already_initialised")
-    );
-}
-
-#[tokio::test]
-async fn without_a_quorum_changes_wait_and_local_reads_and_the_status_do_not() {
-    let client = Client::of(Some(founded(false)));
-    let team = json!({ "name": "a" });
-    assert_eq!(client.refusal("POST", "/teams", team).await, refused(503, "unavailable"));
-    assert_eq!(client.refusal("GET", "/teams", Value::Null).await, refused(503, "unavailable"));
-    assert_eq!(client.get("/teams?consistency=local").await, json!({ "items": [] }));
-    assert_eq!(client.get("/cluster").await["verdict"], "no_leader");
-    assert_eq!(client.get("/cluster").await["lease_left_ms"], 0);
-}

@@ -255,6 +255,17 @@ fn requests_of_silent_sessions_keep_no_budget_in_central_mode() {
     assert_eq!((script.is_central(), script.account().line_length()), (false, 0));
 }
 
+/// Both answer the round under way, and in the next one the first gives back twenty. Which round that was.
+fn a_round_that_brings_twenty(script: &mut Script, [a, b]: [SessionId; 2]) -> Round {
+    for session in [a, b] {
+        script.answer(session, 10, 0);
+    }
+    let round = script.round();
+    script.answer(a, 10, 20);
+    script.answer(b, 10, 0);
+    round
+}
+
 #[test]
 fn a_request_that_is_too_large_leaves_all_of_it_to_the_next() {
     let (mut script, [a, b, c]) = three_holders();
@@ -262,12 +273,7 @@ fn a_request_that_is_too_large_leaves_all_of_it_to_the_next() {
     script.answer(b, 10, 0);
     // The round under way began before the last of them came.
     script.say(c, demands(&[last_call(2, 30), last_call(3, 30)]));
-    for session in [a, b] {
-        script.answer(session, 10, 0);
-    }
-    let round = script.round();
-    script.answer(a, 10, 20);
-    script.answer(b, 10, 0);
+    let round = a_round_that_brings_twenty(&mut script, [a, b]);
     let shown = script.account().shown_from(round).next().unwrap();
     assert_eq!(shown.at_most.get(), 20);
     let left = |session, id| shown.left_for(session, quorate_domain::PlaceId::new(id)).get();
@@ -281,12 +287,7 @@ fn what_those_before_it_take_is_not_left_for_a_request_and_one_that_is_too_large
     let (mut script, [a, b, c]) = three_holders();
     let calls = [last_call(2, 100), last_call(3, 8), last_call(4, 8), last_call(5, 8), last_call(6, 8)];
     script.say(c, demands(&calls));
-    for session in [a, b] {
-        script.answer(session, 10, 0);
-    }
-    let round = script.round();
-    script.answer(a, 10, 20);
-    script.answer(b, 10, 0);
+    let round = a_round_that_brings_twenty(&mut script, [a, b]);
     let shown = script.account().shown_from(round).next().unwrap();
     let left = |id| shown.left_for(c, quorate_domain::PlaceId::new(id)).get();
     assert_eq!(

@@ -44,7 +44,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
                 wrong: "&View { granted: account.granted(), ..View::of(shown, self.session()) }",
             },
         ],
-        breaks: &["G2"],
+        breaks: &["G2", "L2"],
     },
     Mutation {
         name: "answer-to-any-round",
