@@ -35,6 +35,8 @@ pub(crate) struct Own {
     /// Reservations under way.
     flights: Vec<u64>,
     closed: Option<Closed>,
+    /// Nobody waits for it any more, whatever answers still come.
+    is_over: bool,
 }
 
 /// Central mode, as a node knows it.
@@ -80,7 +82,9 @@ impl Own {
         // What was granted by name in another spell of central mode became part of a grant in between.
         let of_this_spell = self.closed.take().filter(|closed| closed.spell.since == spell.since);
         let mut designated = of_this_spell.map(|closed| closed.designated).unwrap_or_default();
-        let meant = line.iter().filter(|request| view.served.iter().any(|(id, _)| *id == request.id));
+        let is_meant =
+            |request: &&Request| !self.is_over && view.served.iter().any(|(id, _)| *id == request.id);
+        let meant = line.iter().filter(is_meant);
         designated.extend(meant.map(|request| (request.id, request.need)));
         self.closed = Some(Closed { spell, designated });
         if mistake != Some(Mistake::KeepsWhatIsRecalled) {
@@ -225,7 +229,8 @@ impl Node {
     }
 
     pub(crate) fn follow(&mut self, view: &View) {
-        self.window = Some(view.window.id);
+        // An answer that was late may be of an earlier window.
+        self.window = self.window.max(Some(view.window.id));
         self.accounts.entry(view.window.id).or_default().follow(view, &self.line, self.mistake);
     }
 
@@ -287,6 +292,7 @@ impl Node {
             if let Some(closed) = &mut own.closed {
                 closed.designated.clear();
             }
+            own.is_over = true;
             own.give_back();
         }
         self.window = None;
