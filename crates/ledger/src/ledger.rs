@@ -97,6 +97,14 @@ impl Ledger {
         self.by_subject.get(subject).map_or(&[], Vec::as_slice)
     }
 
+    /// The window that follows the open one of a budget, once it may be asked for (see [`ASKED_AHEAD`]).
+    ///
+    /// [`ASKED_AHEAD`]: crate::ASKED_AHEAD
+    #[must_use]
+    pub fn upcoming(&self, budget: BudgetId) -> Option<Window> {
+        self.budget(budget)?.upcoming(self.time, &self.zones)
+    }
+
     /// The budgets that are handed out request by request now.
     #[must_use]
     pub const fn central(&self) -> &BTreeSet<BudgetId> {
@@ -147,7 +155,7 @@ impl Ledger {
     /// The first invariant found broken.
     pub fn validate(&self) -> Result<(), Violation> {
         for (id, budget) in &self.budgets {
-            for account in budget.accounts() {
+            for account in budget.accounts().chain(budget.next()) {
                 if !account.is_balanced() {
                     return Err(Violation {
                         id: "I1",
@@ -267,7 +275,7 @@ impl Ledger {
                 let marks =
                     marks.iter().map(|mark| ((mark.session, mark.budget, mark.window), mark)).collect();
                 for session in earlier {
-                    self.release_permits(session, open.boot);
+                    self.release_unspent(session, open.boot);
                     self.settle_by_journal(session, &marks);
                     self.forget_if_empty(session);
                 }
@@ -275,7 +283,7 @@ impl Ledger {
             }
             Evidence::Intact { .. } | Evidence::Lost => {
                 for session in earlier {
-                    self.release_permits(session, open.boot);
+                    self.release_unspent(session, open.boot);
                     self.doubt(session);
                 }
                 record.generation
@@ -283,15 +291,18 @@ impl Ledger {
         }
     }
 
-    /// An earlier process that held permits is dead, whatever its disk says. The same process, which lost its session
-    /// and opens another, may still run what it began.
-    fn release_permits(&mut self, session: SessionId, boot: BootId) {
-        let Some(life) = self.sessions.get(&session).filter(|life| life.boot != boot) else { return };
-        let is_of_permits = |(budget, _): &&(BudgetId, WindowId)| {
+    /// Whatever its disk says, nothing was spent of windows that have not begun. An earlier process that held permits is dead;
+    /// the same process, which lost its session and opens another, may still run what it began.
+    fn release_unspent(&mut self, session: SessionId, boot: BootId) {
+        let Some(life) = self.sessions.get(&session) else { return };
+        let is_of_permits = |budget: &BudgetId| {
             self.budgets.get(budget).is_some_and(|budget| budget.spec().unit == Unit::Permits)
         };
-        let permits: Vec<_> = life.holds.iter().filter(is_of_permits).copied().collect();
-        for (budget, window) in permits {
+        let is_unspent = |(budget, window): &&(BudgetId, WindowId)| {
+            window.start() > self.time || (life.boot != boot && is_of_permits(budget))
+        };
+        let unspent: Vec<_> = life.holds.iter().filter(is_unspent).copied().collect();
+        for (budget, window) in unspent {
             self.close_holding(session, budget, window, &Proof::default());
             self.release(session, budget, window);
         }
@@ -331,6 +342,8 @@ impl Ledger {
 
     fn close_holding(&mut self, session: SessionId, budget: BudgetId, window: WindowId, proof: &Proof) {
         let unit = self.budgets.get(&budget).map(|budget| budget.spec().unit);
+        // What leaks at this instant must not be granted to it first: its journal may hold a bound from before it gave back.
+        self.with_account(budget, window, |account, _| account.leaves_line(session));
         self.leak(budget);
         // Nothing runs any more that a dead process had begun.
         let proof = if unit == Some(Unit::Permits) { &Proof::default() } else { proof };
@@ -392,6 +405,10 @@ impl Ledger {
 
     fn record(&mut self, session: SessionId, report: &SpendingReport) -> Result<(), Rejection> {
         let (budget, window) = (report.budget, report.window);
+        if self.budget(budget).and_then(Budget::next).is_some_and(|next| next.window().id == window) {
+            // Who was granted of a window ahead does not ask when it begins.
+            self.turn(budget);
+        }
         self.leak(budget);
         let recorded =
             self.with_account(budget, window, |account, terms| account.record(session, report, terms));
@@ -403,27 +420,33 @@ impl Ledger {
     }
 
     fn answer(&mut self, session: SessionId, ask: &Ask, is_new: bool) -> Answer {
-        let (at, id) = (self.time, ask.budget);
+        let id = ask.budget;
+        self.turn(id);
         let Some(budget) = self.budgets.get_mut(&id) else { return Answer::UnknownBudget { budget: id } };
-        budget.roll(at, &self.zones);
+        let current = budget.current().window();
+        let Some(window) = budget.asked_for(ask.window, self.time, &self.zones) else {
+            return Answer::WindowOver { budget: id, current };
+        };
+        let proves_from = self.asked(id, window).next_round();
+        if is_new {
+            self.hear(session, ask, window.id);
+        }
+        let valid_for = self.good_for(id, window);
+        let view = View::of(self.asked(id, window), session);
+        Answer::Holds { budget: id, view, valid_for, proves_from }
+    }
+
+    /// Opens the window of a budget that contains the present.
+    fn turn(&mut self, id: BudgetId) {
+        let Some(budget) = self.budgets.get_mut(&id) else { return };
+        budget.roll(self.time, &self.zones);
         let sessions = &self.sessions;
         let forgotten = budget.forget_settled_windows(&|session| is_live(sessions, session));
-        let current = budget.current().window();
         forgotten.iter().for_each(|window| release_all(&mut self.sessions, id, *window));
         if !forgotten.is_empty() {
             self.forget_the_empty();
         }
-        if ask.window.is_some_and(|window| window != current.id) {
-            return Answer::WindowOver { budget: id, current };
-        }
-        let proves_from = self.current(id).next_round();
-        if is_new {
-            self.hear(session, ask, current.id);
-        }
-        let account = self.current(id);
-        let valid_for = self.good_for(id, current);
-        let view = View::of(account, session);
-        Answer::Holds { budget: id, view, valid_for, proves_from }
+        self.index(id);
     }
 
     /// How long a grant is good without another word. That of a bucket for half a refill: what a session that is dead for a whole
@@ -434,9 +457,10 @@ impl Ledger {
         until_end.or_else(|| refill.map(Refill::half)).unwrap_or(Span::FOREVER)
     }
 
-    /// The open window of a budget that was asked for.
-    fn current(&self, asked: BudgetId) -> &Account {
-        self.budgets.get(&asked).expect("it was found, and an ask removes no budget").current()
+    /// The account of a window that was asked for.
+    fn asked(&self, budget: BudgetId, window: Window) -> &Account {
+        let account = self.budgets.get(&budget).and_then(|budget| budget.account(window.id));
+        account.expect("it was found, and an ask removes neither budgets nor windows")
     }
 
     fn hear(&mut self, session: SessionId, ask: &Ask, window: WindowId) {

@@ -22,7 +22,7 @@ mod turn;
 mod zones;
 
 pub use account::{Account, Mode};
-pub use budget::{Budget, BudgetSpec, Kind};
+pub use budget::{ASKED_AHEAD, Budget, BudgetSpec, Kind};
 pub use central::{Central, Shown, Tally};
 pub use command::{
     Ask, Command, Evidence, Expected, Heard, Mark, OpenSession, PutBudget, Resolve, SpendingReport, Sync,

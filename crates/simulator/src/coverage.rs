@@ -48,6 +48,10 @@ pub enum Reached {
     SettledLate,
     /// A window began anew while requests were in line.
     RolledWithLine,
+    /// A node was granted of a window that had not begun.
+    GrantedAhead,
+    /// And spent of it when it had, before anybody asked for it anew.
+    SpentUnasked,
     /// Something leaked out of a bucket for which requests were in line.
     LeakedWithLine,
     /// What a dead session held of a bucket was taken as spent.
@@ -72,7 +76,7 @@ pub enum Reached {
 
 impl Reached {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::AdmittedLocally,
         Self::AdmittedInLine,
         Self::CentralMode,
@@ -94,6 +98,8 @@ impl Reached {
         Self::Clamped,
         Self::SettledLate,
         Self::RolledWithLine,
+        Self::GrantedAhead,
+        Self::SpentUnasked,
         Self::LeakedWithLine,
         Self::DoubtLeaked,
         Self::PassedOver,

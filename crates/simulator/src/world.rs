@@ -316,6 +316,7 @@ impl World {
             self.violation.get_or_insert(violation);
         }
         self.watch_modes(&central, &command);
+        self.watch_answers(&outcome);
         self.watch_buckets(&waited);
         self.log.entries.push((at, command));
         let upto = self.log.entries.len();
@@ -372,6 +373,10 @@ impl World {
                 self.oracle.keep_allowing(id, account.window().id, &before);
             }
             self.oracle.allow(id, open.window().id, limit.max(granted).max(self.granted_first(id, &before)));
+            if let Some(next) = before.next() {
+                let granted = next.used().get() + next.outstanding().get();
+                self.oracle.allow(id, next.window().id, limit.max(granted));
+            }
         }
     }
 

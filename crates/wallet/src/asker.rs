@@ -17,6 +17,14 @@ const RECALL_LIMIT: Duration = Duration::from_millis(100);
 const LEAK_EVERY: Duration = Duration::from_millis(100);
 /// How often more is asked for ahead of need: what could not be had cannot be had in the next instant either.
 const AHEAD_EVERY: Duration = Duration::from_millis(100);
+/// The next window of a budget is asked for so long before the open one ends, or up to `NEXT_SPREAD` earlier: not all budgets
+/// are asked for in one message.
+const NEXT_BEFORE: Duration = Duration::from_secs(5);
+const NEXT_SPREAD: Duration = Duration::from_secs(10);
+/// Budgets are spread over so many moments.
+const NEXT_MOMENTS: u32 = 1_024;
+/// And so many are asked for in a message at most.
+const NEXT_AT_ONCE: usize = 1_000;
 
 /// What was said last, and what is known of rounds under way.
 #[derive(Debug, Default)]
@@ -29,6 +37,8 @@ pub(crate) struct Talk {
     pub(crate) told: BTreeMap<BudgetId, Option<Vec<Place>>>,
     /// When buckets were asked for somebody who waits.
     asked_buckets: BTreeMap<BudgetId, MonoTime>,
+    /// When it was looked for budgets whose window ends soon.
+    looked_ahead: MonoTime,
     /// When more was asked for ahead of need.
     asked_ahead: BTreeMap<BudgetId, MonoTime>,
     /// Rounds that a last call waits for, and since when.
@@ -39,6 +49,14 @@ impl Talk {
     /// Nobody knows what the ledger has heard of who waits for a budget, or it means nothing any more: say it again.
     pub(crate) fn is_unsure_of(&mut self, budget: BudgetId) {
         self.told.insert(budget, None);
+    }
+
+    /// Another window of the budget is open.
+    pub(crate) fn turned(&mut self, budget: BudgetId) {
+        self.rounds.remove(&budget);
+        if let Some(told) = self.told.get_mut(&budget) {
+            *told = None;
+        }
     }
 }
 
@@ -60,6 +78,7 @@ impl Asker<'_> {
         let for_line = waited_at.union(&told).filter_map(|budget| self.ask_for_line(talk, *budget));
         let mut asks: Vec<Ask> = for_line.collect();
         asks.extend(self.asks_ahead(talk, &waited_at));
+        asks.extend(self.asks_for_next(talk, &waited_at));
         asks
     }
 
@@ -236,4 +255,36 @@ impl Asker<'_> {
         talk.asked_ahead.extend(asks.iter().map(|ask| (ask.budget, self.now)));
         asks
     }
+
+    /// For windows that begin soon, of budgets that are in use.
+    fn asks_for_next(&self, talk: &mut Talk, waited_at: &BTreeSet<BudgetId>) -> Vec<Ask> {
+        if self.now.since(talk.looked_ahead) < AHEAD_EVERY {
+            return Vec::new();
+        }
+        talk.looked_ahead = self.now;
+        let ends_soon = |account: &&Arc<Account>| {
+            account.ends_within(next_asked_before(account.budget()), self.now)
+                && !account.has_ended_at(self.now)
+                && !account.is_idle_at(self.now)
+                && !waited_at.contains(&account.budget())
+                && self.wallet.is_current(account)
+                && self.wallet.next(account.budget()).is_none()
+        };
+        let ask = |account: &Arc<Account>| {
+            let next = self.ledger.upcoming(account.budget())?;
+            Some(Ask {
+                budget: account.budget(),
+                window: Some(next.id),
+                places: Vec::new(),
+                want: account.welcome_next(),
+                urgency: Urgency::CanWait,
+            })
+        };
+        self.wallet.active.lock().values().filter(ends_soon).filter_map(ask).take(NEXT_AT_ONCE).collect()
+    }
+}
+
+fn next_asked_before(budget: BudgetId) -> Duration {
+    let moment = u32::try_from(budget.get() % u64::from(NEXT_MOMENTS)).unwrap_or_default();
+    NEXT_BEFORE + NEXT_SPREAD * moment / NEXT_MOMENTS
 }

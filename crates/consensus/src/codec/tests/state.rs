@@ -11,24 +11,24 @@ use quorate_domain::{
     SessionId, Subject, Unit, Weekday, WindowId,
 };
 use quorate_ledger::{
-    Ask, AutoResolve, BudgetSpec, Command as Ledger, Evidence, Expected, Kind as BudgetKind, OpenSession,
-    Place, PutBudget, SessionState, SpendingReport, Sync, Urgency,
+    Ask, AutoResolve, Budget, BudgetSpec, Command as Ledger, Evidence, Expected, Kind as BudgetKind,
+    OpenSession, Place, PutBudget, SessionState, SpendingReport, Sync, Urgency,
 };
 
 /// What is read is known by what it shows: how it came to be may change, its bytes may not.
 pub(super) fn check(samples: &mut Samples) {
     let frozen: Frozen = samples.read("v1_state", Kind::State, || small().freeze().1.encode());
     let state = State::default();
-    let meta = raft::SnapshotMeta { last_log_id: Some(log_id(16)), ..raft::SnapshotMeta::default() };
+    let meta = raft::SnapshotMeta { last_log_id: Some(log_id(18)), ..raft::SnapshotMeta::default() };
     state.restore(&meta, frozen);
     check_what_nodes_need(&state);
     check_the_ledger(&state);
 }
 
 fn check_what_nodes_need(state: &State) {
-    assert_eq!(state.time(), LogTime::from_millis(16_000));
-    assert_eq!(state.history().applied, 16);
-    assert_ne!(state.history(), Fingerprint { applied: 16, ..Fingerprint::default() });
+    assert_eq!(state.time(), LogTime::from_millis(54_000));
+    assert_eq!(state.history().applied, 18);
+    assert_ne!(state.history(), Fingerprint { applied: 18, ..Fingerprint::default() });
     let nodes = state.nodes.read();
     let addresses: Vec<_> = nodes.iter().map(|(id, record)| (id.get(), record.address.as_str())).collect();
     assert_eq!((nodes.cluster(), addresses), (Some(ClusterId::new(0xC1)), vec![(1, "10.0.0.1:7001")]));
@@ -55,11 +55,15 @@ fn check_the_ledger(state: &State) {
     let sums = [report.used, report.outstanding, report.in_doubt, report.overrun, report.free];
     assert_eq!(sums.map(Amount::get), [20, 80, 80, 3, 897]);
     assert!(ledger.budget(BUDGET).unwrap().current().is_central());
-    assert_eq!(ledger.budgets().count(), 3);
+    assert_eq!(ledger.budgets().count(), 4);
+    let ahead = ledger.budget(BY_THE_MINUTE).and_then(Budget::next).unwrap();
+    assert_eq!((ahead.window().id, ahead.outstanding().get()), (NEXT_MINUTE, 64));
     assert_eq!(ledger.time_zones().count(), 1);
 }
 
 const BUDGET: BudgetId = BudgetId::new(1);
+const BY_THE_MINUTE: BudgetId = BudgetId::new(4);
+const NEXT_MINUTE: WindowId = WindowId::beginning(LogTime::from_millis(60_000));
 
 fn log_id(index: u64) -> raft::LogId {
     raft::LogId::new(raft::LeaderId { term: 7, node_id: 3 }, index)
@@ -71,7 +75,7 @@ fn small() -> State {
     for (index, command) in (1..).zip(script()) {
         let origin = Some(OpId { boot: BootId::new(0xB007), sequence: index });
         let proposals = vec![Proposal { origin, command }].into();
-        let at = LogTime::from_millis(1_000 * index);
+        let at = LogTime::from_millis(3_000 * index);
         state.apply(log_id(index), &Batch { at, proposals });
     }
     state
@@ -97,7 +101,8 @@ fn puts() -> Vec<Ledger> {
         let spec = BudgetSpec { subject, unit: Unit::Tokens, kind, limit, auto_resolve: AutoResolve::Never };
         Ledger::PutBudget(PutBudget { spec, expected: Expected::Absent })
     };
-    let kinds = [BudgetKind::Lifetime, BudgetKind::Bucket(Refill::Hour), BudgetKind::Local(calendar)];
+    let minute = BudgetKind::Fixed(Period::Minute);
+    let kinds = [BudgetKind::Lifetime, BudgetKind::Bucket(Refill::Hour), BudgetKind::Local(calendar), minute];
     [Ledger::PutTimeZone(zone)].into_iter().chain(kinds.map(put)).collect()
 }
 
@@ -110,7 +115,8 @@ fn openings() -> Vec<Ledger> {
     [1, 2, 3].map(open).into()
 }
 
-/// The first session dies, the second reports the impossible, and the third needs more than is left.
+/// The first session dies, the second reports the impossible, and the third needs more than is left, and something of the
+/// next minute.
 fn spending() -> Vec<Ledger> {
     let say = |session, sequence, reports, asks| {
         Ledger::Sync(Sync { session: SessionId::new(session), sequence, generation: 1, reports, asks })
@@ -122,6 +128,7 @@ fn spending() -> Vec<Ledger> {
         say(2, 1, vec![], vec![ask(50)]),
         say(2, 2, vec![spent(10_000, 0)], vec![]),
         say(3, 1, vec![], vec![ask(950)]),
+        say(3, 2, vec![], vec![ahead(64)]),
     ]
 }
 
@@ -129,6 +136,16 @@ fn ask(need: u64) -> Ask {
     let need = Amount::new(need);
     let place = Place { id: PlaceId::new(1), need, most: need, is_last_call: true };
     Ask { budget: BUDGET, window: None, places: vec![place], want: Amount::ZERO, urgency: Urgency::Proof }
+}
+
+fn ahead(want: u64) -> Ask {
+    Ask {
+        budget: BY_THE_MINUTE,
+        window: Some(NEXT_MINUTE),
+        places: vec![],
+        want: Amount::new(want),
+        urgency: Urgency::CanWait,
+    }
 }
 
 fn spent(used: u64, overrun: u64) -> SpendingReport {
