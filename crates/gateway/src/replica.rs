@@ -101,8 +101,8 @@ pub struct ClusterStatus {
     pub applied: Option<u64>,
     /// The last entry in its newest snapshot.
     pub snapshot: Option<u64>,
-    /// The digest of all that it has applied and of what came of it.
-    pub history: HistoryStatus,
+    /// The digest of all that it has applied and of what came of it; none before the first entry.
+    pub history: Option<HistoryStatus>,
     /// Voters on which the same log had other outcomes.
     pub differs_from: Vec<NodeId>,
     /// All members.
@@ -110,7 +110,7 @@ pub struct ClusterStatus {
 }
 
 /// How far a node has come and what came of it: at the same index the same on every node.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct HistoryStatus {
     /// The last applied entry.
     pub applied: u64,

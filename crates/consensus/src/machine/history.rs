@@ -22,7 +22,8 @@ pub struct Fingerprint {
 /// The digest now, and what it was at the latest entries.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    now: Fingerprint,
+    /// Nothing before the first entry: its index is 0, so that no number could say so.
+    now: Option<Fingerprint>,
     earlier: VecDeque<Fingerprint>,
     /// Room for what is summed: its pieces are too small to be summed one by one.
     bytes: Vec<u8>,
@@ -30,19 +31,20 @@ pub(super) struct History {
 
 impl History {
     /// Goes on from where a snapshot was taken. What was before that is not known.
-    pub(super) const fn since(now: Fingerprint) -> Self {
+    pub(super) const fn since(now: Option<Fingerprint>) -> Self {
         Self { now, earlier: VecDeque::new(), bytes: Vec::new() }
     }
 
-    /// The digest of everything so far.
-    pub(super) const fn now(&self) -> Fingerprint {
+    /// The digest of everything so far, once there is anything.
+    pub(super) const fn now(&self) -> Option<Fingerprint> {
         self.now
     }
 
     /// What the digest was at that index, if it is remembered.
     pub(super) fn at(&self, index: u64) -> Option<Fingerprint> {
-        if self.now.applied == index {
-            return Some(self.now);
+        let now = self.now?;
+        if now.applied == index {
+            return Some(now);
         }
         let at = self.earlier.binary_search_by_key(&index, |earlier| earlier.applied).ok()?;
         self.earlier.get(at).copied()
@@ -53,12 +55,13 @@ impl History {
         self.bytes.clear();
         codec::append(&mut self.bytes, entry);
         codec::append(&mut self.bytes, &outcomes);
-        let sum = Sha256::new_with_prefix(self.now.sha256).chain_update(&self.bytes);
+        let before = self.now.unwrap_or_default().sha256;
+        let sum = Sha256::new_with_prefix(before).chain_update(&self.bytes);
         if self.earlier.len() == REMEMBERED {
             self.earlier.pop_front();
         }
-        self.earlier.push_back(self.now);
-        self.now = Fingerprint { applied: entry.log_id.index, sha256: sum.finalize().into() };
+        self.earlier.extend(self.now);
+        self.now = Some(Fingerprint { applied: entry.log_id.index, sha256: sum.finalize().into() });
     }
 }
 
@@ -104,7 +107,20 @@ mod tests {
         assert_eq!([0, 1].map(|index| ours.at(index)), [0, 1].map(|index| theirs.at(index)));
         assert_ne!(ours.at(2), theirs.at(2));
         assert_ne!(ours.now(), theirs.now());
-        assert_eq!((ours.at(3), ours.at(4)), (Some(ours.now()), None));
+        assert_eq!((ours.at(3), ours.at(4)), (ours.now(), None));
+    }
+
+    #[test]
+    fn who_has_applied_nothing_has_no_history_and_is_told_of_no_other_than_that_of_the_first_entry() {
+        let (fresh, mut begun) = (History::default(), History::default());
+        begun.note(&entry(0), &[]);
+        assert_eq!((fresh.now(), fresh.at(0)), (None, None));
+        assert!(begun.at(0).is_some() && begun.at(0) == begun.now());
+        let first = begun.now();
+        begun.note(&entry(1), &[]);
+        assert_eq!(begun.at(0), first);
+        let restored = History::since(fresh.now());
+        assert_eq!((restored.now(), restored.at(0)), (None, None));
     }
 
     #[test]

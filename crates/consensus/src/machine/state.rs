@@ -96,7 +96,7 @@ impl State {
         let frozen = Frozen {
             time: progress.time,
             applied: progress.applied.as_ref().map(Into::into),
-            history: progress.history.now(),
+            history: progress.history.now().unwrap_or_default(),
             nodes: self.nodes.read().clone(),
             dedup: progress.dedup.clone(),
             catalog: self.catalog.read().clone(),
@@ -112,7 +112,7 @@ impl State {
         self.time.store(frozen.time.millis(), Ordering::Release);
         progress.applied = meta.last_log_id;
         progress.membership = meta.last_membership.clone();
-        progress.history = History::since(frozen.history);
+        progress.history = History::since(frozen.applied.map(|_| frozen.history));
         progress.dedup = frozen.dedup;
         *self.nodes.write() = frozen.nodes;
         *self.catalog.write() = frozen.catalog;
@@ -128,10 +128,10 @@ impl State {
         Fingerprint { applied, sha256: Sha256::digest(frozen.encode()).into() }
     }
 
-    /// The fingerprint of all that was applied so far and of what came of it. Costs nothing, and says nothing about what no
-    /// outcome shows.
+    /// The fingerprint of all that was applied so far and of what came of it, once anything was. Costs nothing, and says
+    /// nothing about what no outcome shows.
     #[must_use]
-    pub fn history(&self) -> Fingerprint {
+    pub fn history(&self) -> Option<Fingerprint> {
         self.progress.lock().history.now()
     }
 
@@ -221,6 +221,14 @@ mod tests {
         assert_eq!(restored.hash(), state.hash());
         assert_eq!(restored.apply(log_id(5), &batch(8, vec![remove(1, 1)])), removed);
         assert_eq!(restored.progress().0, Some(log_id(5)));
+    }
+
+    #[test]
+    fn a_snapshot_of_nothing_has_no_history() {
+        let (meta, frozen) = State::default().freeze();
+        let restored = State::default();
+        restored.restore(&meta, Frozen::decode(&frozen.encode()).unwrap());
+        assert_eq!((restored.history(), restored.history_at(0)), (None, None));
     }
 
     #[test]

@@ -33,7 +33,8 @@ pub struct Status {
     /// Index of the last entry that is gone from the log.
     pub purged: Option<u64>,
     /// The fingerprint of all that was applied and of what came of it: at the same index the same on every node (I9).
-    pub history: Fingerprint,
+    /// `None` until something is.
+    pub history: Option<Fingerprint>,
     /// Voters on which the same log had other outcomes.
     pub differs_from: BTreeSet<NodeId>,
     /// All members.
