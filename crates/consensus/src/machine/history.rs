@@ -25,6 +25,11 @@ pub(super) struct History {
     /// Nothing before the first entry: its index is 0, so that no number could say so.
     now: Option<Fingerprint>,
     earlier: VecDeque<Fingerprint>,
+}
+
+/// Makes digests. Apart from the history, so that nobody who reads that waits for a sum.
+#[derive(Debug, Default)]
+pub(super) struct Digester {
     /// Room for what is summed: its pieces are too small to be summed one by one.
     bytes: Vec<u8>,
 }
@@ -32,7 +37,7 @@ pub(super) struct History {
 impl History {
     /// Goes on from where a snapshot was taken. What was before that is not known.
     pub(super) const fn since(now: Option<Fingerprint>) -> Self {
-        Self { now, earlier: VecDeque::new(), bytes: Vec::new() }
+        Self { now, earlier: VecDeque::new() }
     }
 
     /// The digest of everything so far, once there is anything.
@@ -50,18 +55,29 @@ impl History {
         self.earlier.get(at).copied()
     }
 
-    /// Takes in an entry and what came of it.
-    pub(super) fn note(&mut self, entry: &EntryV1, outcomes: &[Outcome]) {
-        self.bytes.clear();
-        codec::append(&mut self.bytes, entry);
-        codec::append(&mut self.bytes, &outcomes);
-        let before = self.now.unwrap_or_default().sha256;
-        let sum = Sha256::new_with_prefix(before).chain_update(&self.bytes);
+    /// Goes on to the digest of the next entry.
+    pub(super) fn push(&mut self, next: Fingerprint) {
         if self.earlier.len() == REMEMBERED {
             self.earlier.pop_front();
         }
-        self.earlier.extend(self.now);
-        self.now = Some(Fingerprint { applied: entry.log_id.index, sha256: sum.finalize().into() });
+        self.earlier.extend(self.now.replace(next));
+    }
+}
+
+impl Digester {
+    /// The digest after an entry and what came of it, given the one before.
+    pub(super) fn after(
+        &mut self,
+        before: Option<Fingerprint>,
+        entry: &EntryV1,
+        outcomes: &[Outcome],
+    ) -> Fingerprint {
+        self.bytes.clear();
+        codec::append(&mut self.bytes, entry);
+        codec::append(&mut self.bytes, &outcomes);
+        let before = before.unwrap_or_default().sha256;
+        let sum = Sha256::new_with_prefix(before).chain_update(&self.bytes);
+        Fingerprint { applied: entry.log_id.index, sha256: sum.finalize().into() }
     }
 }
 
@@ -93,6 +109,12 @@ mod tests {
 
     fn entry(index: u64) -> EntryV1 {
         EntryV1 { log_id: LogIdV1 { term: 1, node: 1, index }, payload: PayloadV1::Blank }
+    }
+
+    impl History {
+        fn note(&mut self, entry: &EntryV1, outcomes: &[Outcome]) {
+            self.push(Digester::default().after(self.now(), entry, outcomes));
+        }
     }
 
     #[test]
