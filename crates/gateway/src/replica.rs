@@ -103,7 +103,7 @@ pub struct ClusterStatus {
     pub snapshot: Option<u64>,
     /// The digest of all that it has applied and of what came of it; none before the first entry.
     pub history: Option<HistoryStatus>,
-    /// Voters on which the same log had other outcomes.
+    /// Voters on which the same log had other outcomes, also those that are silent since.
     pub differs_from: Vec<NodeId>,
     /// All members.
     pub members: Vec<MemberStatus>,

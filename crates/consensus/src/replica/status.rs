@@ -35,7 +35,7 @@ pub struct Status {
     /// The fingerprint of all that was applied and of what came of it: at the same index the same on every node (I9).
     /// `None` until something is.
     pub history: Option<Fingerprint>,
-    /// Voters on which the same log had other outcomes.
+    /// Voters on which the same log had other outcomes, also those that are silent since.
     pub differs_from: BTreeSet<NodeId>,
     /// All members.
     pub peers: Vec<PeerStatus>,
@@ -113,7 +113,7 @@ pub(super) fn status(core: &Core) -> Status {
         snapshot: seen.snapshot.map(|id| id.index),
         purged: seen.purged.map(|id| id.index),
         history: core.state.history(),
-        differs_from: core.differs_from.borrow().clone(),
+        differs_from: core.compared.borrow().differing(),
         peers: peers.collect(),
     }
 }

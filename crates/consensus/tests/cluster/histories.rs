@@ -31,6 +31,9 @@ async fn a_replica_that_differs_from_most_others_stops_and_is_right_again_after_
     cluster.restart(wrong).await;
     applied(cluster.node(wrong), cluster.node(leader).status().committed).await;
     cluster.agree().await;
+    for node in cluster.running() {
+        wait(node, "I9: all are equal again", |status| status.differs_from.is_empty()).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -46,4 +49,8 @@ async fn of_two_replicas_that_differ_each_says_so_and_both_go_on() {
         wait(cluster.node(at), "I9: the difference is seen", |status| status.differs_from == other).await;
     }
     create(cluster.node(leader), 3).await.unwrap();
+    for at in [0, 1] {
+        let other = BTreeSet::from([cluster.node(1 - at).node()]);
+        assert_eq!(cluster.node(at).status().differs_from, other, "I9: nothing that happens makes them equal");
+    }
 }
