@@ -129,6 +129,8 @@ pub struct MemberStatus {
     pub is_voter: bool,
     /// How many entries it is behind. Only the leader knows.
     pub lag: Option<u64>,
+    /// Up to which entry its history was last found equal to that of the node that answers. None while it never was.
+    pub equal_at: Option<u64>,
 }
 
 /// The node's journal of watermarks.

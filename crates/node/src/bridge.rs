@@ -105,6 +105,7 @@ impl replica::Replica for BridgedReplica {
             peer_address: peer.address,
             is_voter: peer.votes,
             lag: peer.lag,
+            equal_at: peer.equal_at,
         };
         ClusterStatus {
             cluster: format!("{:016x}", status.cluster.get()),

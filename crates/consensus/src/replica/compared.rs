@@ -10,9 +10,10 @@ pub(super) type Answers = BTreeMap<NodeId, Fingerprint>;
 /// Another voter's history beside this replica's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
-    Equal,
-    /// And so they remain, until one of the two applies its log anew.
-    Different,
+    /// Up to this index.
+    Equal { at: u64 },
+    /// And so they remain, until one of the two applies its log anew. They had been found equal up to this index before.
+    Different { equal_at: Option<u64> },
 }
 
 /// Every voter that ever answered, as it was found last.
@@ -24,7 +25,11 @@ impl Compared {
     pub(super) fn note(&mut self, voters: &BTreeSet<NodeId>, ours: Fingerprint, answers: &Answers) {
         self.0.retain(|voter, _| voters.contains(voter));
         for (voter, theirs) in answers {
-            let found = if *theirs == ours { Found::Equal } else { Found::Different };
+            let found = if *theirs == ours {
+                Found::Equal { at: ours.applied }
+            } else {
+                Found::Different { equal_at: self.equal_at(*voter) }
+            };
             self.0.insert(*voter, found);
         }
     }
@@ -32,10 +37,18 @@ impl Compared {
     /// Voters that were found to differ and not to be equal since.
     pub(super) fn differing(&self) -> BTreeSet<NodeId> {
         let differing = self.0.iter().filter(|(_, found)| match found {
-            Found::Equal => false,
-            Found::Different => true,
+            Found::Equal { .. } => false,
+            Found::Different { .. } => true,
         });
         differing.map(|(voter, _)| *voter).collect()
+    }
+
+    /// Up to which index a voter was last found equal. `None` if it never was: then nothing is known of it, unless it differs.
+    pub(super) fn equal_at(&self, voter: NodeId) -> Option<u64> {
+        match self.0.get(&voter)? {
+            Found::Equal { at } => Some(*at),
+            Found::Different { equal_at } => *equal_at,
+        }
     }
 }
 
@@ -76,6 +89,18 @@ mod tests {
         assert_eq!(known.differing(), nodes(&[3]));
         known.note(&nodes(&[1, 2]), at(8, 0), &answers(&[]));
         assert_eq!(known.differing(), nodes(&[]));
+    }
+
+    #[test]
+    fn who_was_never_compared_is_told_from_who_was_found_equal() {
+        let (mut known, voters) = (Compared::default(), nodes(&[1, 2, 3]));
+        known.note(&voters, at(5, 0), &answers(&[(2, at(5, 0))]));
+        known.note(&voters, at(6, 0), &answers(&[]));
+        let equal_at = |known: &Compared| [2, 3].map(|id| known.equal_at(NodeId::new(id)));
+        assert_eq!((known.differing(), equal_at(&known)), (nodes(&[]), [Some(5), None]));
+        known.note(&voters, at(7, 0), &answers(&[(2, at(7, 1)), (3, at(7, 1))]));
+        known.note(&voters, at(8, 0), &answers(&[(2, at(8, 1))]));
+        assert_eq!((known.differing(), equal_at(&known)), (nodes(&[2, 3]), [Some(5), None]));
     }
 
     #[test]

@@ -57,7 +57,9 @@ fn report(core: &Core, voters: &BTreeSet<NodeId>, ours: Fingerprint, answers: &A
     known.note(voters, ours, answers);
     let different = known.differing();
     core.compared.send_replace(known);
-    core.metrics.raft.differing.set(i64::try_from(different.len()).unwrap_or(i64::MAX));
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    core.metrics.raft.compared.set(number(answers.len()));
+    core.metrics.raft.differing.set(number(different.len()));
     if !different.is_subset(&before) {
         let index = ours.applied;
         tracing::error!(index, ?different, "replicas differ: the same log had other outcomes on other nodes");

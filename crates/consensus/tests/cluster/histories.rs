@@ -1,7 +1,7 @@
 //! Replicas that differ are noticed (I9).
 
 use crate::harness::{Cluster, applied, create, wait};
-use quorate_consensus::{Replica, RunError, SnapshotPolicy};
+use quorate_consensus::{Replica, RunError, SnapshotPolicy, Status};
 use quorate_domain::NodeId;
 use std::collections::BTreeSet;
 
@@ -42,6 +42,15 @@ async fn of_two_replicas_that_differ_each_says_so_and_both_go_on() {
     let leader = cluster.leader().await;
     create(cluster.node(leader), 1).await.unwrap();
     cluster.agree().await;
+    let applied = cluster.node(0).status().applied;
+    for at in [0, 1] {
+        let (node, other) = (cluster.node(at), cluster.node(1 - at).node());
+        let is_equal = |status: &Status| {
+            let mut others = status.peers.iter().filter(|peer| peer.node == other);
+            others.any(|peer| peer.equal_at >= Some(applied))
+        };
+        wait(node, "I9: the other one was compared and is equal", is_equal).await;
+    }
     corrupt(cluster.node(1 - leader));
     create(cluster.node(leader), 2).await.unwrap();
     for at in [0, 1] {
@@ -51,6 +60,10 @@ async fn of_two_replicas_that_differ_each_says_so_and_both_go_on() {
     create(cluster.node(leader), 3).await.unwrap();
     for at in [0, 1] {
         let other = BTreeSet::from([cluster.node(1 - at).node()]);
-        assert_eq!(cluster.node(at).status().differs_from, other, "I9: nothing that happens makes them equal");
+        assert_eq!(
+            cluster.node(at).status().differs_from,
+            other,
+            "I9: nothing that happens makes them equal"
+        );
     }
 }
