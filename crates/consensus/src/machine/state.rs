@@ -140,9 +140,9 @@ impl State {
         self.history.lock().now()
     }
 
-    /// The same as it was when that entry had been applied, if it is remembered.
-    pub(crate) fn history_at(&self, index: u64) -> Option<Fingerprint> {
-        self.history.lock().at(index)
+    /// The same as it was when that entry had been applied, if it is remembered and of that version.
+    pub(crate) fn history_at(&self, version: u32, index: u64) -> Option<Fingerprint> {
+        self.history.lock().at(version, index)
     }
 
     fn note(&self, progress: &mut Progress, at: raft::LogId, payload: PayloadV1, outcomes: &[Outcome]) {
@@ -189,7 +189,7 @@ impl Frozen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{NodeCommand, NodeOutcome, OpId, StorageId};
+    use crate::machine::{HISTORY_VERSION, NodeCommand, NodeOutcome, OpId, StorageId};
     use quorate_domain::{BootId, ClusterId, NodeId, Offsets, TimeZone, UtcOffset, ZoneName};
     use std::time::Duration;
 
@@ -235,7 +235,7 @@ mod tests {
         let (meta, frozen) = State::default().freeze();
         let restored = State::default();
         restored.restore(&meta, Frozen::decode(&frozen.encode()).unwrap());
-        assert_eq!((restored.history(), restored.history_at(0)), (None, None));
+        assert_eq!((restored.history(), restored.history_at(HISTORY_VERSION, 0)), (None, None));
     }
 
     #[test]
@@ -296,7 +296,7 @@ mod tests {
             while state.progress.try_lock().is_some() {
                 std::thread::yield_now();
             }
-            scope.spawn(move || told.send((state.history(), state.history_at(0))));
+            scope.spawn(move || told.send((state.history(), state.history_at(HISTORY_VERSION, 0))));
             let answer = answer.recv_timeout(Duration::from_secs(10));
             drop(held);
             let (now, first) = answer.expect("nobody waits for a snapshot to ask for the history");

@@ -4,7 +4,7 @@ use super::compared::{self, Answers};
 use super::core::Core;
 use super::everywhere::APPLY_PATIENCE;
 use super::status;
-use crate::machine::Fingerprint;
+use crate::machine::{Fingerprint, HISTORY_VERSION};
 use crate::transport::{Lane, Request, Response};
 use futures_util::future::join_all;
 use quorate_domain::NodeId;
@@ -45,7 +45,7 @@ async fn ask_all(core: &Core, voters: &BTreeSet<NodeId>, index: u64) -> Answers 
 }
 
 async fn ask(core: &Core, voter: NodeId, index: u64) -> Option<Fingerprint> {
-    let question = Request::History { index };
+    let question = Request::History { version: HISTORY_VERSION, index };
     let answer = core.link(voter)?.ask(Lane::Control, &question, APPLY_PATIENCE * 2).await.ok()?;
     let Response::History(theirs) = answer else { return None };
     theirs
