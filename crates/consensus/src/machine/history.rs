@@ -155,6 +155,7 @@ mod tests {
         let first = begun.now();
         begun.note(&entry(1), &[]);
         assert_eq!(begun.at(HISTORY_VERSION, 0), first);
+        assert_eq!(begun.earlier, [first.unwrap()], "nothing stands before the first entry");
         let restored = History::since(fresh.now());
         assert_eq!((restored.now(), restored.at(HISTORY_VERSION, 0)), (None, None));
     }
