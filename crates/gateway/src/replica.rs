@@ -101,16 +101,16 @@ pub struct ClusterStatus {
     pub applied: Option<u64>,
     /// The last entry in its newest snapshot.
     pub snapshot: Option<u64>,
-    /// The digest of all that it has applied and of what came of it.
-    pub history: HistoryStatus,
-    /// Voters on which the same log had other outcomes.
+    /// The digest of all that it has applied and of what came of it; none before the first entry.
+    pub history: Option<HistoryStatus>,
+    /// Voters on which the same log had other outcomes, also those that are silent since.
     pub differs_from: Vec<NodeId>,
     /// All members.
     pub members: Vec<MemberStatus>,
 }
 
 /// How far a node has come and what came of it: at the same index the same on every node.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct HistoryStatus {
     /// The last applied entry.
     pub applied: u64,
@@ -129,6 +129,8 @@ pub struct MemberStatus {
     pub is_voter: bool,
     /// How many entries it is behind. Only the leader knows.
     pub lag: Option<u64>,
+    /// Up to which entry its history was last found equal to that of the node that answers. None while it never was.
+    pub equal_at: Option<u64>,
 }
 
 /// The node's journal of watermarks.

@@ -98,11 +98,14 @@ impl replica::Replica for BridgedReplica {
 
     fn status(&self) -> ClusterStatus {
         let status = self.0.status();
+        let history =
+            |at: quorate_consensus::Fingerprint| HistoryStatus { applied: at.applied, sha256: at.hex() };
         let member = |peer: quorate_consensus::PeerStatus| MemberStatus {
             node: peer.node,
             peer_address: peer.address,
             is_voter: peer.votes,
             lag: peer.lag,
+            equal_at: peer.equal_at,
         };
         ClusterStatus {
             cluster: format!("{:016x}", status.cluster.get()),
@@ -113,7 +116,7 @@ impl replica::Replica for BridgedReplica {
             committed: Some(status.committed),
             applied: Some(status.applied),
             snapshot: status.snapshot,
-            history: HistoryStatus { applied: status.history.applied, sha256: status.history.hex() },
+            history: status.history.map(history),
             differs_from: status.differs_from.into_iter().collect(),
             members: status.peers.into_iter().map(member).collect(),
         }

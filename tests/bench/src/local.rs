@@ -3,7 +3,7 @@
 use parking_lot::RwLock;
 use quorate_catalog::Catalog;
 use quorate_domain::{BootId, BudgetId, LogTime, MonoTime, NodeId, SessionId, Span, WindowId};
-use quorate_gateway::replica::{ClusterStatus, Eventually, HistoryStatus, Journal, Replica, Unavailable};
+use quorate_gateway::replica::{ClusterStatus, Eventually, Journal, Replica, Unavailable};
 use quorate_lease::{Lease, RevocationBound, Standing};
 use quorate_ledger::{Ledger, Mark};
 use std::future::ready;
@@ -100,7 +100,7 @@ impl Replica for Local {
             committed: None,
             applied: Some(*self.applied.borrow()),
             snapshot: None,
-            history: HistoryStatus::default(),
+            history: None,
             differs_from: Vec::new(),
             members: Vec::new(),
         }

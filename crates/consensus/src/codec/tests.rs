@@ -14,6 +14,7 @@ use crate::raft;
 use openraft::EntryPayload;
 use quorate_domain::{BootId, LogTime, NodeId};
 use samples::Samples;
+pub(crate) use samples::frozen;
 use std::collections::{BTreeMap, BTreeSet};
 
 fn log_id() -> raft::LogId {

@@ -1,7 +1,7 @@
 //! The state itself. One writer applies entries; everybody reads under short locks.
 
 use super::dedup::Dedup;
-use super::history::History;
+use super::history::{Digester, History};
 use super::{Batch, Command, Fingerprint, Nodes, Outcome, Proposal};
 use crate::codec::{self, CodecError, EntryV1, Kind, LogIdV1, PayloadV1};
 use crate::raft;
@@ -24,6 +24,9 @@ pub struct State {
     pub nodes: RwLock<Nodes>,
     /// Milliseconds of log time, beside the locks: who holds one of them may still ask for the time.
     time: AtomicU64,
+    /// Digests of what was applied, beside the locks too: whoever asks for one does not wait for a snapshot. Written under
+    /// `progress` alone; taken last and for a moment.
+    history: Mutex<History>,
     /// Taken before any of the locks above by whoever changes the state or needs all of it at one index.
     progress: Mutex<Progress>,
 }
@@ -34,7 +37,7 @@ struct Progress {
     time: LogTime,
     applied: Option<raft::LogId>,
     membership: raft::StoredMembership,
-    history: History,
+    digester: Digester,
     dedup: Dedup,
 }
 
@@ -58,19 +61,19 @@ impl State {
         self.time.store(progress.time.millis(), Ordering::Release);
         let proposals = batch.proposals.iter();
         let outcomes: Vec<_> = proposals.map(|proposal| self.apply_one(&mut progress, proposal)).collect();
-        progress.note(at, PayloadV1::Batch(batch.clone()), &outcomes);
+        self.note(&mut progress, at, PayloadV1::Batch(batch.clone()), &outcomes);
         outcomes
     }
 
     /// Notes an entry that changes nothing here.
     pub(crate) fn pass(&self, at: raft::LogId) {
-        self.progress.lock().note(at, PayloadV1::Blank, &[]);
+        self.note(&mut self.progress.lock(), at, PayloadV1::Blank, &[]);
     }
 
     /// Notes a new membership of the Raft group.
     pub(crate) fn apply_membership(&self, at: raft::LogId, membership: raft::Membership) {
         let mut progress = self.progress.lock();
-        progress.note(at, PayloadV1::Membership((&membership).into()), &[]);
+        self.note(&mut progress, at, PayloadV1::Membership((&membership).into()), &[]);
         progress.membership = raft::StoredMembership::new(Some(at), membership);
     }
 
@@ -93,10 +96,12 @@ impl State {
             last_log_id: progress.applied,
             last_membership: progress.membership.clone(),
         };
+        // Before the copy: a guard within it would be held to its end.
+        let history = self.history.lock().now().unwrap_or_default();
         let frozen = Frozen {
             time: progress.time,
             applied: progress.applied.as_ref().map(Into::into),
-            history: progress.history.now(),
+            history,
             nodes: self.nodes.read().clone(),
             dedup: progress.dedup.clone(),
             catalog: self.catalog.read().clone(),
@@ -112,7 +117,7 @@ impl State {
         self.time.store(frozen.time.millis(), Ordering::Release);
         progress.applied = meta.last_log_id;
         progress.membership = meta.last_membership.clone();
-        progress.history = History::since(frozen.history);
+        *self.history.lock() = History::since(frozen.applied.map(|_| frozen.history));
         progress.dedup = frozen.dedup;
         *self.nodes.write() = frozen.nodes;
         *self.catalog.write() = frozen.catalog;
@@ -128,16 +133,24 @@ impl State {
         Fingerprint { applied, sha256: Sha256::digest(frozen.encode()).into() }
     }
 
-    /// The fingerprint of all that was applied so far and of what came of it. Costs nothing, and says nothing about what no
-    /// outcome shows.
+    /// The fingerprint of all that was applied so far and of what came of it, once anything was. Costs no more than
+    /// looking at the time, and says nothing about what no outcome shows.
     #[must_use]
-    pub fn history(&self) -> Fingerprint {
-        self.progress.lock().history.now()
+    pub fn history(&self) -> Option<Fingerprint> {
+        self.history.lock().now()
     }
 
-    /// The same as it was when that entry had been applied, if it is remembered.
-    pub(crate) fn history_at(&self, index: u64) -> Option<Fingerprint> {
-        self.progress.lock().history.at(index)
+    /// The same as it was when that entry had been applied, if it is remembered and of that version.
+    pub(crate) fn history_at(&self, version: u32, index: u64) -> Option<Fingerprint> {
+        self.history.lock().at(version, index)
+    }
+
+    fn note(&self, progress: &mut Progress, at: raft::LogId, payload: PayloadV1, outcomes: &[Outcome]) {
+        progress.applied = Some(at);
+        let before = self.history.lock().now();
+        let entry = EntryV1 { log_id: (&at).into(), payload };
+        let next = progress.digester.after(before, &entry, outcomes);
+        self.history.lock().push(next);
     }
 
     fn apply_one(&self, progress: &mut Progress, proposal: &Proposal) -> Outcome {
@@ -161,13 +174,6 @@ impl State {
     }
 }
 
-impl Progress {
-    fn note(&mut self, at: raft::LogId, payload: PayloadV1, outcomes: &[Outcome]) {
-        self.applied = Some(at);
-        self.history.note(&EntryV1 { log_id: (&at).into(), payload }, outcomes);
-    }
-}
-
 impl Frozen {
     /// The stored form.
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -183,8 +189,9 @@ impl Frozen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{NodeCommand, NodeOutcome, OpId, StorageId};
+    use crate::machine::{HISTORY_VERSION, NodeCommand, NodeOutcome, OpId, StorageId};
     use quorate_domain::{BootId, ClusterId, NodeId, Offsets, TimeZone, UtcOffset, ZoneName};
+    use std::time::Duration;
 
     fn log_id(index: u64) -> raft::LogId {
         raft::LogId::new(raft::LeaderId { term: 1, node_id: 1 }, index)
@@ -221,6 +228,14 @@ mod tests {
         assert_eq!(restored.hash(), state.hash());
         assert_eq!(restored.apply(log_id(5), &batch(8, vec![remove(1, 1)])), removed);
         assert_eq!(restored.progress().0, Some(log_id(5)));
+    }
+
+    #[test]
+    fn a_snapshot_of_nothing_has_no_history() {
+        let (meta, frozen) = State::default().freeze();
+        let restored = State::default();
+        restored.restore(&meta, Frozen::decode(&frozen.encode()).unwrap());
+        assert_eq!((restored.history(), restored.history_at(HISTORY_VERSION, 0)), (None, None));
     }
 
     #[test]
@@ -265,6 +280,28 @@ mod tests {
             }
             drop(held);
             assert_eq!(applying.join().unwrap().len(), 1);
+        });
+    }
+
+    #[test]
+    fn the_history_is_told_while_a_snapshot_copies_the_state() {
+        let state = State::default();
+        state.pass(log_id(0));
+        let (told, answer) = std::sync::mpsc::channel();
+        let state = &state;
+        std::thread::scope(|scope| {
+            // Let go before the threads are waited for, also if the assertion below fails.
+            let held = state.ledger.write();
+            let freezing = scope.spawn(|| state.freeze());
+            while state.progress.try_lock().is_some() {
+                std::thread::yield_now();
+            }
+            scope.spawn(move || told.send((state.history(), state.history_at(HISTORY_VERSION, 0))));
+            let answer = answer.recv_timeout(Duration::from_secs(10));
+            drop(held);
+            let (now, first) = answer.expect("nobody waits for a snapshot to ask for the history");
+            assert!(now.is_some() && now == first);
+            assert!(freezing.join().unwrap().0.last_log_id.is_some());
         });
     }
 }

@@ -6,7 +6,7 @@ mod refusals;
 mod zones;
 
 use super::{Admin, Initialised, LogLevel, Setup, SetupError};
-use crate::replica::{ClusterStatus, Eventually, HistoryStatus, Replica, Unavailable};
+use crate::replica::{ClusterStatus, Eventually, Replica, Unavailable};
 use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
@@ -123,7 +123,7 @@ impl Replica for Alone {
             committed: None,
             applied: None,
             snapshot: None,
-            history: HistoryStatus::default(),
+            history: None,
             differs_from: Vec::new(),
             members: Vec::new(),
         }
