@@ -34,7 +34,7 @@ impl Wallet {
             Verdict::TurnAway(refusal) => Some((turn.0.id, refusal)),
             Verdict::Wait | Verdict::AskWhetherBehind => None,
         };
-        line.in_turn().filter_map(verdict).collect()
+        line.in_turn(has_hope(ledger, now)).filter_map(verdict).collect()
     }
 
     /// Whether somebody looks hopeless, so that it is worth asking whether this replica is behind.
@@ -44,7 +44,7 @@ impl Wallet {
         let is_hopeless = |turn: (&Ticket, Amount)| {
             matches!(self.verdict(turn, ledger, None, now), Verdict::AskWhetherBehind)
         };
-        line.in_turn().any(is_hopeless)
+        line.in_turn(has_hope(ledger, now)).any(is_hopeless)
     }
 
     /// When the next request in line must be served or refused.
@@ -95,6 +95,11 @@ impl Wallet {
             | Prospect::Open => out_of_time(ticket, now),
         }
     }
+}
+
+/// Whether a ticket may still be served behind so much, as far as this replica shows.
+pub(crate) fn has_hope(ledger: &Ledger, now: MonoTime) -> impl Fn(&Ticket, Amount) -> bool {
+    move |ticket, ahead| ticket.may_hope_for(ticket.least(), ahead, ledger, now)
 }
 
 /// From when on a replica that was not behind shows an instant after the request came; `None` while that is not known. A bucket

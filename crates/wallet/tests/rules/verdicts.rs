@@ -1,7 +1,7 @@
 //! Who is turned away, and with what proof.
 
 use crate::cluster::*;
-use quorate_domain::{MonoTime, PlaceId};
+use quorate_domain::{MonoTime, PlaceId, Refill};
 use quorate_ledger::{Command, Kind};
 use quorate_wallet::*;
 
@@ -145,6 +145,29 @@ fn when_the_ledger_is_out_of_reach_it_is_said_that_it_is_and_nothing_about_the_b
         assert!(early.is_empty(), "{early:?}");
         assert_eq!(turned_away(&cluster, none, at(510)), [(id, None)]);
     }
+}
+
+/// A team's bucket of which the other session has just spent all.
+fn empty_bucket(limit: u64, refill: Refill) -> Cluster {
+    let mut cluster = Cluster::new(limit, 100_000, Kind::Bucket(refill));
+    cluster.other_asks(TEAM, limit);
+    cluster.other_reports(TEAM, limit, 0);
+    cluster
+}
+
+#[test]
+fn whoever_has_no_hope_is_refused_and_takes_none_from_those_behind() {
+    let mut cluster = empty_bucket(100, Refill::Minute);
+    let patience_ends = at(30_001);
+    let large = cluster.wallet.queue([TEAM].into(), cost(90), at(1), patience_ends);
+    let fits = cluster.wallet.queue([TEAM].into(), cost(45), at(1), patience_ends);
+    let behind = cluster.wallet.queue([TEAM].into(), cost(5), at(1), patience_ends);
+    let late = cluster.wallet.queue([TEAM].into(), cost(1), at(1), patience_ends);
+    let asks = cluster.talk(at(1)).unwrap().asks;
+    let asked: Vec<PlaceId> = asks[0].places.iter().map(|place| place.id).collect();
+    assert_eq!(asked, [fits, behind], "fifty leak in half a minute");
+    let spent = [(large, Some(Cause::Spent)), (late, Some(Cause::Spent))];
+    assert_eq!(turned_away(&cluster, Some(at(1)), at(2)), spent);
 }
 
 #[test]
