@@ -171,6 +171,16 @@ fn whoever_has_no_hope_is_refused_and_takes_none_from_those_behind() {
 }
 
 #[test]
+fn a_line_may_need_more_than_the_bucket_holds_as_long_as_so_much_leaks_within_its_patience() {
+    let mut cluster = empty_bucket(10, Refill::Second);
+    let queue = |cluster: &Cluster| cluster.wallet.queue([TEAM].into(), cost(1), at(1), at(2_001));
+    let line: Vec<PlaceId> = (0..21).map(|_| queue(&cluster)).collect();
+    cluster.talk(at(1)).unwrap();
+    let last = [(line[20], Some(Cause::Spent))];
+    assert_eq!(turned_away(&cluster, Some(at(1)), at(2)), last, "twenty leak in two seconds");
+}
+
+#[test]
 fn the_next_deadline_is_the_earliest_in_line() {
     let (cluster, id) = one_waits(10);
     cluster.wallet.queue([TEAM].into(), cost(1), at(2), at(7));
