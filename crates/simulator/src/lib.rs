@@ -13,6 +13,7 @@ mod lives;
 mod measure;
 mod node;
 mod oracle;
+mod patience;
 mod plan;
 mod promptness;
 mod race;

@@ -28,6 +28,8 @@ pub(crate) struct Node {
     pub(crate) is_deaf: bool,
     pub(crate) is_mute: bool,
     pub(crate) is_paused: bool,
+    /// When it last went on after it stood still.
+    pub(crate) runs_since: u64,
     /// Since when nothing keeps it from the ledger.
     pub(crate) free_since: u64,
     pub(crate) replica: Ledger,
@@ -59,6 +61,7 @@ impl Node {
             is_deaf: false,
             is_mute: false,
             is_paused: false,
+            runs_since: 0,
             free_since: 0,
             replica: Ledger::default(),
             applied: 0,

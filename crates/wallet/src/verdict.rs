@@ -67,8 +67,9 @@ impl Wallet {
     ) -> Verdict {
         let Some(charge) = ticket.waits_at() else { return Verdict::Wait };
         let (budget, need) = (charge.budget, ticket.least());
-        if self.account(budget).is_some_and(|account| account.is_designated(ticket.id)) {
-            return Verdict::Wait;
+        if let Some(account) = self.account(budget).filter(|account| account.is_designated(ticket.id)) {
+            // Its grant may lapse before it is served, and nobody be there who would renew it.
+            return if account.has_ended_at(now) { out_of_time(ticket, now) } else { Verdict::Wait };
         }
         let prospect = ledger.prospect(budget, need, ticket.patience(ahead, now), self.standing(ticket));
         let Some((prospect, shortage)) = prospect else { return out_of_time(ticket, now) };

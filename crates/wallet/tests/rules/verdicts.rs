@@ -127,6 +127,36 @@ fn whoever_was_granted_what_it_needs_is_not_turned_away_while_the_journal_is_wri
     assert_eq!(ids(&serve(&cluster.wallet, at(600))), [id]);
 }
 
+/// The replica shows a grant by name of ten to a request that waits until the 900th millisecond. What the last answer said of
+/// this bucket's grants was good until the 500th.
+fn granted_after_a_lapse() -> (Cluster, PlaceId) {
+    let mut cluster = Cluster::new(100, 100_000, Kind::Bucket(Refill::Second));
+    cluster.other_asks(TEAM, 100);
+    let id = cluster.wallet.queue([TEAM].into(), cost(10), at(1), at(900));
+    cluster.talk(at(1)).unwrap();
+    cluster.other_reports(TEAM, 0, 10);
+    cluster.follow(at(950));
+    assert_eq!(ids(&serve(&cluster.wallet, at(950))), []);
+    (cluster, id)
+}
+
+#[test]
+fn whoever_was_granted_what_it_needs_and_hears_no_more_of_the_ledger_is_told_so_when_the_grant_has_lapsed() {
+    let (cluster, id) = granted_after_a_lapse();
+    assert_eq!(turned_away(&cluster, None, at(1_399)), [], "it may be renewed");
+    assert_eq!(turned_away(&cluster, None, at(1_400)), [(id, None)]);
+    assert!(cluster.wallet.leave(id));
+    assert_eq!(cluster.returned(TEAM), 10);
+}
+
+#[test]
+fn whoever_was_granted_what_it_needs_is_served_as_soon_as_a_lapsed_grant_is_renewed() {
+    let (mut cluster, id) = granted_after_a_lapse();
+    cluster.talk(at(951)).unwrap();
+    assert_eq!(turned_away(&cluster, Some(at(1_400)), at(1_400)), []);
+    assert_eq!(ids(&serve(&cluster.wallet, at(1_400))), [id]);
+}
+
 #[test]
 fn whoever_was_granted_what_it_needs_is_not_turned_away_before_the_wallet_hears_of_it() {
     let (mut cluster, _) = one_waits(10);
