@@ -9,6 +9,7 @@ mod disk;
 mod entries;
 mod exchange;
 mod fairness;
+mod hope;
 mod lives;
 mod measure;
 mod node;

@@ -339,7 +339,12 @@ impl World {
 
     fn turn_away(&mut self, place: usize, wallet: &Wallet) {
         let node = &self.nodes[place];
-        for (id, refusal) in wallet.turn_away(&node.replica, node.as_of, self.mono()) {
+        let refused = wallet.turn_away(&node.replica, node.as_of, self.mono());
+        if !refused.is_empty() {
+            self.sample();
+        }
+        refused.iter().for_each(|(id, refusal)| self.check_hope(place, *id, refusal));
+        for (id, refusal) in refused {
             if refusal == Refusal::Unavailable {
                 self.check_reach(place, id);
             }
