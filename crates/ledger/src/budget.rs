@@ -159,6 +159,13 @@ impl Budget {
         self.spec.limit.saturating_add(self.leaked_at(at))
     }
 
+    /// The most that it can be so long after `at`, whatever is spent until then: that leaks too.
+    pub(crate) fn limit_at_most(&self, at: LogTime, within: Span) -> Amount {
+        let measure = self.measure();
+        let leaked = self.leak.map(|leak| leak.at(at, measure).at_most(at.plus(within), measure).leaked());
+        self.spec.limit.saturating_add(leaked.unwrap_or_default())
+    }
+
     /// How long it takes from `at` until so much more has leaked: nothing but a bucket leaks, and of what is not spent
     /// nothing does.
     #[must_use]

@@ -8,6 +8,7 @@ use crate::entries::Bounds;
 use crate::fairness::{Lines, Passed};
 use crate::node::Node;
 use crate::oracle::{Oracle, Violation};
+use crate::patience;
 use crate::plan::{Direction, KindPlan, Plan, What};
 use crate::promptness::Promptness;
 use crate::rates::Rates;
@@ -260,6 +261,7 @@ impl World {
             Event::Resumes(node) => {
                 self.nodes[node].is_paused = false;
                 self.nodes[node].free_since = self.now;
+                self.nodes[node].runs_since = self.now;
                 self.look(node);
             }
             Event::LeaderBack => (self.log.has_leader, self.log.leads_since) = (true, self.now),
@@ -463,6 +465,9 @@ impl World {
         self.sample();
         if self.violation.is_none() && self.plan.is_calm() {
             self.violation = self.promptness.check(self.now, &self.log.ledger, &self.nodes, &self.plan).err();
+        }
+        if self.violation.is_none() {
+            self.violation = patience::check(self.now, &self.nodes, &self.plan).err();
         }
         if self.violation.is_none() {
             self.violation =

@@ -419,7 +419,7 @@ impl Account {
         }
     }
 
-    /// Whether the ledger has granted a request here what it needs, so that it waits for the journal alone.
+    /// Whether the ledger has granted a request here what it needs, so that it waits for the journal alone while the grant lasts.
     pub(crate) fn is_designated(&self, id: PlaceId) -> bool {
         self.designated(id).is_some()
     }

@@ -4,8 +4,9 @@
 use crate::Wallet;
 use crate::account::{Account, GRANT_REQUESTS_MIN};
 use crate::line::{Line, Ticket};
+use crate::verdict::has_hope;
 use quorate_domain::{Amount, BudgetId, MonoTime, Round};
-use quorate_ledger::{Ask, Budget, Ledger, PLACES_MAX, Place, Prospect, Urgency};
+use quorate_ledger::{Ask, Budget, Ledger, PLACES_MAX, Place, Urgency};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,14 +128,13 @@ impl Asker<'_> {
 
     /// Whether somebody looks hopeless of whom nobody knows whether that is so.
     fn is_time_to_know(&self, budget: BudgetId, last_asked: Option<MonoTime>) -> bool {
-        let is_unsure = |(ticket, ahead): (&Ticket, Amount)| {
-            ticket.heard_at.is_none() && !self.has_hope(budget, ticket, ahead)
-        };
+        let is_unsure =
+            |(ticket, ahead): (&Ticket, Amount)| ticket.heard_at.is_none() && !self.has_hope(ticket, ahead);
         self.is_past(LEAK_EVERY, last_asked) && self.in_turn_at(budget).any(is_unsure)
     }
 
     fn in_turn_at(&self, budget: BudgetId) -> impl Iterator<Item = (&Ticket, Amount)> {
-        self.line.in_turn().filter(move |(ticket, _)| ticket.is_at(budget))
+        self.line.in_turn_at(budget, has_hope(self.ledger, self.now))
     }
 
     fn is_past(&self, span: Duration, since: Option<MonoTime>) -> bool {
@@ -146,13 +146,13 @@ impl Asker<'_> {
         let is_designated = |ticket: &Ticket| account.is_some_and(|account| account.is_designated(ticket.id));
         let place = |(ticket, ahead): (&Ticket, Amount)| Place {
             id: ticket.id,
-            need: self.need(budget, ticket, ahead),
+            need: self.need(ticket, ahead),
             most: ticket.most(),
             is_last_call: ticket.is_last_call(self.now),
         };
         let mut places: Vec<Place> = self
             .uncovered(account, budget)
-            .filter(|(ticket, ahead)| self.has_hope(budget, ticket, *ahead) && !is_designated(ticket))
+            .filter(|(ticket, ahead)| self.has_hope(ticket, *ahead) && !is_designated(ticket))
             .map(place)
             .collect();
         places.sort_by_key(|place| !place.is_last_call);
@@ -175,22 +175,15 @@ impl Asker<'_> {
     }
 
     /// All that a request takes, as long as there is hope for it; then what it cannot do without.
-    fn need(&self, budget: BudgetId, ticket: &Ticket, ahead: Amount) -> Amount {
-        let is_content =
-            ticket.is_last_call(self.now) || !self.is_hopeful(budget, ticket, ahead, ticket.most());
+    fn need(&self, ticket: &Ticket, ahead: Amount) -> Amount {
+        let has_hope_for_most = || ticket.may_hope_for(ticket.most(), ahead, self.ledger, self.now);
+        let is_content = ticket.is_last_call(self.now) || !has_hope_for_most();
         if is_content { ticket.least() } else { ticket.most() }
     }
 
     /// Whoever has no hope is not asked for: whether this replica is behind is found out without a word to the log.
-    fn has_hope(&self, budget: BudgetId, ticket: &Ticket, ahead: Amount) -> bool {
-        self.is_hopeful(budget, ticket, ahead, ticket.least())
-    }
-
-    fn is_hopeful(&self, budget: BudgetId, ticket: &Ticket, ahead: Amount, amount: Amount) -> bool {
-        match self.ledger.prospect(budget, amount, ticket.patience(ahead, self.now), None) {
-            Some((Prospect::TooBig | Prospect::Spent | Prospect::InDoubt, _)) => false,
-            Some((Prospect::Held { .. } | Prospect::Open, _)) | None => true,
-        }
+    fn has_hope(&self, ticket: &Ticket, ahead: Amount) -> bool {
+        has_hope(self.ledger, self.now)(ticket, ahead)
     }
 
     /// Whether somebody who is asked for, and whose patience is over, needs a round that is not on its way.
