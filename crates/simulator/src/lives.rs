@@ -106,11 +106,11 @@ impl World {
         self.after(self.plan.requests[number].takes_us, Event::Bills(number));
     }
 
-    /// I14: nothing is reserved of a window that has not begun by log time.
+    /// I15: nothing is reserved of a window that has not begun by log time.
     fn check_has_begun(&mut self, number: usize, window: WindowId) {
         if window.start() > self.log.ledger.time() {
             let what = format!("request {number} runs in window {window}, which has not begun");
-            self.violation.get_or_insert(Violation { id: "I14", what });
+            self.violation.get_or_insert(Violation { id: "I15", what });
         }
     }
 

@@ -14,7 +14,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             right: "account.window().id.start().millis() <= self.ahead.log_time.load(Ordering::Acquire)",
             wrong: "account.window().id.start().millis() <= self.ahead.log_time.load(Ordering::Acquire) + 10_000",
         }],
-        breaks: &["I14"],
+        breaks: &["I15"],
     },
     Mutation {
         name: "next-window-begins-empty",
