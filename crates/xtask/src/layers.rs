@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("wallet", &["domain", "ledger"]),
     ("lease", &["domain"]),
     ("catalog", &["domain"]),
+    ("idempotency", &["domain"]),
     ("consensus", &["domain", "ledger", "lease", "catalog"]),
     ("routing", &["domain", "catalog"]),
     ("tokenizer", &["domain"]),
@@ -46,7 +47,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Data in, decisions out: no I/O, no clock, no randomness, no runtime, no logs.
-const PURE: &[&str] = &["domain", "ledger", "wallet", "lease", "catalog", "routing", "tokenizer", "dialect"];
+const PURE: &[&str] =
+    &["domain", "ledger", "wallet", "lease", "catalog", "idempotency", "routing", "tokenizer", "dialect"];
 
 /// What a pure crate must not use: whatever reads, waits, asks the time, draws lots or prints.
 const IMPURE: &[&str] = &[
