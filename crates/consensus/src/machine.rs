@@ -12,4 +12,6 @@ pub use command::{Batch, Command, NodeCommand, NodeOutcome, OpId, Outcome, Propo
 pub use history::Fingerprint;
 pub use nodes::{NodeRecord, Nodes, StorageId};
 pub(crate) use state::Frozen;
+#[cfg(test)]
+pub(crate) use state::FrozenV1;
 pub use state::State;

@@ -21,6 +21,7 @@ pub(crate) enum Kind {
     Mark = 8,
     Generation = 9,
     MarkV2 = 10,
+    StateV2 = 11,
     Handshake = 16,
     Frame = 17,
 }
@@ -37,7 +38,7 @@ impl Kind {
 
     pub(super) const fn bytes_max(self) -> usize {
         match self {
-            Self::State => STATE_MAX,
+            Self::State | Self::StateV2 => STATE_MAX,
             Self::Format
             | Self::Vote
             | Self::LogId

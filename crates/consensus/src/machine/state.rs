@@ -8,6 +8,7 @@ use crate::raft;
 use parking_lot::{Mutex, RwLock};
 use quorate_catalog::Catalog;
 use quorate_domain::LogTime;
+use quorate_idempotency::Records;
 use quorate_ledger::Ledger;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -22,6 +23,8 @@ pub struct State {
     pub ledger: RwLock<Ledger>,
     /// Who belongs to the cluster.
     pub nodes: RwLock<Nodes>,
+    /// Requests with an `Idempotency-Key`. Who needs the ledger too locks the ledger first.
+    pub idempotency: RwLock<Records>,
     /// Milliseconds of log time, beside the locks: who holds one of them may still ask for the time.
     time: AtomicU64,
     /// Taken before any of the locks above by whoever changes the state or needs all of it at one index.
@@ -41,6 +44,13 @@ struct Progress {
 /// All of the state at one index, as it stands in a snapshot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Frozen {
+    first: FrozenV1,
+    idempotency: Records,
+}
+
+/// The same as it stood before there were records of requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FrozenV1 {
     time: LogTime,
     applied: Option<LogIdV1>,
     history: Fingerprint,
@@ -57,6 +67,7 @@ impl State {
         progress.time = progress.time.max(batch.at);
         self.time.store(progress.time.millis(), Ordering::Release);
         let proposals = batch.proposals.iter();
+        self.drop_expired(progress.time);
         let outcomes: Vec<_> = proposals.map(|proposal| self.apply_one(&mut progress, proposal)).collect();
         progress.note(at, PayloadV1::Batch(batch.clone()), &outcomes);
         outcomes
@@ -93,7 +104,7 @@ impl State {
             last_log_id: progress.applied,
             last_membership: progress.membership.clone(),
         };
-        let frozen = Frozen {
+        let first = FrozenV1 {
             time: progress.time,
             applied: progress.applied.as_ref().map(Into::into),
             history: progress.history.now(),
@@ -102,11 +113,11 @@ impl State {
             catalog: self.catalog.read().clone(),
             ledger: self.ledger.read().clone(),
         };
-        (meta, frozen)
+        (meta, Frozen { first, idempotency: self.idempotency.read().clone() })
     }
 
     /// Becomes what a snapshot holds.
-    pub(crate) fn restore(&self, meta: &raft::SnapshotMeta, frozen: Frozen) {
+    pub(crate) fn restore(&self, meta: &raft::SnapshotMeta, Frozen { first: frozen, idempotency }: Frozen) {
         let mut progress = self.progress.lock();
         progress.time = frozen.time;
         self.time.store(frozen.time.millis(), Ordering::Release);
@@ -117,6 +128,7 @@ impl State {
         *self.nodes.write() = frozen.nodes;
         *self.catalog.write() = frozen.catalog;
         *self.ledger.write() = frozen.ledger;
+        *self.idempotency.write() = idempotency;
     }
 
     /// The fingerprint of the state as it is now. Costs a copy of the state: for tests, audits and comparisons.
@@ -124,7 +136,7 @@ impl State {
     #[must_use]
     pub fn hash(&self) -> Fingerprint {
         let (_, frozen) = self.freeze();
-        let applied = frozen.applied.map_or(0, |id| id.index);
+        let applied = frozen.first.applied.map_or(0, |id| id.index);
         Fingerprint { applied, sha256: Sha256::digest(frozen.encode()).into() }
     }
 
@@ -157,7 +169,17 @@ impl State {
             Command::Catalog(command) => Outcome::Catalog(self.catalog.write().apply(at, command)),
             Command::Ledger(command) => Outcome::Ledger(self.ledger.write().apply(at, command)),
             Command::Node(command) => Outcome::Node(self.nodes.write().apply(at, command)),
+            Command::Idempotency(command) => {
+                let ledger = self.ledger.read();
+                let outcome = self.idempotency.write().apply(at, command, &|session| ledger.is_live(session));
+                Outcome::Idempotency(outcome)
+            }
         }
+    }
+
+    fn drop_expired(&self, now: LogTime) {
+        let ledger = self.ledger.read();
+        self.idempotency.write().advance(now, &|session| ledger.is_live(session));
     }
 }
 
@@ -171,12 +193,21 @@ impl Progress {
 impl Frozen {
     /// The stored form.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        codec::encode(Kind::State, self)
+        codec::encode(Kind::StateV2, self)
     }
 
-    /// Reads the stored form.
+    /// Reads the stored form, also the first one.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        codec::decode(Kind::State, bytes)
+        if Kind::State.is_of(bytes) {
+            return codec::decode::<FrozenV1>(Kind::State, bytes).map(Self::from);
+        }
+        codec::decode(Kind::StateV2, bytes)
+    }
+}
+
+impl From<FrozenV1> for Frozen {
+    fn from(first: FrozenV1) -> Self {
+        Self { first, idempotency: Records::default() }
     }
 }
 
@@ -184,7 +215,9 @@ impl Frozen {
 mod tests {
     use super::*;
     use crate::machine::{NodeCommand, NodeOutcome, OpId, StorageId};
-    use quorate_domain::{BootId, ClusterId, NodeId, Offsets, TimeZone, UtcOffset, ZoneName};
+    use quorate_domain::{
+        BootId, ClusterId, KeyId, NodeId, Offsets, SessionId, Span, TimeZone, UtcOffset, ZoneName,
+    };
 
     fn log_id(index: u64) -> raft::LogId {
         raft::LogId::new(raft::LeaderId { term: 1, node_id: 1 }, index)
@@ -240,6 +273,52 @@ mod tests {
         restored.restore(&meta, Frozen::decode(&frozen.encode()).unwrap());
         assert_eq!(restored.ledger.read().time_zone(&zone.name), Some(&zone));
         assert_eq!(restored.hash(), state.hash());
+    }
+
+    #[test]
+    fn a_record_knows_by_the_ledger_that_its_owner_is_gone_also_after_a_snapshot() {
+        use quorate_idempotency::{Begin, Command as Ask, Digest, Name, Outcome as Told, Owner};
+        use quorate_ledger::{Command as Ledger, Evidence, OpenSession};
+        let (name, fingerprint) =
+            (Name { key: KeyId::new(1), text: Digest::of(&[b"a"]) }, Digest::of(&[b"body"]));
+        let begin = |session, number| {
+            let owner = Owner { session: SessionId::new(session), boot: BootId::new(1), number };
+            let keep = Span::from_millis(1_000);
+            Command::Idempotency(Ask::Begin(Begin { name, fingerprint, owner, keep, records_max: 9 }))
+        };
+        let open = |boot, previous| {
+            let (boot, previous) = (BootId::new(boot), SessionId::new(previous));
+            let evidence = Evidence::Intact { generation: 1, marks: vec![] };
+            Command::Ledger(Ledger::OpenSession(OpenSession {
+                node: NodeId::new(1),
+                boot,
+                previous,
+                evidence,
+            }))
+        };
+        let told = |state: &State, index, at, command| {
+            let proposals = vec![Proposal { origin: None, command }];
+            state.apply(log_id(index), &batch(at, proposals)).remove(0)
+        };
+        let found = |state: &State| {
+            let (ledger, records) = (state.ledger.read(), state.idempotency.read());
+            format!("{:?}", records.look(&name, &fingerprint, &|session| ledger.is_live(session)))
+        };
+        let state = State::default();
+        assert_eq!(told(&state, 1, 1, begin(1, 1)), Outcome::Idempotency(Told::OwnerGone));
+        told(&state, 2, 1, open(1, 0));
+        assert_eq!(told(&state, 3, 1, begin(1, 2)), Outcome::Idempotency(Told::Begun));
+        assert_eq!(found(&state), "InFlight");
+        told(&state, 4, 2, open(2, 1));
+        let (meta, frozen) = state.freeze();
+        let restored = State::default();
+        restored.restore(&meta, Frozen::decode(&frozen.encode()).unwrap());
+        for state in [state, restored] {
+            assert_eq!(found(&state), "Unknown");
+            assert_eq!(told(&state, 5, 3, begin(2, 3)), Outcome::Idempotency(Told::Found));
+            told(&state, 6, 1_001, Command::Ledger(Ledger::Tick));
+            assert!(state.idempotency.read().is_empty(), "time alone drops what has expired");
+        }
     }
 
     #[test]
