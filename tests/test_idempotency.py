@@ -2,6 +2,8 @@
 
 import asyncio
 import itertools
+import os
+import signal
 import threading
 
 import httpx
@@ -247,6 +249,16 @@ def test_a_failure_that_was_charged_is_told_again(cluster):
     assert cluster.provider.stats()["requests"] == before + 1, "I14: sent once"
 
 
+def test_a_stream_that_broke_is_told_again_with_its_error(cluster):
+    name, model, key = served(cluster, "broken")
+    cluster.provider.behave(cut_after_chunks=3, chunks=9)
+    text = fresh("order")
+    first, again = (ask(cluster.nodes[number], key, name, text, stream=True) for number in (0, 1))
+    assert "provider_unreachable" in first.text
+    assert (again.content, again.headers[REPLAY]) == (first.content, "true")
+    assert len(cluster.provider.entries(model)) == 1, "I14: one bill"
+
+
 def hang_up(node, key, model, text, until, **fields):
     """Sends a request, and closes the connection once `until` is so."""
     headers = {"authorization": f"Bearer {key['secret']}", "idempotency-key": text}
@@ -410,6 +422,39 @@ def test_a_restart_of_the_owner_makes_it_unknown_without_an_operator(own_cluster
 
 
 @pytest.mark.timeout(240)
+def test_a_node_that_lives_although_it_was_declared_dead_ends_what_it_began(own_cluster):
+    name, model, key = served(own_cluster, "declared")
+    owner, other, _ = own_cluster.nodes
+    own_cluster.provider.behave(latency_ms=6_000)
+    text = fresh("order")
+    first = Asked(owner, key, name, text)
+    at_the_provider(own_cluster.provider)
+    done(own_cluster, "cluster", "expire", session_of(own_cluster, owner, key), "-m", "it does not answer")
+    assert refused(ask(other, key, name, text)) == UNKNOWN
+    answer = first.wait()
+    assert answer.status_code == 200
+    for node in own_cluster.nodes:
+        again = ask(node, key, name, text)
+        assert (again.content, again.headers[REPLAY]) == (answer.content, "true")
+    assert len(own_cluster.provider.entries(model)) == 1, "I14: one bill"
+
+
+@pytest.mark.timeout(240)
+def test_a_node_that_is_told_to_stop_ends_what_it_began(own_cluster):
+    name, model, key = served(own_cluster, "drain")
+    owner, other, _ = own_cluster.nodes
+    own_cluster.provider.behave(latency_ms=3_000)
+    text = fresh("order")
+    first = Asked(owner, key, name, text)
+    at_the_provider(own_cluster.provider)
+    joined = Asked(other, key, name, text)
+    owner.terminate()
+    assert first.wait().status_code == 200
+    assert (joined.wait().content, joined.wait().headers[REPLAY]) == (first.wait().content, "true")
+    assert len(own_cluster.provider.entries(model)) == 1, "I14: one bill"
+
+
+@pytest.mark.timeout(240)
 def test_the_leader_dies_meanwhile_and_all_nodes_restart_and_the_answer_is_the_same(own_cluster):
     name, model, key = served(own_cluster, "leader")
     leader, (owner, other) = own_cluster.leader(), own_cluster.followers()
@@ -474,3 +519,133 @@ def test_an_answer_that_comes_while_the_quorum_is_away_is_given_and_its_record_i
     assert (again.content, again.headers[REPLAY]) == (answer.content, "true")
     assert metric(owner, "quorate_idempotent_records_ended_late_total") == 1
     assert len(own_cluster.provider.entries(model)) == 1, "I14: one bill"
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_the_last_byte_waits_for_the_log(own_cluster, stream):
+    name, model, key = served(own_cluster, "order")
+    owner, *others = own_cluster.nodes
+    own_cluster.provider.behave(latency_ms=700)
+    text = fresh("order")
+    first = Asked(owner, key, name, text, stream=stream)
+    at_the_provider(own_cluster.provider)
+    for node in others:
+        os.kill(node.pid, signal.SIGSTOP)
+    try:
+        own_cluster.provider.wait_until_idle()
+        # Less than a node waits for the log.
+        first.join(0.7)
+        assert first.is_alive(), "I14: the client has all of its answer, and the log does not"
+    finally:
+        for node in others:
+            os.kill(node.pid, signal.SIGCONT)
+    answer = first.wait()
+    assert answer.status_code == 200 and answer.text.endswith("data: [DONE]\n\n") == stream
+    for node in others:
+        again = told_after_an_election(node, key, name, text, stream=stream)
+        assert (again.content, again.headers.get(REPLAY)) == (answer.content, "true"), again.text
+    assert len(own_cluster.provider.entries(model)) == 1, "I14: one bill"
+
+
+def told_after_an_election(*args, **fields):
+    """What a node says once there is a leader."""
+    told = lambda: (a := ask(*args, **fields)).status_code != 503 and a  # noqa: E731
+    return eventually(told, 30, "an answer after an election")
+
+
+@pytest.mark.timeout(240)
+def test_an_answer_that_was_given_is_known_to_the_others_though_its_node_dies_at_once(own_cluster):
+    name, model, key = served(own_cluster, "given")
+    for number in range(6):
+        owner, text = own_cluster.nodes[number % 3], fresh("order")
+        answer = ask(owner, key, name, text, stream=number % 2 == 1)
+        owner.kill()
+        assert answer.status_code == 200
+        for node in own_cluster.nodes:
+            if node is not owner:
+                again = told_after_an_election(node, key, name, text, stream=number % 2 == 1)
+                assert (again.content, again.headers.get(REPLAY)) == (answer.content, "true"), again.text
+        owner.start_again()
+        owner.wait_until_ready()
+    assert len(own_cluster.provider.entries(model)) == 6, "I14: one bill each"
+
+
+AT_ONCE = 6
+
+
+class Order:
+    """A client that must have its answer: it tries every node in turn with one key until it has one, or is told that it is lost."""
+
+    def __init__(self, nodes, key, model, number):
+        self.nodes, self.text = nodes[number % 3 :] + nodes[: number % 3], fresh("order")
+        # By so many tokens its bill is known.
+        self.tokens = 10 + number
+        self.sent = {"model": model, "messages": MESSAGES, "max_tokens": self.tokens, "stream": number % 2 == 1}
+        self.headers = {"authorization": f"Bearer {key['secret']}", "idempotency-key": self.text}
+        self.answers, self.lost = [], False
+
+    async def once(self, node):
+        """Asks one node. Whether there is nothing more to be had."""
+        try:
+            async with httpx.AsyncClient(timeout=20) as client:
+                answer = await client.post(node.client_url + CHAT, json=self.sent, headers=self.headers)
+        except httpx.HTTPError:
+            return False
+        if answer.status_code == 200:
+            self.answers.append(answer.content)
+            return True
+        code = answer.json()["error"]["code"]
+        self.lost = code == "idempotency_unknown"
+        assert code in PASSING, answer.text
+        return self.lost
+
+    async def until_told(self):
+        for node in itertools.cycle(self.nodes):
+            if await self.once(node):
+                return
+            await asyncio.sleep(0.1)
+
+
+# What a client that comes again is told while nodes die, and may be told next.
+PASSING = ("idempotency_unknown", "idempotency_in_flight", "idempotency_unavailable", "not_ready", "not_fresh", "quota_unavailable")
+
+
+@pytest.mark.timeout(300)
+def test_clients_that_come_again_until_they_are_told_are_billed_once_while_every_node_dies(own_cluster):
+    name, model, key = served(own_cluster, "torture")
+    own_cluster.provider.behave(latency_ms=400, completion_tokens=1_000, chunk_delay_ms=40)
+    orders = []
+
+    def each_dies():
+        for node in own_cluster.nodes:
+            at_work = lambda: own_cluster.provider.stats()["concurrent"] > 0  # noqa: E731
+            eventually(at_work, 60, "requests at the provider")
+            node.kill()
+            node.start_again()
+            node.wait_until_ready()
+
+    async def story():
+        deaths = asyncio.create_task(asyncio.to_thread(each_dies))
+        # So there are some under way at every death.
+        while not deaths.done():
+            now = [Order(own_cluster.nodes, key, name, len(orders) + number) for number in range(AT_ONCE)]
+            orders.extend(now)
+            await asyncio.gather(*(order.until_told() for order in now))
+        await deaths
+
+    asyncio.run(asyncio.wait_for(story(), 240))
+    own_cluster.provider.wait_until_idle()
+    billed = [entry["completion_tokens"] for entry in own_cluster.provider.entries(model)]
+    for order in orders:
+        # A stream that broke with its node is billed as far as it came.
+        times = billed.count(order.tokens)
+        assert times <= 1, f"I14: {times} bills of {order.text}"
+        for node in own_cluster.nodes:
+            answer = ask(node, key, name, order.text, max_tokens=order.tokens, stream=order.sent["stream"])
+            if order.lost:
+                assert refused(answer) == UNKNOWN
+            else:
+                assert (answer.content, answer.headers[REPLAY]) == (order.answers[0], "true")
+    assert len(billed) <= len(orders), f"I14: {len(billed)} bills of {len(orders)} requests"
+    assert any(not order.lost for order in orders)
