@@ -3,6 +3,10 @@
 //! Bodies, types and codes are OpenAI's where OpenAI has one; its SDKs retry on the status alone unless
 //! `x-should-retry` says otherwise, so every error of ours says it. Each code has a page in `docs/errors`.
 
+mod not_executed;
+
+pub use not_executed::NotExecuted;
+
 use crate::funds::Cause;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -90,6 +94,20 @@ pub enum ErrorCode {
     NotReady,
     /// The node does not know whether the key was revoked.
     NotFresh,
+    /// The `Idempotency-Key` is no key.
+    InvalidIdempotencyKey,
+    /// It was sent with another request.
+    IdempotencyKeyReused,
+    /// Its request is being executed.
+    IdempotencyInFlight,
+    /// Nobody knows what became of its request.
+    IdempotencyUnknown,
+    /// The answer of its request was not kept.
+    IdempotencyResponseNotKept,
+    /// There are too many of them.
+    IdempotencyFull,
+    /// They cannot be recorded now.
+    IdempotencyUnavailable,
 }
 
 impl ErrorCode {
@@ -124,6 +142,13 @@ impl ErrorCode {
             Self::ProviderBadAnswer => "provider_bad_answer",
             Self::NotReady => "not_ready",
             Self::NotFresh => "not_fresh",
+            Self::InvalidIdempotencyKey => "invalid_idempotency_key",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::IdempotencyInFlight => "idempotency_in_flight",
+            Self::IdempotencyUnknown => "idempotency_unknown",
+            Self::IdempotencyResponseNotKept => "idempotency_response_not_kept",
+            Self::IdempotencyFull => "idempotency_full",
+            Self::IdempotencyUnavailable => "idempotency_unavailable",
         }
     }
 }
@@ -208,6 +233,9 @@ pub enum RequestError {
         "this node has not heard from a majority of its cluster for too long to know whether the API key is still valid"
     )]
     NotFresh,
+    /// Its `Idempotency-Key` does not let it be executed.
+    #[error(transparent)]
+    NotExecuted(#[from] NotExecuted),
 }
 
 /// A budget that does not allow a request.
@@ -280,6 +308,7 @@ impl RequestError {
             }
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, ServerError, Code::NotReady, Gateway, Safe),
             Self::NotFresh => (StatusCode::SERVICE_UNAVAILABLE, ServerError, Code::NotFresh, Gateway, Safe),
+            Self::NotExecuted(why) => why.row(),
         }
     }
 
@@ -311,7 +340,8 @@ impl RequestError {
             | Self::ProviderCredentialsRefused(_)
             | Self::ProviderBadAnswer(_)
             | Self::NotReady
-            | Self::NotFresh => ErrorBody::new(kind, self.to_string()).coded(code.as_str()),
+            | Self::NotFresh
+            | Self::NotExecuted(_) => ErrorBody::new(kind, self.to_string()).coded(code.as_str()),
         }
     }
 
@@ -327,6 +357,7 @@ impl RequestError {
                 Cause::Spent | Cause::InDoubt => denial.resets_in.map(|span| span.millis().div_ceil(1_000)),
             },
             Self::QuotaUnavailable | Self::NotReady | Self::NotFresh => Some(1),
+            Self::NotExecuted(why) => why.retry_after_s(),
             Self::MissingKey
             | Self::InvalidKey
             | Self::ModelNotAllowed(_)

@@ -8,6 +8,7 @@ mod admit;
 mod attempt;
 mod charge;
 mod counting;
+mod idempotency;
 mod inference;
 mod leaving;
 mod models;
@@ -19,6 +20,8 @@ mod request;
 mod reserve;
 mod stream;
 mod wishes;
+
+pub use idempotency::IdempotencyLimits;
 
 use crate::error::RequestError;
 use crate::funds::Funds;
@@ -51,6 +54,8 @@ pub struct Limits {
     pub budget_wait: Duration,
     /// The shortest answer that is worth sending when a budget has no more left, in tokens; a client may say otherwise.
     pub output_tokens_min: Tokens,
+    /// What is kept of requests with an `Idempotency-Key`.
+    pub idempotency: IdempotencyLimits,
 }
 
 /// What the request path is made of.

@@ -4,6 +4,7 @@
 use parking_lot::RwLock;
 use quorate_catalog::Catalog;
 use quorate_domain::{BootId, BudgetId, MonoTime, NodeId, SessionId, Span, WindowId};
+use quorate_idempotency::Records;
 use quorate_lease::{Lease, Standing};
 use quorate_ledger::{Ledger, Mark};
 use std::future::Future;
@@ -55,6 +56,17 @@ pub trait Replica: Send + Sync + 'static {
         command: quorate_ledger::Command,
         limit: Duration,
     ) -> Eventually<'_, Result<quorate_ledger::Outcome, Unavailable>>;
+
+    /// The local copy of the records of requests with an `Idempotency-Key`. Hold the lock for moments only; who needs the
+    /// ledger too locks the ledger first.
+    fn idempotency(&self) -> &RwLock<Records>;
+
+    /// Agrees on a change of the records.
+    fn propose_idempotency(
+        &self,
+        command: quorate_idempotency::Command,
+        limit: Duration,
+    ) -> Eventually<'_, Result<quorate_idempotency::Outcome, Unavailable>>;
 
     /// Returns once the local copies hold everything that was acknowledged anywhere before the call.
     fn read_barrier(&self, limit: Duration) -> Eventually<'_, Result<(), Unavailable>>;

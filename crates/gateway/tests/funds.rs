@@ -11,6 +11,7 @@ use quorate_domain::{
 };
 use quorate_gateway::replica::{ClusterStatus, Eventually, Journal, Replica, Unavailable};
 use quorate_gateway::{Cause, Funds, Refusal};
+use quorate_idempotency::Records;
 use quorate_lease::{Lease, RevocationBound, Standing};
 use quorate_ledger::{BudgetSpec, Command, Expected, Kind, Ledger, Mark, Outcome, PutBudget};
 use quorate_wallet::Cost;
@@ -135,6 +136,18 @@ impl Replica for Seat {
             tokio::time::sleep(Duration::from_millis(1)).await;
             Ok(outcome)
         })
+    }
+
+    fn idempotency(&self) -> &RwLock<Records> {
+        panic!("nobody asks")
+    }
+
+    fn propose_idempotency(
+        &self,
+        _command: quorate_idempotency::Command,
+        _limit: Duration,
+    ) -> Eventually<'_, Result<quorate_idempotency::Outcome, Unavailable>> {
+        Box::pin(async { Err(Unavailable::NoQuorum) })
     }
 
     fn read_barrier(&self, _limit: Duration) -> Eventually<'_, Result<(), Unavailable>> {

@@ -132,6 +132,12 @@ impl Ledger {
         self.sessions.get(&id)
     }
 
+    /// Whether a session may spend. One that may not never will again.
+    #[must_use]
+    pub fn is_live(&self, session: SessionId) -> bool {
+        is_live(&self.sessions, session)
+    }
+
     /// The latest session of a node, perhaps long over; the lowest id if it never had one.
     #[must_use]
     pub fn latest_session(&self, node: NodeId) -> SessionId {

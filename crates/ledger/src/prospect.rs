@@ -1,6 +1,6 @@
 //! What a request that waits may still hope for. Decided on one replica, without a word to the log.
 
-use crate::{Account, Budget, Ledger, SessionState, Shown};
+use crate::{Account, Budget, Ledger, Shown};
 use quorate_domain::{Amount, BudgetId, PlaceId, Round, SessionId, Span, WindowId};
 
 /// What a request that waits for an amount of a budget may hope for.
@@ -133,10 +133,6 @@ impl Ledger {
     fn lost(&self, account: &Account) -> impl Iterator<Item = (SessionId, Amount)> {
         let held = account.holdings().map(|(session, holding)| (session, holding.outstanding()));
         held.filter(|(session, _)| !self.is_live(*session))
-    }
-
-    fn is_live(&self, session: SessionId) -> bool {
-        self.session(session).is_some_and(|life| life.state == SessionState::Live)
     }
 }
 

@@ -3,6 +3,7 @@
 use quorate_consensus::{ChangeError, Command, Journal, Outcome, ProposeError, ReadError, Replica};
 use quorate_domain::{BootId, BudgetId, MonoTime, NodeId, SessionId, Span, WindowId};
 use quorate_gateway::replica::{self, ClusterStatus, Eventually, HistoryStatus, MemberStatus, Unavailable};
+use quorate_idempotency::Records;
 use quorate_lease::{Lease, Standing};
 use quorate_ledger::{Ledger, Mark};
 use std::time::Duration;
@@ -53,7 +54,9 @@ impl replica::Replica for BridgedReplica {
         Box::pin(async move {
             match self.propose(Command::Catalog(command), limit).await? {
                 Outcome::Catalog(outcome) => Ok(outcome),
-                Outcome::Ledger(_) | Outcome::Node(_) | Outcome::Forgotten => Err(Unavailable::TimedOut),
+                Outcome::Ledger(_) | Outcome::Node(_) | Outcome::Idempotency(_) | Outcome::Forgotten => {
+                    Err(Unavailable::TimedOut)
+                }
             }
         })
     }
@@ -66,7 +69,28 @@ impl replica::Replica for BridgedReplica {
         Box::pin(async move {
             match self.propose(Command::Ledger(command), limit).await? {
                 Outcome::Ledger(outcome) => Ok(outcome),
-                Outcome::Catalog(_) | Outcome::Node(_) | Outcome::Forgotten => Err(Unavailable::TimedOut),
+                Outcome::Catalog(_) | Outcome::Node(_) | Outcome::Idempotency(_) | Outcome::Forgotten => {
+                    Err(Unavailable::TimedOut)
+                }
+            }
+        })
+    }
+
+    fn idempotency(&self) -> &parking_lot::RwLock<Records> {
+        &self.0.state().idempotency
+    }
+
+    fn propose_idempotency(
+        &self,
+        command: quorate_idempotency::Command,
+        limit: Duration,
+    ) -> Eventually<'_, Result<quorate_idempotency::Outcome, Unavailable>> {
+        Box::pin(async move {
+            match self.propose(Command::Idempotency(command), limit).await? {
+                Outcome::Idempotency(outcome) => Ok(outcome),
+                Outcome::Catalog(_) | Outcome::Ledger(_) | Outcome::Node(_) | Outcome::Forgotten => {
+                    Err(Unavailable::TimedOut)
+                }
             }
         })
     }

@@ -8,6 +8,7 @@ use crate::raft;
 use parking_lot::{Mutex, RwLock};
 use quorate_catalog::Catalog;
 use quorate_domain::LogTime;
+use quorate_idempotency::Records;
 use quorate_ledger::Ledger;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -22,6 +23,8 @@ pub struct State {
     pub ledger: RwLock<Ledger>,
     /// Who belongs to the cluster.
     pub nodes: RwLock<Nodes>,
+    /// Requests with an `Idempotency-Key`. Who needs the ledger too locks the ledger first.
+    pub idempotency: RwLock<Records>,
     /// Milliseconds of log time, beside the locks: who holds one of them may still ask for the time.
     time: AtomicU64,
     /// Digests of what was applied, beside the locks too: whoever asks for one does not wait for a snapshot. Written under
@@ -51,6 +54,7 @@ pub(crate) struct Frozen {
     dedup: Dedup,
     catalog: Catalog,
     ledger: Ledger,
+    idempotency: Records,
 }
 
 impl State {
@@ -60,6 +64,7 @@ impl State {
         progress.time = progress.time.max(batch.at);
         self.time.store(progress.time.millis(), Ordering::Release);
         let proposals = batch.proposals.iter();
+        self.drop_expired(progress.time);
         let outcomes: Vec<_> = proposals.map(|proposal| self.apply_one(&mut progress, proposal)).collect();
         self.note(&mut progress, at, PayloadV1::Batch(batch.clone()), &outcomes);
         outcomes
@@ -106,6 +111,7 @@ impl State {
             dedup: progress.dedup.clone(),
             catalog: self.catalog.read().clone(),
             ledger: self.ledger.read().clone(),
+            idempotency: self.idempotency.read().clone(),
         };
         (meta, frozen)
     }
@@ -122,6 +128,7 @@ impl State {
         *self.nodes.write() = frozen.nodes;
         *self.catalog.write() = frozen.catalog;
         *self.ledger.write() = frozen.ledger;
+        *self.idempotency.write() = frozen.idempotency;
     }
 
     /// The fingerprint of the state as it is now. Costs a copy of the state: for tests, audits and comparisons.
@@ -170,7 +177,17 @@ impl State {
             Command::Catalog(command) => Outcome::Catalog(self.catalog.write().apply(at, command)),
             Command::Ledger(command) => Outcome::Ledger(self.ledger.write().apply(at, command)),
             Command::Node(command) => Outcome::Node(self.nodes.write().apply(at, command)),
+            Command::Idempotency(command) => {
+                let ledger = self.ledger.read();
+                let outcome = self.idempotency.write().apply(at, command, &|session| ledger.is_live(session));
+                Outcome::Idempotency(outcome)
+            }
         }
+    }
+
+    fn drop_expired(&self, now: LogTime) {
+        let ledger = self.ledger.read();
+        self.idempotency.write().advance(now, &|session| ledger.is_live(session));
     }
 }
 
@@ -190,7 +207,9 @@ impl Frozen {
 mod tests {
     use super::*;
     use crate::machine::{HISTORY_VERSION, NodeCommand, NodeOutcome, OpId, StorageId};
-    use quorate_domain::{BootId, ClusterId, NodeId, Offsets, TimeZone, UtcOffset, ZoneName};
+    use quorate_domain::{
+        BootId, ClusterId, KeyId, NodeId, Offsets, SessionId, Span, TimeZone, UtcOffset, ZoneName,
+    };
     use std::time::Duration;
 
     fn log_id(index: u64) -> raft::LogId {
@@ -255,6 +274,52 @@ mod tests {
         restored.restore(&meta, Frozen::decode(&frozen.encode()).unwrap());
         assert_eq!(restored.ledger.read().time_zone(&zone.name), Some(&zone));
         assert_eq!(restored.hash(), state.hash());
+    }
+
+    #[test]
+    fn a_record_knows_by_the_ledger_that_its_owner_is_gone_also_after_a_snapshot() {
+        use quorate_idempotency::{Begin, Command as Ask, Digest, Name, Outcome as Told, Owner};
+        use quorate_ledger::{Command as Ledger, Evidence, OpenSession};
+        let (name, fingerprint) =
+            (Name { key: KeyId::new(1), text: Digest::of(&[b"a"]) }, Digest::of(&[b"body"]));
+        let begin = |session, number| {
+            let owner = Owner { session: SessionId::new(session), boot: BootId::new(1), number };
+            let keep = Span::from_millis(1_000);
+            Command::Idempotency(Ask::Begin(Begin { name, fingerprint, owner, keep, records_max: 9 }))
+        };
+        let open = |boot, previous| {
+            let (boot, previous) = (BootId::new(boot), SessionId::new(previous));
+            let evidence = Evidence::Intact { generation: 1, marks: vec![] };
+            Command::Ledger(Ledger::OpenSession(OpenSession {
+                node: NodeId::new(1),
+                boot,
+                previous,
+                evidence,
+            }))
+        };
+        let told = |state: &State, index, at, command| {
+            let proposals = vec![Proposal { origin: None, command }];
+            state.apply(log_id(index), &batch(at, proposals)).remove(0)
+        };
+        let found = |state: &State| {
+            let (ledger, records) = (state.ledger.read(), state.idempotency.read());
+            format!("{:?}", records.look(&name, &fingerprint, &|session| ledger.is_live(session)))
+        };
+        let state = State::default();
+        assert_eq!(told(&state, 1, 1, begin(1, 1)), Outcome::Idempotency(Told::OwnerGone));
+        told(&state, 2, 1, open(1, 0));
+        assert_eq!(told(&state, 3, 1, begin(1, 2)), Outcome::Idempotency(Told::Begun));
+        assert_eq!(found(&state), "InFlight");
+        told(&state, 4, 2, open(2, 1));
+        let (meta, frozen) = state.freeze();
+        let restored = State::default();
+        restored.restore(&meta, Frozen::decode(&frozen.encode()).unwrap());
+        for state in [state, restored] {
+            assert_eq!(found(&state), "Unknown");
+            assert_eq!(told(&state, 5, 3, begin(2, 3)), Outcome::Idempotency(Told::Found));
+            told(&state, 6, 1_001, Command::Ledger(Ledger::Tick));
+            assert!(state.idempotency.read().is_empty(), "time alone drops what has expired");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use quorate_catalog::{
     Role,
 };
 use quorate_domain::{BootId, Clock, ClusterId, KeyId, LogTime, MonoTime, NodeId, Secret, Span};
+use quorate_idempotency::Records;
 use quorate_lease::{Lease, RevocationBound, Standing};
 use quorate_ledger::Ledger;
 use serde_json::{Value, json};
@@ -43,6 +44,7 @@ impl Clock for StoppedClock {
 struct Alone {
     catalog: RwLock<Catalog>,
     ledger: RwLock<Ledger>,
+    idempotency: RwLock<Records>,
     outage: Option<Unavailable>,
     lease: Lease,
     /// What the cluster has agreed on and this replica has not heard of.
@@ -85,6 +87,18 @@ impl Replica for Alone {
         _limit: Duration,
     ) -> Eventually<'_, Result<quorate_ledger::Outcome, Unavailable>> {
         Box::pin(async move { Ok(self.ledger.write().apply(NOW, command)) })
+    }
+
+    fn idempotency(&self) -> &RwLock<Records> {
+        &self.idempotency
+    }
+
+    fn propose_idempotency(
+        &self,
+        command: quorate_idempotency::Command,
+        _limit: Duration,
+    ) -> Eventually<'_, Result<quorate_idempotency::Outcome, Unavailable>> {
+        Box::pin(async move { Ok(self.idempotency.write().apply(NOW, command, &|_| true)) })
     }
 
     fn read_barrier(&self, _limit: Duration) -> Eventually<'_, Result<(), Unavailable>> {
@@ -244,7 +258,8 @@ fn founded(quorum: bool) -> Alone {
     let outage = (!quorum).then_some(Unavailable::NoQuorum);
     let (catalog, ledger) = (RwLock::new(catalog), RwLock::new(Ledger::default()));
     let lease = if quorum { Lease::unlimited() } else { Lease::default() };
-    Alone { catalog, ledger, outage, lease, unheard: Mutex::default() }
+    let idempotency = RwLock::default();
+    Alone { catalog, ledger, idempotency, outage, lease, unheard: Mutex::default() }
 }
 
 fn furniture() -> Value {

@@ -1,6 +1,7 @@
 //! Admission, up to the point where money is needed: who asks, for what, and on whose budgets.
 
 use super::Proxy;
+use super::idempotency::Claim;
 use super::inference::Inference;
 use super::pass::Cover;
 use super::permits::Permits;
@@ -29,6 +30,8 @@ pub(super) struct Admitted {
     pub(super) path: Vec<Charge>,
     pub(super) inference: Inference,
     pub(super) wishes: Wishes,
+    /// What it claims by its `Idempotency-Key`, until it has begun.
+    pub(super) claim: Option<Claim>,
     /// What it holds of the path's permits.
     pub(super) permits: Permits,
     /// Whether a provider was asked already, so that it is some time since the request was let in.
@@ -69,6 +72,7 @@ impl Proxy {
         let key = self.authenticate(&head.headers)?;
         let wishes = Wishes::read(&head.headers, &self.parts.limits)?;
         let inference = Inference::parse(operation, &body)?;
+        let claim = Claim::read(&head.headers, key.id, operation, &body)?;
         let route = self.route(&key, inference.model())?;
         ticket.label.route = Some(route.spec.name.clone());
         let path = self.covered_path(&key)?;
@@ -80,6 +84,7 @@ impl Proxy {
             path,
             inference,
             wishes,
+            claim,
             permits: Permits::default(),
             was_sent: false,
             headers,

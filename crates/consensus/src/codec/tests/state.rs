@@ -2,7 +2,7 @@
 
 use super::super::Kind;
 use super::samples::Samples;
-use super::{catalogue, ledger};
+use super::{catalogue, idempotency, ledger};
 use crate::machine::{Command, Fingerprint, Frozen, NodeCommand, OpId, Proposal, State, StorageId};
 use crate::{Batch, raft};
 use quorate_catalog::KeyState;
@@ -10,6 +10,7 @@ use quorate_domain::{
     Amount, BootId, BudgetId, Calendar, ClusterId, KeyId, LogTime, NodeId, Period, PlaceId, Refill,
     SessionId, Subject, Unit, Weekday, WindowId,
 };
+use quorate_idempotency::Found;
 use quorate_ledger::{
     Ask, AutoResolve, Budget, BudgetSpec, Command as Ledger, Evidence, Expected, Kind as BudgetKind,
     OpenSession, Place, PutBudget, SessionState, SpendingReport, Sync, Urgency,
@@ -18,18 +19,32 @@ use quorate_ledger::{
 /// What is read is known by what it shows: how it came to be may change, its bytes may not.
 pub(super) fn check(samples: &mut Samples) {
     let frozen: Frozen = samples.read("v1_state", Kind::State, || small().freeze().1.encode());
-    let state = State::default();
-    let meta = raft::SnapshotMeta { last_log_id: Some(log_id(18)), ..raft::SnapshotMeta::default() };
-    state.restore(&meta, frozen);
-    check_what_nodes_need(&state);
+    let state = restored(25, &frozen);
+    check_what_nodes_need(&state, 25);
     check_the_ledger(&state);
+    check_the_records(&state);
 }
 
-fn check_what_nodes_need(state: &State) {
-    assert_eq!(state.time(), LogTime::from_millis(54_000));
+fn restored(index: u64, frozen: &Frozen) -> State {
+    let state = State::default();
+    let meta = raft::SnapshotMeta { last_log_id: Some(log_id(index)), ..raft::SnapshotMeta::default() };
+    state.restore(&meta, Frozen::decode(&frozen.encode()).unwrap());
+    state
+}
+
+fn check_the_records(state: &State) {
+    let records = state.idempotency.read();
+    records.validate().unwrap();
+    let found = idempotency::names().map(|name| records.look(&name, &idempotency::fingerprint(), &|_| true));
+    let is_as_written = matches!(found, [Found::Kept(answer), Found::NotKept, Found::Unknown, Found::InFlight] if answer.status == 201);
+    assert!(is_as_written, "{found:?}");
+}
+
+fn check_what_nodes_need(state: &State, index: u64) {
+    assert_eq!(state.time(), LogTime::from_millis(3_000 * index));
     let history = state.history().unwrap();
-    assert_eq!(history.applied, 18);
-    assert_ne!(history, Fingerprint { applied: 18, ..Fingerprint::default() });
+    assert_eq!(history.applied, index);
+    assert_ne!(history, Fingerprint { applied: index, ..Fingerprint::default() });
     let nodes = state.nodes.read();
     let addresses: Vec<_> = nodes.iter().map(|(id, record)| (id.get(), record.address.as_str())).collect();
     assert_eq!((nodes.cluster(), addresses), (Some(ClusterId::new(0xC1)), vec![(1, "10.0.0.1:7001")]));
@@ -70,7 +85,7 @@ fn log_id(index: u64) -> raft::LogId {
     raft::LogId::new(raft::LeaderId { term: 7, node_id: 3 }, index)
 }
 
-/// What the first version made of these commands.
+/// What the version that wrote the latest sample made of these commands.
 fn small() -> State {
     let state = State::default();
     for (index, command) in (1..).zip(script()) {
@@ -91,7 +106,7 @@ fn script() -> Vec<Command> {
         Command::Catalog(catalogue::furnish()),
     ];
     let ledger = [puts(), openings(), spending()].concat();
-    before.into_iter().chain(ledger.into_iter().map(Command::Ledger)).collect()
+    before.into_iter().chain(ledger.into_iter().map(Command::Ledger)).chain(idempotency::script()).collect()
 }
 
 fn puts() -> Vec<Ledger> {
