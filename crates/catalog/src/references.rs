@@ -5,12 +5,14 @@ use crate::{ApiKey, Catalog, ObjectId, Owner, Rejection};
 use quorate_domain::{Name, Subject};
 
 impl Catalog {
-    /// Those whose budgets a request with this key spends: the key, and its user, team and organisation.
+    /// Those whose budgets a request with this key for this route spends: the key, by itself and on the route, and its user,
+    /// team and organisation.
     #[must_use]
-    pub fn subjects_of(&self, key: &ApiKey) -> Vec<Subject> {
+    pub fn subjects_of(&self, key: &ApiKey, route: &Name) -> Vec<Subject> {
         let owner = &key.spec.owner;
-        let mut subjects = Vec::with_capacity(4);
+        let mut subjects = Vec::with_capacity(8);
         subjects.push(Subject::Key(key.id));
+        subjects.push(Subject::KeyModel(key.id, route.clone()));
         subjects.extend(owner.user.clone().map(Subject::User));
         subjects.extend(self.team_of(owner).cloned().map(Subject::Team));
         subjects.extend(self.organisations_of(owner).next().cloned().map(Subject::Organisation));
@@ -25,6 +27,7 @@ impl Catalog {
             Subject::Team(name) => self.teams.contains_key(name),
             Subject::User(name) => self.users.contains_key(name),
             Subject::Key(id) => self.keys.contains_key(id),
+            Subject::KeyModel(id, route) => self.keys.contains_key(id) && self.routes.contains_key(route),
         }
     }
 

@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// The one whose spending a budget limits. Written `key:17`, `user:ann`, `team:search`, `org:acme`.
+/// The one whose spending a budget limits. Written `key:17`, `user:ann`, `team:search`, `org:acme`,
+/// `key:17/model:gpt-4o`.
+///
+/// The order of variants is a stored format: add at the end, never reorder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
@@ -17,13 +20,18 @@ pub enum Subject {
     User(Name),
     /// One API key.
     Key(KeyId),
+    /// One API key through one route, by the route's name.
+    KeyModel(KeyId, Name),
 }
+
+/// Between a key and the route it is limited on.
+const ON_ROUTE: &str = "/model:";
 
 /// Why a text names no subject.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseSubjectError {
     /// The part before the colon is not a kind of subject.
-    #[error("{0:?} is not a subject: write key:ID, user:NAME, team:NAME or org:NAME")]
+    #[error("{0:?} is not a subject: write key:ID, key:ID/model:ROUTE, user:NAME, team:NAME or org:NAME")]
     UnknownKind(String),
     /// The part after the colon is not a name.
     #[error(transparent)]
@@ -37,6 +45,7 @@ impl fmt::Display for Subject {
             Self::Team(name) => write!(f, "team:{name}"),
             Self::User(name) => write!(f, "user:{name}"),
             Self::Key(id) => write!(f, "key:{id}"),
+            Self::KeyModel(id, route) => write!(f, "key:{id}{ON_ROUTE}{route}"),
         }
     }
 }
@@ -51,10 +60,18 @@ impl FromStr for Subject {
             "org" => Ok(Self::Organisation(Name::parse(rest)?)),
             "team" => Ok(Self::Team(Name::parse(rest)?)),
             "user" => Ok(Self::User(Name::parse(rest)?)),
-            "key" => rest.parse().map(|id| Self::Key(KeyId::new(id))).map_err(|_| unknown()),
+            "key" => of_key(rest).unwrap_or_else(|| Err(unknown())),
             _ => Err(unknown()),
         }
     }
+}
+
+/// A key, or a key on a route; `None` if there is no key's id.
+fn of_key(text: &str) -> Option<Result<Subject, ParseSubjectError>> {
+    let (id, route) = text.split_once(ON_ROUTE).map_or((text, None), |(id, route)| (id, Some(route)));
+    let id = id.parse().map(KeyId::new).ok()?;
+    let on = |route| Ok(Subject::KeyModel(id, Name::parse(route)?));
+    Some(route.map_or(Ok(Subject::Key(id)), on))
 }
 
 #[cfg(test)]
@@ -63,10 +80,14 @@ mod tests {
 
     #[test]
     fn a_subject_reads_back_as_it_was_written() {
-        for text in ["key:17", "user:ann@acme.org", "team:search", "org:acme"] {
+        for text in
+            ["key:17", "user:ann@acme.org", "team:search", "org:acme", "key:17/model:openai/gpt-4o:free"]
+        {
             assert_eq!(text.parse::<Subject>().unwrap().to_string(), text);
         }
-        for text in ["", "key:", "key:x", "team", "group:a", "team:a b"] {
+        let none =
+            ["", "key:", "key:x", "team", "group:a", "team:a b", "key:17/model:", "key:/model:a", "key:17/a"];
+        for text in none {
             assert!(text.parse::<Subject>().is_err(), "{text}");
         }
     }

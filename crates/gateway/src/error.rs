@@ -358,7 +358,7 @@ impl Denial {
         let spent = match self.subject {
             Subject::Organisation(_) => ErrorCode::OrganisationBudgetExhausted,
             Subject::Team(_) => ErrorCode::TeamBudgetExhausted,
-            Subject::User(_) | Subject::Key(_) => ErrorCode::BudgetExhausted,
+            Subject::User(_) | Subject::Key(_) | Subject::KeyModel(..) => ErrorCode::BudgetExhausted,
         };
         let status = StatusCode::TOO_MANY_REQUESTS;
         match self.cause {

@@ -68,7 +68,8 @@ pub(crate) async fn measure() -> Result<()> {
     while !funds.is_open() {
         tokio::task::yield_now().await;
     }
-    let times = Desk { replica: &replica, funds, text: text.expose() }.measure().await?;
+    let times =
+        Desk { replica: &replica, funds, text: text.expose(), route: Name::parse("chat")? }.measure().await?;
     stop.cancel();
     tasks.join_next().await.context("the treasurer never ran")???;
     println!("{}", serde_json::to_string(&times)?);
@@ -80,6 +81,7 @@ struct Desk<'a> {
     replica: &'a Local,
     funds: Funds,
     text: &'a str,
+    route: Name,
 }
 
 impl Desk<'_> {
@@ -106,7 +108,7 @@ impl Desk<'_> {
     async fn admit(&self) -> Result<bool> {
         let now = self.replica.ledger().read().time();
         let key = self.replica.catalog().read().authenticate(self.text, now)?;
-        let subjects = self.replica.catalog().read().subjects_of(&key);
+        let subjects = self.replica.catalog().read().subjects_of(&key, &self.route);
         let path = self.funds.path_of(&subjects);
         ensure!(path.len() == 3, "three budgets limit the key, not {}", path.len());
         let Ok(reservation) = self.funds.try_reserve(&path, &cost(1_000)) else { return Ok(false) };
@@ -117,7 +119,7 @@ impl Desk<'_> {
     /// One request that stands in line, as it does when no grant covers it.
     async fn wait(&self) -> Result<bool> {
         let key = self.replica.catalog().read().authenticate(self.text, BEGINNING)?;
-        let path = self.funds.path_of(&self.replica.catalog().read().subjects_of(&key));
+        let path = self.funds.path_of(&self.replica.catalog().read().subjects_of(&key, &self.route));
         let reservation = self.funds.reserve(&path, &cost(1_000).into(), PATIENCE).await?;
         self.funds.settle(reservation, &cost(100)).await;
         Ok(true)

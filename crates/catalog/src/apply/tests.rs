@@ -162,10 +162,11 @@ fn a_request_spends_the_budgets_of_the_key_and_of_all_above_it() {
     let mut catalog = furnished();
     apply(&mut catalog, [create_key(5, Role::Client, owned_by(None, None, Some("ann")))]).unwrap();
     let key = catalog.key(KeyId::new(5)).unwrap();
-    let subjects: Vec<String> = catalog.subjects_of(&key).iter().map(ToString::to_string).collect();
-    assert_eq!(subjects, ["key:5", "user:ann", "team:red", "org:acme"]);
+    let route = "r".parse().unwrap();
+    let subjects: Vec<String> = catalog.subjects_of(&key, &route).iter().map(ToString::to_string).collect();
+    assert_eq!(subjects, ["key:5", "key:5/model:r", "user:ann", "team:red", "org:acme"]);
     let admin = catalog.key(ADMIN).unwrap();
-    assert_eq!(catalog.subjects_of(&admin).len(), 1);
+    assert_eq!(catalog.subjects_of(&admin, &route).len(), 2);
 }
 
 #[test]

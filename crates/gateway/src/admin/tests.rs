@@ -364,6 +364,23 @@ async fn permits_are_for_no_window_and_nobody_spends_them() {
 }
 
 #[tokio::test]
+async fn a_key_on_a_route_needs_both_to_have_a_budget() {
+    let client = Client::founded();
+    client.furnish().await;
+    let id = &client.post("/keys", json!({})).await["id"];
+    let wish =
+        |route: &str| json!({ "subject": format!("key:{id}/model:{route}"), "unit": "tokens", "limit": 5 });
+    let created = client.post("/budgets", wish("gpt-4o")).await;
+    assert_eq!(created["subject"], json!(format!("key:{id}/model:gpt-4o")));
+    let found = client.get(&format!("/budgets?subject=key:{id}/model:gpt-4o")).await;
+    assert_eq!(found["items"][0]["id"], created["id"]);
+    assert_eq!(client.get(&format!("/budgets?subject=key:{id}")).await, json!({ "items": [] }));
+    assert_eq!(client.refusal("POST", "/budgets", wish("none")).await, refused(422, "missing_reference"));
+    let nobody = json!({ "subject": "key:0/model:gpt-4o", "unit": "tokens", "limit": 5 });
+    assert_eq!(client.refusal("POST", "/budgets", nobody).await, refused(422, "missing_reference"));
+}
+
+#[tokio::test]
 async fn a_budget_is_created_changed_explained_and_deleted() {
     let client = Client::founded();
     client.furnish().await;

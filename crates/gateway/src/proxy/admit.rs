@@ -71,7 +71,7 @@ impl Proxy {
         let inference = Inference::parse(operation, &body)?;
         let route = self.route(&key, inference.model())?;
         ticket.label.route = Some(route.spec.name.clone());
-        let path = self.covered_path(&key)?;
+        let path = self.covered_path(&key, &route)?;
         let headers = quorate_upstream::forwardable(&head.headers);
         Ok(Admitted {
             head: Arc::new(Secret::new(head.headers)),
@@ -91,21 +91,21 @@ impl Proxy {
     pub(super) fn admit_again(&self, admitted: &mut Admitted) -> Result<Path, RequestError> {
         let key = self.authenticate(admitted.head.expose())?;
         let _still_there = self.route(&key, admitted.inference.model())?;
-        let path = self.covered_path(&key)?;
+        let path = self.covered_path(&key, &admitted.route)?;
         let same = path == admitted.path;
         (admitted.key, admitted.path) = (key, path);
         Ok(if same { Path::Same } else { Path::Other })
     }
 
-    /// The budgets that the key's requests are charged to, if they may go on by them.
-    fn covered_path(&self, key: &ApiKey) -> Result<Vec<Charge>, RequestError> {
-        let path = self.path_of(key);
+    /// The budgets that the key's requests for the route are charged to, if they may go on by them.
+    fn covered_path(&self, key: &ApiKey, route: &Route) -> Result<Vec<Charge>, RequestError> {
+        let path = self.path_of(key, route);
         self.trust(self.parts.replica.lease().hold(), key, Cover::of(&path))?;
         Ok(path)
     }
 
-    fn path_of(&self, key: &ApiKey) -> Vec<Charge> {
-        let subjects = self.parts.replica.catalog().read().subjects_of(key);
+    fn path_of(&self, key: &ApiKey, route: &Route) -> Vec<Charge> {
+        let subjects = self.parts.replica.catalog().read().subjects_of(key, &route.spec.name);
         self.parts.funds.path_of(&subjects)
     }
 
