@@ -130,6 +130,12 @@ def a_header_that_is_no_number(world):
     return httpx.post(world.url + CHAT, json={"model": "chat", "messages": MESSAGES}, headers=headers)
 
 
+@case("tag_not_allowed", 403, "caller", "false")
+def a_tag_that_is_for_others(world):
+    headers = {"authorization": f"Bearer {world.key['secret']}", "x-quorate-tags": "others"}
+    return httpx.post(world.url + CHAT, json={"model": "chat", "messages": MESSAGES}, headers=headers)
+
+
 @case("json_too_deep", 400, "caller", "false")
 def a_body_nested_without_end(world):
     return world.raw(b'{"model": "chat", "messages": [], "x": ' + b"[" * 5_000 + b"]" * 5_000 + b"}")

@@ -1,7 +1,7 @@
 //! API keys: whose they are, what they open, and for how long.
 
 use crate::{Digest, ObjectId, Text};
-use quorate_domain::{KeyId, LogTime, Name, Revision};
+use quorate_domain::{KeyId, LogTime, Name, Revision, Tags};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -43,6 +43,10 @@ pub struct KeySpec {
     pub without_quorum: WithoutQuorum,
     /// What becomes of its open streams when it is revoked.
     pub on_revocation: OnRevocation,
+    /// Tags that all its requests bear.
+    pub tags: Tags,
+    /// Tags that its requests may give themselves, besides.
+    pub request_tags: Tags,
 }
 
 /// What becomes of a key's requests on a node whose lease has ended: one that has not heard from a majority for longer

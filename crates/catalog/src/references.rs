@@ -1,21 +1,22 @@
 //! The references between objects: that what is named exists, and that everybody is in one organisation.
 
 use crate::table::Before;
-use crate::{ApiKey, Catalog, ObjectId, Owner, Rejection};
+use crate::{ApiKey, Catalog, Claim, ObjectId, Owner, Rejection};
 use quorate_domain::{Name, Subject};
 
 impl Catalog {
-    /// Those whose budgets a request with this key for this route spends: the key, by itself and on the route, and its user,
-    /// team and organisation.
+    /// Those whose budgets a request with this key spends: the key, by itself and on the route, its user, team and
+    /// organisation, and its tags.
     #[must_use]
-    pub fn subjects_of(&self, key: &ApiKey, route: &Name) -> Vec<Subject> {
+    pub fn subjects_of(&self, key: &ApiKey, claim: &Claim) -> Vec<Subject> {
         let owner = &key.spec.owner;
         let mut subjects = Vec::with_capacity(8);
         subjects.push(Subject::Key(key.id));
-        subjects.push(Subject::KeyModel(key.id, route.clone()));
+        subjects.push(Subject::KeyModel(key.id, claim.route.clone()));
         subjects.extend(owner.user.clone().map(Subject::User));
         subjects.extend(self.team_of(owner).cloned().map(Subject::Team));
         subjects.extend(self.organisations_of(owner).next().cloned().map(Subject::Organisation));
+        subjects.extend(Self::tags_of(&key.spec, claim));
         subjects
     }
 
@@ -27,6 +28,8 @@ impl Catalog {
             Subject::Team(name) => self.teams.contains_key(name),
             Subject::User(name) => self.users.contains_key(name),
             Subject::Key(id) => self.keys.contains_key(id),
+            // A tag is there as soon as somebody names it.
+            Subject::Tag(_) => true,
             Subject::KeyModel(id, route) => self.keys.contains_key(id) && self.routes.contains_key(route),
         }
     }

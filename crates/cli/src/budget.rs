@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 pub(crate) enum BudgetVerb {
     /// Create a budget.
     Create {
-        /// Whose spending: key:ID, key:ID/model:ROUTE, user:NAME, team:NAME or org:NAME.
+        /// Whose spending: key:ID, key:ID/model:ROUTE, user:NAME, team:NAME, org:NAME or tag:NAME.
         subject: Subject,
         /// How much: tokens such as 5M, dollars such as $12.50, or '100 requests'; then /minute, /hour, /day, /week, /month or nothing. Or
         /// '10 permits': so many requests at the same time. Or a rate: '60 rpm', '100k tpm' (also rps, rph, rpd, tps, tph, tpd), a bucket that

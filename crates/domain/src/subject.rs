@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The one whose spending a budget limits. Written `key:17`, `user:ann`, `team:search`, `org:acme`,
-/// `key:17/model:gpt-4o`.
+/// `key:17/model:gpt-4o`, `tag:batch`.
 ///
 /// The order of variants is a stored format: add at the end, never reorder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub enum Subject {
     Key(KeyId),
     /// One API key through one route, by the route's name.
     KeyModel(KeyId, Name),
+    /// Every request that bears a tag, in the whole cluster.
+    Tag(Name),
 }
 
 /// Between a key and the route it is limited on.
@@ -31,7 +33,9 @@ const ON_ROUTE: &str = "/model:";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseSubjectError {
     /// The part before the colon is not a kind of subject.
-    #[error("{0:?} is not a subject: write key:ID, key:ID/model:ROUTE, user:NAME, team:NAME or org:NAME")]
+    #[error(
+        "{0:?} is not a subject: write key:ID, key:ID/model:ROUTE, user:NAME, team:NAME, org:NAME or tag:NAME"
+    )]
     UnknownKind(String),
     /// The part after the colon is not a name.
     #[error(transparent)]
@@ -45,6 +49,7 @@ impl fmt::Display for Subject {
             Self::Team(name) => write!(f, "team:{name}"),
             Self::User(name) => write!(f, "user:{name}"),
             Self::Key(id) => write!(f, "key:{id}"),
+            Self::Tag(name) => write!(f, "tag:{name}"),
             Self::KeyModel(id, route) => write!(f, "key:{id}{ON_ROUTE}{route}"),
         }
     }
@@ -60,6 +65,7 @@ impl FromStr for Subject {
             "org" => Ok(Self::Organisation(Name::parse(rest)?)),
             "team" => Ok(Self::Team(Name::parse(rest)?)),
             "user" => Ok(Self::User(Name::parse(rest)?)),
+            "tag" => Ok(Self::Tag(Name::parse(rest)?)),
             "key" => of_key(rest).unwrap_or_else(|| Err(unknown())),
             _ => Err(unknown()),
         }
@@ -80,9 +86,14 @@ mod tests {
 
     #[test]
     fn a_subject_reads_back_as_it_was_written() {
-        for text in
-            ["key:17", "user:ann@acme.org", "team:search", "org:acme", "key:17/model:openai/gpt-4o:free"]
-        {
+        for text in [
+            "key:17",
+            "user:ann@acme.org",
+            "team:search",
+            "org:acme",
+            "key:17/model:openai/gpt-4o:free",
+            "tag:batch",
+        ] {
             assert_eq!(text.parse::<Subject>().unwrap().to_string(), text);
         }
         let none =

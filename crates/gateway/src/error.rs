@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use quorate_dialect::openai::{InvalidRequest, Unbounded};
 use quorate_dialect::{ErrorBody, ErrorKind};
-use quorate_domain::{Span, Subject, Unit};
+use quorate_domain::{Name, Span, Subject, Unit};
 use std::time::Duration;
 
 /// Who has to do something about it. Told in `x-quorate-error-source`.
@@ -54,8 +54,10 @@ pub enum ErrorCode {
     UnreadableBody,
     /// The body is not what the path takes; its own code says more.
     InvalidBody,
-    /// A header for the gateway itself is no number.
+    /// A header for the gateway itself is not what it takes.
     InvalidHeader,
+    /// The key's requests may not give themselves the tag.
+    TagNotAllowed,
     /// The cost of the request has no upper bound, and a budget is hard.
     UnboundedCost,
     /// A processing tier with prices of its own.
@@ -107,6 +109,7 @@ impl ErrorCode {
             Self::UnreadableBody => "unreadable_body",
             Self::InvalidBody => "invalid_body",
             Self::InvalidHeader => "invalid_header",
+            Self::TagNotAllowed => "tag_not_allowed",
             Self::UnboundedCost => "unbounded_cost",
             Self::UnsupportedServiceTier => "unsupported_service_tier",
             Self::RequestExceedsBudget => "request_exceeds_budget",
@@ -159,8 +162,16 @@ pub enum RequestError {
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
     /// A header for the gateway itself that says nothing.
-    #[error("the header {0} takes a whole number")]
-    InvalidHeader(HeaderName),
+    #[error("the header {name} takes {takes}")]
+    InvalidHeader {
+        /// The header.
+        name: HeaderName,
+        /// What it should say.
+        takes: &'static str,
+    },
+    /// The request gives itself a tag that it may not have.
+    #[error("requests with this API key may not give themselves the tag {0}")]
+    TagNotAllowed(Name),
     /// There is no upper bound for its cost.
     #[error("a hard budget needs an upper bound of the cost: {0}")]
     Unbounded(#[from] Unbounded),
@@ -253,7 +264,8 @@ impl RequestError {
             Self::TooLarge(_) => caller(StatusCode::PAYLOAD_TOO_LARGE, Code::RequestTooLarge),
             Self::UnreadableBody => caller(StatusCode::BAD_REQUEST, Code::UnreadableBody),
             Self::Invalid(_) => caller(StatusCode::BAD_REQUEST, Code::InvalidBody),
-            Self::InvalidHeader(_) => caller(StatusCode::BAD_REQUEST, Code::InvalidHeader),
+            Self::InvalidHeader { .. } => caller(StatusCode::BAD_REQUEST, Code::InvalidHeader),
+            Self::TagNotAllowed(_) => caller(StatusCode::FORBIDDEN, Code::TagNotAllowed),
             Self::Unbounded(_) => caller(StatusCode::BAD_REQUEST, Code::UnboundedCost),
             Self::ServiceTier(_) => caller(StatusCode::BAD_REQUEST, Code::UnsupportedServiceTier),
             Self::Denied(denial) => denial.row(),
@@ -301,7 +313,8 @@ impl RequestError {
             | Self::MethodNotSupported
             | Self::TooLarge(_)
             | Self::UnreadableBody
-            | Self::InvalidHeader(_)
+            | Self::InvalidHeader { .. }
+            | Self::TagNotAllowed(_)
             | Self::Unbounded(_)
             | Self::Denied(_)
             | Self::QuotaUnavailable
@@ -336,7 +349,8 @@ impl RequestError {
             | Self::TooLarge(_)
             | Self::UnreadableBody
             | Self::Invalid(_)
-            | Self::InvalidHeader(_)
+            | Self::InvalidHeader { .. }
+            | Self::TagNotAllowed(_)
             | Self::Unbounded(_)
             | Self::ServiceTier(_)
             | Self::NoUsableProvider
@@ -358,7 +372,9 @@ impl Denial {
         let spent = match self.subject {
             Subject::Organisation(_) => ErrorCode::OrganisationBudgetExhausted,
             Subject::Team(_) => ErrorCode::TeamBudgetExhausted,
-            Subject::User(_) | Subject::Key(_) | Subject::KeyModel(..) => ErrorCode::BudgetExhausted,
+            Subject::User(_) | Subject::Key(_) | Subject::KeyModel(..) | Subject::Tag(_) => {
+                ErrorCode::BudgetExhausted
+            }
         };
         let status = StatusCode::TOO_MANY_REQUESTS;
         match self.cause {

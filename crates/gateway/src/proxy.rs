@@ -7,6 +7,7 @@
 mod admit;
 mod attempt;
 mod charge;
+mod claim;
 mod counting;
 mod inference;
 mod leaving;

@@ -121,6 +121,8 @@ fn key(place: &str, declared: &declared::Key, problems: &mut Problems) -> Option
         expires_at: None,
         without_quorum: declared.without_quorum,
         on_revocation: declared.on_revocation,
+        tags: declared.tags.clone(),
+        request_tags: declared.request_tags.clone(),
     };
     Some((text, spec))
 }

@@ -3,6 +3,7 @@
 use quorate_catalog::{
     ModelSpec, OnRevocation, OrganisationSpec, ProviderSpec, RouteSpec, TeamSpec, UserSpec, WithoutQuorum,
 };
+use quorate_domain::Tags;
 use quorate_gateway::admin::BudgetInput;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -167,4 +168,10 @@ pub struct Key {
     /// What becomes of its open streams when it is revoked.
     #[serde(default)]
     pub on_revocation: OnRevocation,
+    /// Tags that all its requests bear.
+    #[serde(default)]
+    pub tags: Tags,
+    /// Tags that its requests may give themselves, besides.
+    #[serde(default)]
+    pub request_tags: Tags,
 }

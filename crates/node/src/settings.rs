@@ -390,7 +390,7 @@ mod tests {
                 cluster.secret: write ${env:NAME} or ${file:PATH}
                 node.admin_listen: is the same address as node.client_listen
                 keys[0].secret: environment variable NO_SUCH_VARIABLE_AT_ALL is not set
-                budgets[0]: subject: "group:x" is not a subject: write key:ID, user:NAME, team:NAME or org:NAME"#]],
+                budgets[0]: subject: "group:x" is not a subject: write key:ID, key:ID/model:ROUTE, user:NAME, team:NAME, org:NAME or tag:NAME"#]],
         );
     }
 

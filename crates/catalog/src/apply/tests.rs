@@ -5,13 +5,13 @@ use crate::fixtures::{
     put_model, put_organisation, put_provider, put_route, put_team, put_user, revoke_key, rotate_key, route,
 };
 use crate::{
-    AllowedModels, Catalog, Change, Command, Expected, Founding, KeySpec, ObjectId, Outcome, ProviderSpec,
-    Rejection, Role, RouteSpec, Strategy, WhenClientLeaves,
+    AllowedModels, Catalog, Change, Claim, Command, Expected, Founding, KeySpec, ObjectId, Outcome,
+    ProviderSpec, Rejection, Role, RouteSpec, Strategy, WhenClientLeaves,
 };
 use expect_test::{Expect, expect};
 use proptest::prelude::{Just, any, prop_assert, prop_assert_eq, prop_compose, prop_oneof, proptest};
 use proptest::strategy::Strategy as Draw;
-use quorate_domain::{ClusterId, KeyId, Revision, Span};
+use quorate_domain::{ClusterId, KeyId, Revision, Span, Subject, Tags};
 
 fn refuses(catalog: &mut Catalog, changes: impl IntoIterator<Item = Change>, why: &Expect) {
     why.assert_eq(&apply(catalog, changes).unwrap_err().to_string());
@@ -162,11 +162,31 @@ fn a_request_spends_the_budgets_of_the_key_and_of_all_above_it() {
     let mut catalog = furnished();
     apply(&mut catalog, [create_key(5, Role::Client, owned_by(None, None, Some("ann")))]).unwrap();
     let key = catalog.key(KeyId::new(5)).unwrap();
-    let route = "r".parse().unwrap();
-    let subjects: Vec<String> = catalog.subjects_of(&key, &route).iter().map(ToString::to_string).collect();
+    let claim = Claim { route: "r".parse().unwrap(), tags: Tags::default() };
+    let subjects: Vec<String> = catalog.subjects_of(&key, &claim).iter().map(ToString::to_string).collect();
     assert_eq!(subjects, ["key:5", "key:5/model:r", "user:ann", "team:red", "org:acme"]);
     let admin = catalog.key(ADMIN).unwrap();
-    assert_eq!(catalog.subjects_of(&admin, &route).len(), 2);
+    assert_eq!(catalog.subjects_of(&admin, &claim).len(), 2);
+}
+
+#[test]
+fn a_request_bears_the_tags_of_its_key_and_adds_those_that_it_may() {
+    let tags = |text: &str| Tags::parse(text).unwrap();
+    let spec = KeySpec { tags: tags("prod"), request_tags: tags("batch,eval"), ..KeySpec::default() };
+    let mut catalog = furnished();
+    apply(&mut catalog, [create_key(5, Role::Client, spec)]).unwrap();
+    let key = catalog.key(KeyId::new(5)).unwrap();
+    let with = |text| {
+        let claim = Claim { route: "r".parse().unwrap(), tags: tags(text) };
+        let forbidden = claim.forbidden_tag(&key.spec).map(ToString::to_string);
+        let subjects = catalog.subjects_of(&key, &claim).into_iter();
+        let borne: Vec<String> =
+            subjects.filter(|it| matches!(it, Subject::Tag(_))).map(|it| it.to_string()).collect();
+        (borne.join(" "), forbidden)
+    };
+    assert_eq!(with(""), ("tag:prod".to_owned(), None));
+    assert_eq!(with("batch,prod"), ("tag:prod tag:batch".to_owned(), None));
+    assert_eq!(with("batch,others").1.as_deref(), Some("others"));
 }
 
 #[test]

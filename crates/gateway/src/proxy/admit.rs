@@ -1,11 +1,11 @@
 //! Admission, up to the point where money is needed: who asks, for what, and on whose budgets.
 
-use super::Proxy;
 use super::inference::Inference;
 use super::pass::Cover;
 use super::permits::Permits;
 use super::request::Ticket;
 use super::wishes::Wishes;
+use super::{Proxy, claim};
 use crate::error::RequestError;
 use crate::metrics::Phase;
 use axum::extract::Request;
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use quorate_catalog::{ApiKey, Role, Route};
+use quorate_catalog::{ApiKey, Claim, Role, Route};
 use quorate_dialect::Operation;
 use quorate_domain::Secret;
 use quorate_wallet::Charge;
@@ -26,6 +26,8 @@ pub(super) struct Admitted {
     pub(super) head: Arc<Secret<HeaderMap>>,
     pub(super) key: Arc<ApiKey>,
     pub(super) route: Arc<Route>,
+    /// What it says of whose budgets it spends.
+    claim: Claim,
     pub(super) path: Vec<Charge>,
     pub(super) inference: Inference,
     pub(super) wishes: Wishes,
@@ -71,12 +73,14 @@ impl Proxy {
         let inference = Inference::parse(operation, &body)?;
         let route = self.route(&key, inference.model())?;
         ticket.label.route = Some(route.spec.name.clone());
-        let path = self.covered_path(&key, &route)?;
+        let claim = claim::read(&head.headers, route.spec.name.clone())?;
+        let path = self.covered_path(&key, &claim)?;
         let headers = quorate_upstream::forwardable(&head.headers);
         Ok(Admitted {
             head: Arc::new(Secret::new(head.headers)),
             key,
             route,
+            claim,
             path,
             inference,
             wishes,
@@ -91,21 +95,22 @@ impl Proxy {
     pub(super) fn admit_again(&self, admitted: &mut Admitted) -> Result<Path, RequestError> {
         let key = self.authenticate(admitted.head.expose())?;
         let _still_there = self.route(&key, admitted.inference.model())?;
-        let path = self.covered_path(&key, &admitted.route)?;
+        let path = self.covered_path(&key, &admitted.claim)?;
         let same = path == admitted.path;
         (admitted.key, admitted.path) = (key, path);
         Ok(if same { Path::Same } else { Path::Other })
     }
 
-    /// The budgets that the key's requests for the route are charged to, if they may go on by them.
-    fn covered_path(&self, key: &ApiKey, route: &Route) -> Result<Vec<Charge>, RequestError> {
-        let path = self.path_of(key, route);
+    /// The budgets that a request with the key is charged to, if it may go on by them.
+    fn covered_path(&self, key: &ApiKey, claim: &Claim) -> Result<Vec<Charge>, RequestError> {
+        claim::check(claim, key)?;
+        let path = self.path_of(key, claim);
         self.trust(self.parts.replica.lease().hold(), key, Cover::of(&path))?;
         Ok(path)
     }
 
-    fn path_of(&self, key: &ApiKey, route: &Route) -> Vec<Charge> {
-        let subjects = self.parts.replica.catalog().read().subjects_of(key, &route.spec.name);
+    fn path_of(&self, key: &ApiKey, claim: &Claim) -> Vec<Charge> {
+        let subjects = self.parts.replica.catalog().read().subjects_of(key, claim);
         self.parts.funds.path_of(&subjects)
     }
 

@@ -8,7 +8,7 @@ use quorate_catalog::{
     Strategy, Target, TeamSpec, Text, Timeouts, Tokenizer, UserSpec, WhenClientLeaves, WithoutQuorum,
 };
 use quorate_domain::{
-    ClusterId, KeyId, LogTime, Name, NodeId, PicoUsdPerToken, Revision, Secret, Span, Tokens,
+    ClusterId, KeyId, LogTime, Name, NodeId, PicoUsdPerToken, Revision, Secret, Span, Tags, Tokens,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -183,6 +183,8 @@ fn key_spec() -> KeySpec {
         expires_at: Some(LogTime::from_millis(1_900_000_000_000)),
         without_quorum: WithoutQuorum::GrantOnly,
         on_revocation: OnRevocation::CutStreams,
+        tags: Tags::parse("prod").unwrap(),
+        request_tags: Tags::parse("batch,eval").unwrap(),
     }
 }
 

@@ -70,6 +70,11 @@ fn puts() -> Vec<(&'static str, Command)> {
         "ledger_put_budget_key_model",
         put(spec(&key_model, Unit::Tokens, Kind::Lifetime, 5_005, never), Expected::Any),
     ));
+    let tag = Subject::Tag("batch".parse().unwrap());
+    puts.push((
+        "ledger_put_budget_tag",
+        put(spec(&tag, Unit::Tokens, Kind::Lifetime, 5_006, never), Expected::Any),
+    ));
     let of_user = |kind| put(spec(&user, Unit::Tokens, kind, 5_004, never), Expected::Any);
     puts.extend(kinds().into_iter().map(|(name, kind)| (name, of_user(kind))));
     puts
