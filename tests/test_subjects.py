@@ -3,9 +3,11 @@
 import asyncio
 import itertools
 
+import httpx
 import pytest
 
-from support.load import HELD, SPENT, spread
+from support.load import HELD, SPENT, one, spread
+from support.wait import eventually
 
 WORTH, AT_ONCE, REPETITIONS = 10, 50, 20
 ROUTE = "chat"
@@ -13,7 +15,7 @@ REFUSED = {
     "team": "429 project_spend_limit_exceeded",
     "org": "429 organization_spend_limit_exceeded",
 }
-KINDS = ["org", "team", "user", "key", "key on a route", "tag", "tag of a request"]
+KINDS = ["org", "team", "user", "key", "key on a route", "tag", "tag of a request", "end user"]
 NUMBERS = itertools.count()
 
 
@@ -36,11 +38,13 @@ class Tenant:
 
     def says(self, kind):
         """What its requests say of themselves."""
-        return {"extra_headers": {"x-quorate-tags": self.name}} if kind == "tag of a request" else {}
+        header = {"tag of a request": "x-quorate-tags", "end user": "x-quorate-end-user"}.get(kind)
+        return {"extra_headers": {header: self.name}} if header else {}
 
     def subject(self, kind):
         by_key = {"key": f"key:{self.key['id']}", "key on a route": f"key:{self.key['id']}/model:{ROUTE}"}
         by_key["tag"] = by_key["tag of a request"] = f"tag:{self.name}"
+        by_key["end user"] = f"end-user:{self.name}/{self.name}"
         return by_key.get(kind, f"{kind}:{self.name}")
 
 
@@ -48,13 +52,13 @@ def limit(admin, subject, **fields):
     return admin.call("POST", "/budgets", {"subject": subject, "unit": "requests", "limit": WORTH, **fields})
 
 
-def spend(cluster, model, tenant, kind):
+def spend(cluster, model, tenant, kind, **says):
     """Fifty at once, each of which costs all it reserves: how they ended, and how many were billed."""
     before = len(cluster.provider.entries(model))
     for node in cluster.nodes:
         node.admin.get("/keys")
     clients = [node.async_sdk(tenant.key) for node in cluster.nodes]
-    ends = asyncio.run(spread(clients, ROUTE, AT_ONCE, **tenant.says(kind)))
+    ends = asyncio.run(spread(clients, ROUTE, AT_ONCE, **says or tenant.says(kind)))
     cluster.provider.wait_until_idle()
     assert set(ends) <= {"ok", HELD, REFUSED.get(kind, SPENT)}, ends
     return ends["ok"], len(cluster.provider.entries(model)) - before
@@ -75,3 +79,68 @@ def test_a_budget_of_a_key_on_a_route_limits_it_on_no_other_route(cluster, model
     assert spend(cluster, model, tenant, "key on a route") == (WORTH, WORTH)
     clients = [node.async_sdk(tenant.key) for node in cluster.nodes]
     assert asyncio.run(spread(clients, "other", AT_ONCE)) == {"ok": AT_ONCE}
+
+
+def test_fifty_at_once_of_an_end_user_whom_no_node_has_seen_are_ten(cluster, model):
+    """The first sight is a race of three nodes, twenty times."""
+    tenant = Tenant(cluster.admin, "end user")
+    limit(cluster.admin, f"end-user:{tenant.name}/*")
+    for number in range(REPETITIONS):
+        assert spend(cluster, model, tenant, "end user", user=f"u-{number}") == (WORTH, WORTH)
+    (template,) = cluster.admin.items(f"/budgets?subject=end-user:{tenant.name}/*")
+    assert (template["end_users"], template["used"]) == (REPETITIONS, 0)
+    (made,) = cluster.admin.items(f"/budgets?subject=end-user:{tenant.name}/u-0")
+    assert made["made_from"] == template["id"]
+    eventually(lambda: cluster.admin.explain(made)["used"] == WORTH, what="all that was spent is reported")
+
+
+def test_one_end_user_is_limited_by_himself_and_a_budget_of_his_own_beats_the_default(cluster, model):
+    tenant = Tenant(cluster.admin, "end user")
+    template = limit(cluster.admin, f"end-user:{tenant.name}/*")
+    limit(cluster.admin, f"end-user:{tenant.name}/rich", limit=AT_ONCE)
+    before = len(cluster.provider.entries(model))
+    clients = [node.async_sdk(tenant.key) for node in cluster.nodes]
+
+    async def all_at_once():
+        rich = spread(clients, ROUTE, AT_ONCE, extra_body={"safety_identifier": "rich"}, user="poor")
+        poor = spread(clients, ROUTE, AT_ONCE, user="poor")
+        return await asyncio.gather(rich, poor)
+
+    rich, poor = asyncio.run(all_at_once())
+    cluster.provider.wait_until_idle()
+    assert (rich, poor["ok"]) == ({"ok": AT_ONCE}, WORTH)
+    assert len(cluster.provider.entries(model)) - before == AT_ONCE + WORTH
+    cluster.admin.call("PUT", f"/budgets/{template['id']}", {"limit": 2 * WORTH})
+    assert spend(cluster, model, tenant, "end user", user="poor")[0] == WORTH, "the template's limit is everybody's"
+
+
+def test_a_new_end_user_with_each_request_is_refused_beyond_the_bound_and_known_ones_are_served(cluster, model):
+    tenant = Tenant(cluster.admin, "end user")
+    limit(cluster.admin, f"end-user:{tenant.name}/*", end_users_max=5)
+    refused = "429 too_many_end_users"
+
+    async def ask(users):
+        clients = [node.async_sdk(tenant.key) for node in cluster.nodes]
+        return await asyncio.gather(*(one(clients[at % 3], ROUTE, user=user) for at, user in enumerate(users)))
+
+    ends = asyncio.run(ask([f"u-{number}" for number in range(AT_ONCE)]))
+    assert (ends.count("ok"), ends.count(refused)) == (5, AT_ONCE - 5), ends
+    known = f"u-{ends.index('ok')}"
+    assert set(asyncio.run(ask([known] * 3))) == {"ok"}
+    (template,) = cluster.admin.items(f"/budgets?subject=end-user:{tenant.name}/*")
+    assert (template["end_users"], template["end_users_max"]) == (5, 5)
+
+
+def test_end_users_are_in_no_log_and_no_metric(cluster, model):
+    tenant = Tenant(cluster.admin, "end user")
+    limit(cluster.admin, f"end-user:{tenant.name}/*", limit=1)
+    limit(cluster.admin, f"end-user:{tenant.name}/secret-of-ann", unit="tokens", limit=100_000)
+    for node in cluster.nodes:
+        ends = [asyncio.run(one(node.async_sdk(tenant.key), ROUTE, user="secret-of-ann")) for _ in range(2)]
+        assert set(ends) & {SPENT, HELD}, ends
+        assert "secret-of-ann" not in httpx.get(f"{node.admin_url}/metrics").text
+    logs = [path.read_text() for path in cluster.folder.glob("data/node-*/log.jsonl")]
+    assert any(f"end-user:{tenant.name}/***" in log for log in logs)
+    assert not any("secret-of-ann" in log for log in logs)
+    listed = {budget["subject"] for budget in cluster.admin.items("/budgets")}
+    assert f"end-user:{tenant.name}/*" in listed

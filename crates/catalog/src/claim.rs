@@ -1,7 +1,7 @@
 //! What a request says of whose budgets it spends, besides whose key it carries.
 
-use crate::{Catalog, KeySpec};
-use quorate_domain::{Name, Subject, Tags};
+use crate::{ApiKey, Catalog, KeySpec};
+use quorate_domain::{EndUserId, Name, Subject, Tags};
 
 /// What a request says of whose budgets it spends. It can only put the request under further budgets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +10,19 @@ pub struct Claim {
     pub route: Name,
     /// Tags it gives itself.
     pub tags: Tags,
+    /// The end user it is for.
+    pub end_user: EndUser,
+}
+
+/// Whom a request says it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndUser {
+    /// It does not say.
+    Unsaid,
+    /// It says something that is no end user's id.
+    Unusable,
+    /// This one.
+    Is(EndUserId),
 }
 
 impl Claim {
@@ -25,5 +38,21 @@ impl Catalog {
     pub(crate) fn tags_of<'a>(key: &'a KeySpec, claim: &'a Claim) -> impl Iterator<Item = Subject> + 'a {
         let added = claim.tags.iter().filter(|tag| !key.tags.contains(tag));
         key.tags.iter().chain(added).cloned().map(Subject::Tag)
+    }
+
+    /// The organisation whose end users requests with this key are for. One whose name has a slash has none: its subjects
+    /// could not be told from another's.
+    #[must_use]
+    pub fn serves_end_users_of<'a>(&'a self, key: &'a ApiKey) -> Option<&'a Name> {
+        let organisation = self.organisations_of(&key.spec.owner).next();
+        organisation.filter(|name| !name.as_str().contains('/'))
+    }
+
+    /// The end user of the key's organisation whom a request says it is for.
+    pub(crate) fn end_user_of(&self, key: &ApiKey, claim: &Claim) -> Option<Subject> {
+        match &claim.end_user {
+            EndUser::Unsaid | EndUser::Unusable => None,
+            EndUser::Is(id) => Some(Subject::EndUser(self.serves_end_users_of(key)?.clone(), id.clone())),
+        }
     }
 }

@@ -88,6 +88,9 @@ pub(crate) struct KeyFields {
     /// A tag that its requests may give themselves, in the header x-quorate-tags. Can be repeated; `-` takes all away.
     #[arg(long)]
     request_tag: Vec<String>,
+    /// Whether its requests must name the end user they are for.
+    #[arg(long, value_enum)]
+    end_user: Option<EndUserPolicy>,
     /// When it ceases to be valid: from now on, such as 90d, or a time such as 2030-01-31T12:00:00Z.
     #[arg(long)]
     expires: Option<String>,
@@ -111,6 +114,15 @@ pub(crate) enum OnRevocation {
     CutStreams,
 }
 
+/// Whether a key's requests must name the end user they are for.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum EndUserPolicy {
+    /// Those that name none are limited by no budget of end users.
+    Optional,
+    /// Those that name none are refused.
+    Required,
+}
+
 /// What a key opens.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Role {
@@ -131,7 +143,7 @@ const COLUMNS: &[Column] = &[
     ("REVISION", "/revision"),
 ];
 /// What of a key is written back when it is changed.
-const WRITTEN: [&str; 8] = [
+const WRITTEN: [&str; 9] = [
     "label",
     "owner",
     "allowed_models",
@@ -140,6 +152,7 @@ const WRITTEN: [&str; 8] = [
     "on_revocation",
     "tags",
     "request_tags",
+    "end_user",
 ];
 const SHOWN_ONCE: &str = "this is the only time the secret is shown";
 
@@ -161,7 +174,8 @@ impl KeyFields {
             .with("without_quorum", self.without_quorum.map(WithoutQuorum::word))
             .with("on_revocation", self.on_revocation.map(OnRevocation::word))
             .with("tags", listed(&self.tag))
-            .with("request_tags", listed(&self.request_tag));
+            .with("request_tags", listed(&self.request_tag))
+            .with("end_user", self.end_user.map(EndUserPolicy::word));
         match self.expires.as_deref().map(|text| (text, span::millis(text))) {
             None => parts,
             Some((_, Ok(millis))) => parts.with("expires_at", Some("-")).with("expires_in_ms", Some(millis)),
@@ -214,6 +228,15 @@ impl WithoutQuorum {
         match self {
             Self::Closed => "closed",
             Self::GrantOnly => "grant_only",
+        }
+    }
+}
+
+impl EndUserPolicy {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Optional => "optional",
+            Self::Required => "required",
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod amount;
 mod calendar;
+mod end_user;
 mod id;
 mod money;
 mod name;
@@ -18,6 +19,7 @@ mod zone;
 
 pub use amount::{Amount, Unit};
 pub use calendar::{Calendar, Weekday};
+pub use end_user::{EndUserId, EndUserIdError};
 pub use id::{BootId, BudgetId, ClusterId, GroupId, KeyId, NodeId, PlaceId, Revision, Round, SessionId};
 pub use money::{NanoUsd, ParseMoneyError, PicoUsdPerToken, Tokens};
 pub use name::{Name, NameError};

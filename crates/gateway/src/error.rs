@@ -58,6 +58,12 @@ pub enum ErrorCode {
     InvalidHeader,
     /// The key's requests may not give themselves the tag.
     TagNotAllowed,
+    /// The request must say whom it is for.
+    EndUserRequired,
+    /// What it says of that is unusable.
+    InvalidEndUser,
+    /// The organisation has as many end users as it may.
+    TooManyEndUsers,
     /// The cost of the request has no upper bound, and a budget is hard.
     UnboundedCost,
     /// A processing tier with prices of its own.
@@ -110,6 +116,9 @@ impl ErrorCode {
             Self::InvalidBody => "invalid_body",
             Self::InvalidHeader => "invalid_header",
             Self::TagNotAllowed => "tag_not_allowed",
+            Self::EndUserRequired => "end_user_required",
+            Self::InvalidEndUser => "invalid_end_user",
+            Self::TooManyEndUsers => "too_many_end_users",
             Self::UnboundedCost => "unbounded_cost",
             Self::UnsupportedServiceTier => "unsupported_service_tier",
             Self::RequestExceedsBudget => "request_exceeds_budget",
@@ -172,6 +181,19 @@ pub enum RequestError {
     /// The request gives itself a tag that it may not have.
     #[error("requests with this API key may not give themselves the tag {0}")]
     TagNotAllowed(Name),
+    /// The key's requests must say whom they are for.
+    #[error(
+        "requests with this API key must name their end user: in the header x-quorate-end-user, or as safety_identifier or user"
+    )]
+    EndUserRequired,
+    /// What the request says of its end user cannot be used to know him.
+    #[error(
+        "an end user is 1 to 128 printable ASCII characters without spaces, does not end with *, and stands in one header at most"
+    )]
+    InvalidEndUser,
+    /// Another end user would be one too many.
+    #[error("this organisation has had as many end users as it may; those that are known are served")]
+    TooManyEndUsers,
     /// There is no upper bound for its cost.
     #[error("a hard budget needs an upper bound of the cost: {0}")]
     Unbounded(#[from] Unbounded),
@@ -250,7 +272,7 @@ impl RequestError {
     #[must_use]
     pub fn answer(&self) -> Row {
         use ErrorCode as Code;
-        use ErrorKind::{InvalidRequestError, ServerError, TimeoutError};
+        use ErrorKind::{InsufficientQuota, InvalidRequestError, ServerError, TimeoutError};
         use Retry::{Safe, Useless};
         use Source::{Caller, Gateway, Provider};
         let caller = |status, code| (status, InvalidRequestError, code, Caller, Useless);
@@ -266,6 +288,11 @@ impl RequestError {
             Self::Invalid(_) => caller(StatusCode::BAD_REQUEST, Code::InvalidBody),
             Self::InvalidHeader { .. } => caller(StatusCode::BAD_REQUEST, Code::InvalidHeader),
             Self::TagNotAllowed(_) => caller(StatusCode::FORBIDDEN, Code::TagNotAllowed),
+            Self::EndUserRequired => caller(StatusCode::BAD_REQUEST, Code::EndUserRequired),
+            Self::InvalidEndUser => caller(StatusCode::BAD_REQUEST, Code::InvalidEndUser),
+            Self::TooManyEndUsers => {
+                (StatusCode::TOO_MANY_REQUESTS, InsufficientQuota, Code::TooManyEndUsers, Caller, Useless)
+            }
             Self::Unbounded(_) => caller(StatusCode::BAD_REQUEST, Code::UnboundedCost),
             Self::ServiceTier(_) => caller(StatusCode::BAD_REQUEST, Code::UnsupportedServiceTier),
             Self::Denied(denial) => denial.row(),
@@ -315,6 +342,9 @@ impl RequestError {
             | Self::UnreadableBody
             | Self::InvalidHeader { .. }
             | Self::TagNotAllowed(_)
+            | Self::EndUserRequired
+            | Self::InvalidEndUser
+            | Self::TooManyEndUsers
             | Self::Unbounded(_)
             | Self::Denied(_)
             | Self::QuotaUnavailable
@@ -351,6 +381,9 @@ impl RequestError {
             | Self::Invalid(_)
             | Self::InvalidHeader { .. }
             | Self::TagNotAllowed(_)
+            | Self::EndUserRequired
+            | Self::InvalidEndUser
+            | Self::TooManyEndUsers
             | Self::Unbounded(_)
             | Self::ServiceTier(_)
             | Self::NoUsableProvider
@@ -372,9 +405,12 @@ impl Denial {
         let spent = match self.subject {
             Subject::Organisation(_) => ErrorCode::OrganisationBudgetExhausted,
             Subject::Team(_) => ErrorCode::TeamBudgetExhausted,
-            Subject::User(_) | Subject::Key(_) | Subject::KeyModel(..) | Subject::Tag(_) => {
-                ErrorCode::BudgetExhausted
-            }
+            Subject::User(_)
+            | Subject::Key(_)
+            | Subject::KeyModel(..)
+            | Subject::Tag(_)
+            | Subject::EndUser(..)
+            | Subject::EndUserDefault(_) => ErrorCode::BudgetExhausted,
         };
         let status = StatusCode::TOO_MANY_REQUESTS;
         match self.cause {

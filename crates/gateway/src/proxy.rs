@@ -11,6 +11,7 @@ mod claim;
 mod counting;
 mod inference;
 mod leaving;
+mod meeting;
 mod models;
 mod pass;
 mod permits;
@@ -75,6 +76,7 @@ pub struct Proxy {
     parts: Parts,
     health: Mutex<Health>,
     counting: counting::Counting,
+    too_many: meeting::TooMany,
     requests: TaskTracker,
     is_draining: AtomicBool,
     /// Cancelled when nobody may wait for budget here any longer.
@@ -91,6 +93,7 @@ impl Proxy {
             parts,
             health: Mutex::default(),
             counting: counting::Counting::new(),
+            too_many: meeting::TooMany::default(),
             requests: TaskTracker::new(),
             is_draining: AtomicBool::new(false),
             closing: CancellationToken::new(),

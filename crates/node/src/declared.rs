@@ -1,7 +1,8 @@
 //! The configuration file as people write it (TOML). Nothing is checked here but its shape; see `settings`.
 
 use quorate_catalog::{
-    ModelSpec, OnRevocation, OrganisationSpec, ProviderSpec, RouteSpec, TeamSpec, UserSpec, WithoutQuorum,
+    EndUserPolicy, ModelSpec, OnRevocation, OrganisationSpec, ProviderSpec, RouteSpec, TeamSpec, UserSpec,
+    WithoutQuorum,
 };
 use quorate_domain::Tags;
 use quorate_gateway::admin::BudgetInput;
@@ -174,4 +175,7 @@ pub struct Key {
     /// Tags that its requests may give themselves, besides.
     #[serde(default)]
     pub request_tags: Tags,
+    /// Whether its requests must name their end user.
+    #[serde(default)]
+    pub end_user: EndUserPolicy,
 }

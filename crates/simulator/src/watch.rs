@@ -109,7 +109,9 @@ impl World {
             | Command::CloseSession { .. }
             | Command::ExpireSession { .. }
             | Command::Resolve(_)
-            | Command::PutTimeZone(_) => {}
+            | Command::PutTimeZone(_)
+            | Command::PutTemplate(_)
+            | Command::MeetEndUser(_) => {}
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::process::MEASURED_CORE;
 use anyhow::{Context, Result, ensure};
 use parking_lot::RwLock;
 use quorate_catalog::{
-    Actor, ApiKeyText, Apply, Catalog, Change, Claim, Expected, Founding, KeySpec, NewKey, OrganisationSpec,
-    Outcome, Owner, Pepper, Role, TeamSpec,
+    Actor, ApiKeyText, Apply, Catalog, Change, Claim, EndUser, Expected, Founding, KeySpec, NewKey,
+    OrganisationSpec, Outcome, Owner, Pepper, Role, TeamSpec,
 };
 use quorate_domain::{
     Amount, ClusterId, KeyId, LogTime, Name, NanoUsd, NodeId, Secret, Subject, Tags, Tokens, Unit,
@@ -60,7 +60,7 @@ pub(crate) fn of_a_process() -> Result<AdmissionTimes> {
 /// Measures and prints the times as JSON.
 pub(crate) async fn measure() -> Result<()> {
     let (replica, text) = replica()?;
-    let claim = Claim { route: Name::parse("chat")?, tags: Tags::default() };
+    let claim = Claim { route: Name::parse("chat")?, tags: Tags::default(), end_user: EndUser::Unsaid };
     let replica = Arc::new(replica);
     let (funds, treasurer) = Funds::new(replica.clone(), Arc::new(Memory), Arc::new(SystemClock::start()));
     let stop = CancellationToken::new();
@@ -109,7 +109,7 @@ impl Desk<'_> {
         let now = self.replica.ledger().read().time();
         let key = self.replica.catalog().read().authenticate(self.text, now)?;
         let subjects = self.replica.catalog().read().subjects_of(&key, &self.claim);
-        let path = self.funds.path_of(&subjects);
+        let path = self.funds.path_of(&subjects).map_err(|unmet| anyhow::anyhow!("{unmet:?}"))?;
         ensure!(path.len() == 3, "three budgets limit the key, not {}", path.len());
         let Ok(reservation) = self.funds.try_reserve(&path, &cost(1_000)) else { return Ok(false) };
         self.funds.settle(reservation, &cost(100)).await;
@@ -119,7 +119,8 @@ impl Desk<'_> {
     /// One request that stands in line, as it does when no grant covers it.
     async fn wait(&self) -> Result<bool> {
         let key = self.replica.catalog().read().authenticate(self.text, BEGINNING)?;
-        let path = self.funds.path_of(&self.replica.catalog().read().subjects_of(&key, &self.claim));
+        let subjects = self.replica.catalog().read().subjects_of(&key, &self.claim);
+        let path = self.funds.path_of(&subjects).map_err(|unmet| anyhow::anyhow!("{unmet:?}"))?;
         let reservation = self.funds.reserve(&path, &cost(1_000).into(), PATIENCE).await?;
         self.funds.settle(reservation, &cost(100)).await;
         Ok(true)

@@ -8,8 +8,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use quorate_catalog::{
-    AllowedModels, ApiKey, ApiKeyText, Change, Digest, KeySpec, KeyState, NewKey, ObjectId, OnRevocation,
-    Owner, Rejection, Role, Text, WithoutQuorum,
+    AllowedModels, ApiKey, ApiKeyText, Change, Digest, EndUserPolicy, KeySpec, KeyState, NewKey, ObjectId,
+    OnRevocation, Owner, Rejection, Role, Text, WithoutQuorum,
 };
 use quorate_domain::{KeyId, LogTime, Name, Span, Subject, Tags};
 use serde::Deserialize;
@@ -32,6 +32,7 @@ struct KeyInput {
     on_revocation: OnRevocation,
     tags: Tags,
     request_tags: Tags,
+    end_user: EndUserPolicy,
 }
 
 /// A new key as people write it.
@@ -48,6 +49,7 @@ struct NewKeyInput {
     on_revocation: OnRevocation,
     tags: Tags,
     request_tags: Tags,
+    end_user: EndUserPolicy,
     /// Budgets of the key itself, in force before the key is.
     budgets: Vec<NewBudget>,
 }
@@ -108,6 +110,7 @@ impl KeyInput {
             on_revocation: self.on_revocation,
             tags: self.tags,
             request_tags: self.request_tags,
+            end_user: self.end_user,
         })
     }
 }
@@ -126,6 +129,7 @@ impl NewKeyInput {
             on_revocation,
             tags: self.tags,
             request_tags: self.request_tags,
+            end_user: self.end_user,
         };
         (role, input, budgets)
     }
@@ -299,6 +303,7 @@ fn shown(key: &ApiKey, now: LogTime) -> Value {
         "on_revocation": key.spec.on_revocation,
         "tags": key.spec.tags,
         "request_tags": key.spec.request_tags,
+        "end_user": key.spec.end_user,
         "old_secret_valid_until": until.map(view::time),
         "revoked_at": revoked_at.map(view::time),
     });

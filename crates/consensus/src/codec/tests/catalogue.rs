@@ -2,10 +2,11 @@
 
 use crate::machine;
 use quorate_catalog::{
-    Actor, AllowedModels, ApiKeyText, Apply, BaseUrl, Change, Command, Credential, Dialect, Digest, Expected,
-    Founding, HeaderName, KeySpec, ModelSpec, NewKey, ObjectId, OnRevocation, OrganisationSpec, Outcome,
-    OutputLimitParameter, Owner, Pepper, Prices, PromptOverhead, ProviderSpec, Rejection, Role, RouteSpec,
-    Strategy, Target, TeamSpec, Text, Timeouts, Tokenizer, UserSpec, WhenClientLeaves, WithoutQuorum,
+    Actor, AllowedModels, ApiKeyText, Apply, BaseUrl, Change, Command, Credential, Dialect, Digest,
+    EndUserPolicy, Expected, Founding, HeaderName, KeySpec, ModelSpec, NewKey, ObjectId, OnRevocation,
+    OrganisationSpec, Outcome, OutputLimitParameter, Owner, Pepper, Prices, PromptOverhead, ProviderSpec,
+    Rejection, Role, RouteSpec, Strategy, Target, TeamSpec, Text, Timeouts, Tokenizer, UserSpec,
+    WhenClientLeaves, WithoutQuorum,
 };
 use quorate_domain::{
     ClusterId, KeyId, LogTime, Name, NodeId, PicoUsdPerToken, Revision, Secret, Span, Tags, Tokens,
@@ -185,6 +186,7 @@ fn key_spec() -> KeySpec {
         on_revocation: OnRevocation::CutStreams,
         tags: Tags::parse("prod").unwrap(),
         request_tags: Tags::parse("batch,eval").unwrap(),
+        end_user: EndUserPolicy::Required,
     }
 }
 

@@ -19,16 +19,16 @@ use quorate_ledger::{
 pub(super) fn check(samples: &mut Samples) {
     let frozen: Frozen = samples.read("v1_state", Kind::State, || small().freeze().1.encode());
     let state = State::default();
-    let meta = raft::SnapshotMeta { last_log_id: Some(log_id(16)), ..raft::SnapshotMeta::default() };
+    let meta = raft::SnapshotMeta { last_log_id: Some(log_id(18)), ..raft::SnapshotMeta::default() };
     state.restore(&meta, frozen);
     check_what_nodes_need(&state);
     check_the_ledger(&state);
 }
 
 fn check_what_nodes_need(state: &State) {
-    assert_eq!(state.time(), LogTime::from_millis(16_000));
-    assert_eq!(state.history().applied, 16);
-    assert_ne!(state.history(), Fingerprint { applied: 16, ..Fingerprint::default() });
+    assert_eq!(state.time(), LogTime::from_millis(18_000));
+    assert_eq!(state.history().applied, 18);
+    assert_ne!(state.history(), Fingerprint { applied: 18, ..Fingerprint::default() });
     let nodes = state.nodes.read();
     let addresses: Vec<_> = nodes.iter().map(|(id, record)| (id.get(), record.address.as_str())).collect();
     assert_eq!((nodes.cluster(), addresses), (Some(ClusterId::new(0xC1)), vec![(1, "10.0.0.1:7001")]));
@@ -55,7 +55,8 @@ fn check_the_ledger(state: &State) {
     let sums = [report.used, report.outstanding, report.in_doubt, report.overrun, report.free];
     assert_eq!(sums.map(Amount::get), [20, 80, 80, 3, 897]);
     assert!(ledger.budget(BUDGET).unwrap().current().is_central());
-    assert_eq!(ledger.budgets().count(), 3);
+    assert_eq!(ledger.budgets().count(), 5);
+    assert_eq!(ledger.budgets().filter_map(|(_, budget)| budget.origin()).count(), 1);
     assert_eq!(ledger.time_zones().count(), 1);
 }
 
@@ -98,7 +99,8 @@ fn puts() -> Vec<Ledger> {
         Ledger::PutBudget(PutBudget { spec, expected: Expected::Absent })
     };
     let kinds = [BudgetKind::Lifetime, BudgetKind::Bucket(Refill::Hour), BudgetKind::Local(calendar)];
-    [Ledger::PutTimeZone(zone)].into_iter().chain(kinds.map(put)).collect()
+    let of_end_users = [Ledger::PutBudget(ledger::default()), ledger::meet()];
+    [Ledger::PutTimeZone(zone)].into_iter().chain(kinds.map(put)).chain(of_end_users).collect()
 }
 
 fn openings() -> Vec<Ledger> {
