@@ -110,8 +110,8 @@ impl World {
             | Command::ExpireSession { .. }
             | Command::Resolve(_)
             | Command::PutTimeZone(_)
-            | Command::PutTemplate(_)
-            | Command::MeetEndUser(_) => {}
+            | Command::PutTemplate(_) => {}
+            Command::MeetEndUser(meet) => self.watch_meeting(meet),
         }
     }
 }
