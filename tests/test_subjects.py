@@ -6,6 +6,7 @@ import itertools
 import httpx
 import pytest
 
+from support.command import done, shown
 from support.load import HELD, SPENT, one, spread
 from support.wait import eventually
 
@@ -144,3 +145,20 @@ def test_end_users_are_in_no_log_and_no_metric(cluster, model):
     assert not any("secret-of-ann" in log for log in logs)
     listed = {budget["subject"] for budget in cluster.admin.items("/budgets")}
     assert f"end-user:{tenant.name}/*" in listed
+
+
+def test_the_command_line_knows_every_subject(cluster):
+    tenant = Tenant(cluster.admin, "end user")
+    fields = ["--tag", "prod", "--request-tag", "batch", "--request-tag", "eval", "--end-user", "required"]
+    key = shown(cluster, "key", "create", "--organisation", tenant.name, *fields)
+    assert (key["tags"], key["request_tags"], key["end_user"]) == (["prod"], ["batch", "eval"], "required")
+    key = shown(cluster, "key", "set", key["id"], "--request-tag", "-")
+    assert (key["tags"], key["request_tags"], key["end_user"]) == (["prod"], [], "required")
+    subjects = [f"key:{key['id']}/model:gpt-4o", "tag:prod", f"end-user:{tenant.name}/a+b&c"]
+    for subject in subjects:
+        created = shown(cluster, "budget", "create", subject, "5 requests/day")
+        assert f"budget {created['id']} of {subject}: of 5 requests" in done(cluster, "budget", "explain", subject)
+    everybody = f"end-user:{tenant.name}/*"
+    template = shown(cluster, "budget", "create", everybody, "$1/day", "--end-users-max", 7)
+    assert shown(cluster, "budget", "set", template["id"], "--end-users-max", 8)["end_users_max"] == 8
+    assert "no more than 8 may" in done(cluster, "budget", "explain", everybody)
