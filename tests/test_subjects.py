@@ -162,3 +162,19 @@ def test_the_command_line_knows_every_subject(cluster):
     template = shown(cluster, "budget", "create", everybody, "$1/day", "--end-users-max", 7)
     assert shown(cluster, "budget", "set", template["id"], "--end-users-max", 8)["end_users_max"] == 8
     assert "no more than 8 may" in done(cluster, "budget", "explain", everybody)
+
+
+def test_without_a_quorum_a_known_end_user_is_served_by_his_grant_and_an_unknown_one_waits_for_it(own_cluster):
+    model = own_cluster.serve(ROUTE)
+    own_cluster.admin.call("POST", "/organisations", {"name": "acme"})
+    limit(own_cluster.admin, "end-user:acme/*", limit=1_000)
+    key = own_cluster.admin.key(owner={"organisation": "acme"}, without_quorum="grant_only")
+    alone, *others = own_cluster.nodes
+    alone.admin.get("/keys")
+    asks = lambda user: asyncio.run(one(alone.async_sdk(key), ROUTE, user=user))  # noqa: E731
+    assert asks("known") == "ok"
+    for node in others:
+        node.kill()
+    assert asks("unknown") == "503 quota_unavailable"
+    assert asks("known") == "ok"
+    assert len(own_cluster.provider.entries(model)) == 2, "nobody is let through without the budget"
