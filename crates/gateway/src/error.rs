@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use quorate_dialect::openai::{InvalidRequest, Unbounded};
 use quorate_dialect::{ErrorBody, ErrorKind};
-use quorate_domain::{Span, Subject, Unit};
+use quorate_domain::{Name, Span, Subject, Unit};
 use std::time::Duration;
 
 /// Who has to do something about it. Told in `x-quorate-error-source`.
@@ -58,8 +58,16 @@ pub enum ErrorCode {
     UnreadableBody,
     /// The body is not what the path takes; its own code says more.
     InvalidBody,
-    /// A header for the gateway itself is no number.
+    /// A header for the gateway itself is not what it takes.
     InvalidHeader,
+    /// The key's requests may not give themselves the tag.
+    TagNotAllowed,
+    /// The request must say whom it is for.
+    EndUserRequired,
+    /// What it says of that is unusable.
+    InvalidEndUser,
+    /// The organisation has as many end users as it may.
+    TooManyEndUsers,
     /// The cost of the request has no upper bound, and a budget is hard.
     UnboundedCost,
     /// A processing tier with prices of its own.
@@ -125,6 +133,10 @@ impl ErrorCode {
             Self::UnreadableBody => "unreadable_body",
             Self::InvalidBody => "invalid_body",
             Self::InvalidHeader => "invalid_header",
+            Self::TagNotAllowed => "tag_not_allowed",
+            Self::EndUserRequired => "end_user_required",
+            Self::InvalidEndUser => "invalid_end_user",
+            Self::TooManyEndUsers => "too_many_end_users",
             Self::UnboundedCost => "unbounded_cost",
             Self::UnsupportedServiceTier => "unsupported_service_tier",
             Self::RequestExceedsBudget => "request_exceeds_budget",
@@ -184,8 +196,29 @@ pub enum RequestError {
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
     /// A header for the gateway itself that says nothing.
-    #[error("the header {0} takes a whole number")]
-    InvalidHeader(HeaderName),
+    #[error("the header {name} takes {takes}")]
+    InvalidHeader {
+        /// The header.
+        name: HeaderName,
+        /// What it should say.
+        takes: &'static str,
+    },
+    /// The request gives itself a tag that it may not have.
+    #[error("requests with this API key may not give themselves the tag {0}")]
+    TagNotAllowed(Name),
+    /// The key's requests must say whom they are for.
+    #[error(
+        "requests with this API key must name their end user: in the header x-quorate-end-user, or as safety_identifier or user"
+    )]
+    EndUserRequired,
+    /// What the request says of its end user cannot be used to know him.
+    #[error(
+        "an end user is 1 to 128 printable ASCII characters without spaces, does not end with *, and stands in one header at most"
+    )]
+    InvalidEndUser,
+    /// Another end user would be one too many.
+    #[error("this organisation has had as many end users as it may; those that are known are served")]
+    TooManyEndUsers,
     /// There is no upper bound for its cost.
     #[error("a hard budget needs an upper bound of the cost: {0}")]
     Unbounded(#[from] Unbounded),
@@ -267,7 +300,7 @@ impl RequestError {
     #[must_use]
     pub fn answer(&self) -> Row {
         use ErrorCode as Code;
-        use ErrorKind::{InvalidRequestError, ServerError, TimeoutError};
+        use ErrorKind::{InsufficientQuota, InvalidRequestError, ServerError, TimeoutError};
         use Retry::{Safe, Useless};
         use Source::{Caller, Gateway, Provider};
         let caller = |status, code| (status, InvalidRequestError, code, Caller, Useless);
@@ -281,7 +314,13 @@ impl RequestError {
             Self::TooLarge(_) => caller(StatusCode::PAYLOAD_TOO_LARGE, Code::RequestTooLarge),
             Self::UnreadableBody => caller(StatusCode::BAD_REQUEST, Code::UnreadableBody),
             Self::Invalid(_) => caller(StatusCode::BAD_REQUEST, Code::InvalidBody),
-            Self::InvalidHeader(_) => caller(StatusCode::BAD_REQUEST, Code::InvalidHeader),
+            Self::InvalidHeader { .. } => caller(StatusCode::BAD_REQUEST, Code::InvalidHeader),
+            Self::TagNotAllowed(_) => caller(StatusCode::FORBIDDEN, Code::TagNotAllowed),
+            Self::EndUserRequired => caller(StatusCode::BAD_REQUEST, Code::EndUserRequired),
+            Self::InvalidEndUser => caller(StatusCode::BAD_REQUEST, Code::InvalidEndUser),
+            Self::TooManyEndUsers => {
+                (StatusCode::TOO_MANY_REQUESTS, InsufficientQuota, Code::TooManyEndUsers, Caller, Useless)
+            }
             Self::Unbounded(_) => caller(StatusCode::BAD_REQUEST, Code::UnboundedCost),
             Self::ServiceTier(_) => caller(StatusCode::BAD_REQUEST, Code::UnsupportedServiceTier),
             Self::Denied(denial) => denial.row(),
@@ -330,7 +369,11 @@ impl RequestError {
             | Self::MethodNotSupported
             | Self::TooLarge(_)
             | Self::UnreadableBody
-            | Self::InvalidHeader(_)
+            | Self::InvalidHeader { .. }
+            | Self::TagNotAllowed(_)
+            | Self::EndUserRequired
+            | Self::InvalidEndUser
+            | Self::TooManyEndUsers
             | Self::Unbounded(_)
             | Self::Denied(_)
             | Self::QuotaUnavailable
@@ -367,7 +410,11 @@ impl RequestError {
             | Self::TooLarge(_)
             | Self::UnreadableBody
             | Self::Invalid(_)
-            | Self::InvalidHeader(_)
+            | Self::InvalidHeader { .. }
+            | Self::TagNotAllowed(_)
+            | Self::EndUserRequired
+            | Self::InvalidEndUser
+            | Self::TooManyEndUsers
             | Self::Unbounded(_)
             | Self::ServiceTier(_)
             | Self::NoUsableProvider
@@ -389,7 +436,12 @@ impl Denial {
         let spent = match self.subject {
             Subject::Organisation(_) => ErrorCode::OrganisationBudgetExhausted,
             Subject::Team(_) => ErrorCode::TeamBudgetExhausted,
-            Subject::User(_) | Subject::Key(_) => ErrorCode::BudgetExhausted,
+            Subject::User(_)
+            | Subject::Key(_)
+            | Subject::KeyModel(..)
+            | Subject::Tag(_)
+            | Subject::EndUser(..)
+            | Subject::EndUserDefault(_) => ErrorCode::BudgetExhausted,
         };
         let status = StatusCode::TOO_MANY_REQUESTS;
         match self.cause {

@@ -7,10 +7,12 @@
 mod admit;
 mod attempt;
 mod charge;
+mod claim;
 mod counting;
 mod idempotency;
 mod inference;
 mod leaving;
+mod meeting;
 mod models;
 mod pass;
 mod permits;
@@ -79,6 +81,7 @@ pub struct Proxy {
     parts: Parts,
     health: Mutex<Health>,
     counting: counting::Counting,
+    too_many: meeting::TooMany,
     requests: TaskTracker,
     is_draining: AtomicBool,
     /// Cancelled when nobody may wait for budget here any longer.
@@ -95,6 +98,7 @@ impl Proxy {
             parts,
             health: Mutex::default(),
             counting: counting::Counting::new(),
+            too_many: meeting::TooMany::default(),
             requests: TaskTracker::new(),
             is_draining: AtomicBool::new(false),
             closing: CancellationToken::new(),

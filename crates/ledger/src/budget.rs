@@ -4,7 +4,7 @@ use crate::account::Terms;
 use crate::bucket::{Leak, Measure};
 use crate::doubt::RESOLUTIONS_KEPT;
 use crate::zones::Zones;
-use crate::{Account, AutoResolve, Resolution};
+use crate::{Account, AutoResolve, Origin, Resolution};
 use quorate_domain::{
     Amount, BudgetId, Calendar, LogTime, Period, Refill, Revision, SessionId, Span, Subject, Unit, Weekday,
     Window, WindowId, ZoneName,
@@ -86,6 +86,8 @@ pub struct Budget {
     resolutions: VecDeque<Resolution>,
     /// The window after the open one, once somebody was granted of it ahead. Nothing of it is spent before it begins.
     next: Option<Box<Account>>,
+    /// The template it was made from, if nobody wrote it.
+    origin: Option<Origin>,
 }
 
 /// How long before a window begins its first grants may be asked for: so that nobody has to wait for one when it does.
@@ -97,7 +99,7 @@ impl Budget {
         let window = zones.window(&spec.kind, at);
         let accounts = BTreeMap::from([(window.id, Account::new(window))]);
         let leak = spec.kind.refill().map(|refill| Leak::new(refill, at));
-        Self { spec, revision, accounts, leak, resolutions: VecDeque::new(), next: None }
+        Self { spec, revision, accounts, leak, resolutions: VecDeque::new(), next: None, origin: None }
     }
 
     /// What it limits.
@@ -217,6 +219,28 @@ impl Budget {
     /// Doubt that was resolved lately, the latest last.
     pub fn resolutions(&self) -> impl Iterator<Item = &Resolution> {
         self.resolutions.iter()
+    }
+
+    /// The template it was made from; `None` if somebody wrote it.
+    #[must_use]
+    pub const fn origin(&self) -> Option<Origin> {
+        self.origin
+    }
+
+    pub(crate) const fn set_origin(&mut self, origin: Option<Origin>) {
+        self.origin = origin;
+    }
+
+    /// Whether one that is made now would be the same: nothing counts in it any more, nobody waits for it, and nobody who
+    /// lives holds anything of it.
+    pub(crate) fn is_as_new_at(&self, at: LogTime, is_live: &dyn Fn(SessionId) -> bool) -> bool {
+        let is_quiet = |account: &Account| account.line_length() == 0 && account.is_settled(is_live);
+        let open = self.current();
+        let counts = || !open.outstanding().is_zero() || self.measure().spent > self.leaked_at(at);
+        let is_over = |account: &Account| account.window().has_ended_at(at);
+        self.accounts().chain(self.next()).all(is_quiet)
+            && self.next().is_none_or(is_over)
+            && (is_over(open) || !counts())
     }
 
     pub(crate) fn note(&mut self, resolution: Resolution) {

@@ -1,19 +1,21 @@
 //! The ledger itself: applies one committed command after the other.
 
 mod resolve;
+mod templates;
 
 use crate::account::{Proof, Terms};
 use crate::budget::{Key, next_id};
 use crate::zones::Zones;
 use crate::{
     Account, Answer, Ask, Budget, BudgetSpec, Command, Evidence, Expected, Mark, NodeRecord, OpenSession,
-    Outcome, PutBudget, Rejection, Session, SessionState, SpendingReport, Sync, View,
+    Outcome, PutBudget, PutTemplate, Rejection, Session, SessionState, SpendingReport, Sync, Template, View,
 };
 use quorate_domain::{
     BootId, BudgetId, LogTime, NodeId, Refill, Revision, SessionId, Span, Subject, TimeZone, Unit, Window,
     WindowId, ZoneName,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All budgets and sessions of the cluster. The same log gives the same ledger on every node (I9).
@@ -31,6 +33,7 @@ pub struct Ledger {
     /// Budgets whose open window is handed out request by request: holders look here for what to return at once.
     central: BTreeSet<BudgetId>,
     zones: Zones,
+    templates: BTreeMap<BudgetId, Template>,
 }
 
 /// What a journal proves, by what it is about.
@@ -54,7 +57,11 @@ impl Ledger {
         match command {
             // Windows are closed at the first ask after their end: no storm over all budgets at midnight.
             Command::Tick => Outcome::Done,
-            Command::PutBudget(put) => self.put_budget(put).unwrap_or_else(Outcome::Rejected),
+            Command::PutBudget(put) => self.put_budget(put, None).unwrap_or_else(Outcome::Rejected),
+            Command::PutTemplate(PutTemplate { put, end_users_max }) => {
+                self.put_budget(put, Some(end_users_max)).unwrap_or_else(Outcome::Rejected)
+            }
+            Command::MeetEndUser(meet) => self.meet(meet).unwrap_or_else(Outcome::Rejected),
             Command::RemoveBudget { budget, expected } => {
                 self.remove_budget(budget, expected).unwrap_or_else(Outcome::Rejected)
             }
@@ -173,25 +180,32 @@ impl Ledger {
         Ok(())
     }
 
-    fn put_budget(&mut self, put: PutBudget) -> Result<Outcome, Rejection> {
+    fn put_budget(&mut self, put: PutBudget, end_users_max: Option<u32>) -> Result<Outcome, Rejection> {
         self.zones.check(&put.spec.kind)?;
         let key = put.spec.key();
-        match (self.by_key.get(&key).copied(), put.expected) {
-            (Some(existing), Expected::Absent) => Err(Rejection::BudgetExists(existing)),
-            (None, Expected::Revision(_)) => Err(Rejection::BudgetAbsent),
-            (None, Expected::Absent | Expected::Any) => Ok(self.create_budget(key, put.spec)),
-            (Some(existing), expected) => self.set_budget(existing, &put.spec, expected),
-        }
+        let is_made = |id: &BudgetId| self.budgets.get(id).is_some_and(|found| found.origin().is_some());
+        let budget = match (self.by_key.get(&key).copied(), put.expected) {
+            // Nobody wrote it: whoever does so now begins with what is spent of it.
+            (Some(made), Expected::Absent) if is_made(&made) => {
+                self.set_budget(made, &put.spec, Expected::Any)?
+            }
+            (Some(existing), Expected::Absent) => return Err(Rejection::BudgetExists(existing)),
+            (None, Expected::Revision(_)) => return Err(Rejection::BudgetAbsent),
+            (None, Expected::Absent | Expected::Any) => self.create_budget(key, put.spec),
+            (Some(existing), expected) => self.set_budget(existing, &put.spec, expected)?,
+        };
+        self.bound_template(budget, end_users_max);
+        Ok(Outcome::BudgetStored { budget, revision: self.revision })
     }
 
-    fn create_budget(&mut self, key: Key, spec: BudgetSpec) -> Outcome {
+    fn create_budget(&mut self, key: Key, spec: BudgetSpec) -> BudgetId {
         let id = next_id(self.last_budget);
         self.last_budget = id;
         self.revision = self.revision.next();
         self.by_key.insert(key, id);
         self.by_subject.entry(spec.subject.clone()).or_default().push(id);
         self.budgets.insert(id, Budget::new(spec, self.revision, self.time, &self.zones));
-        Outcome::BudgetStored { budget: id, revision: self.revision }
+        id
     }
 
     fn set_budget(
@@ -199,33 +213,44 @@ impl Ledger {
         id: BudgetId,
         spec: &BudgetSpec,
         expected: Expected,
-    ) -> Result<Outcome, Rejection> {
-        let revision = self.revision.next();
+    ) -> Result<BudgetId, Rejection> {
         self.expect_budget(id, expected)?;
+        self.revision = self.revision.next();
+        self.write(id, spec, self.revision);
+        self.written(id, spec, self.revision);
+        Ok(id)
+    }
+
+    fn write(&mut self, id: BudgetId, spec: &BudgetSpec, revision: Revision) {
         self.leak(id);
-        self.revision = revision;
         let sessions = &self.sessions;
         let is_live = |session| is_live(sessions, session);
         if let Some(budget) = self.budgets.get_mut(&id) {
             budget.set(spec, revision, &is_live);
         }
         self.index(id);
-        Ok(Outcome::BudgetStored { budget: id, revision })
     }
 
     fn remove_budget(&mut self, id: BudgetId, expected: Expected) -> Result<Outcome, Rejection> {
-        let spec = self.expect_budget(id, expected)?.spec().clone();
-        self.by_key.remove(&spec.key());
-        if let Some(siblings) = self.by_subject.get_mut(&spec.subject) {
-            siblings.retain(|sibling| *sibling != id);
-        }
-        self.by_subject.retain(|_, budgets| !budgets.is_empty());
-        for session in self.sessions.values_mut() {
-            session.holds.retain(|(budget, _)| *budget != id);
-        }
-        self.budgets.remove(&id);
-        self.central.remove(&id);
+        self.expect_budget(id, expected)?;
+        self.unmake(id);
+        self.drop_budget(id);
         Ok(Outcome::Done)
+    }
+
+    fn drop_budget(&mut self, id: BudgetId) {
+        self.stands_for_itself(id);
+        let Some(budget) = self.budgets.remove(&id) else { return };
+        let spec = budget.spec();
+        self.by_key.remove(&spec.key());
+        if let Entry::Occupied(mut siblings) = self.by_subject.entry(spec.subject.clone()) {
+            siblings.get_mut().retain(|sibling| *sibling != id);
+            if siblings.get().is_empty() {
+                siblings.remove();
+            }
+        }
+        budget.accounts().for_each(|account| release_all(&mut self.sessions, id, account.window().id));
+        self.central.remove(&id);
     }
 
     fn expect_budget(&mut self, id: BudgetId, expected: Expected) -> Result<&mut Budget, Rejection> {

@@ -1,8 +1,10 @@
 //! The configuration file as people write it (TOML). Nothing is checked here but its shape; see `settings`.
 
 use quorate_catalog::{
-    ModelSpec, OnRevocation, OrganisationSpec, ProviderSpec, RouteSpec, TeamSpec, UserSpec, WithoutQuorum,
+    EndUserPolicy, ModelSpec, OnRevocation, OrganisationSpec, ProviderSpec, RouteSpec, TeamSpec, UserSpec,
+    WithoutQuorum,
 };
+use quorate_domain::Tags;
 use quorate_gateway::admin::BudgetInput;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -182,4 +184,13 @@ pub struct Key {
     /// What becomes of its open streams when it is revoked.
     #[serde(default)]
     pub on_revocation: OnRevocation,
+    /// Tags that all its requests bear.
+    #[serde(default)]
+    pub tags: Tags,
+    /// Tags that its requests may give themselves, besides.
+    #[serde(default)]
+    pub request_tags: Tags,
+    /// Whether its requests must name their end user.
+    #[serde(default)]
+    pub end_user: EndUserPolicy,
 }

@@ -422,7 +422,7 @@ mod tests {
                 cluster.secret: write ${env:NAME} or ${file:PATH}
                 node.admin_listen: is the same address as node.client_listen
                 keys[0].secret: environment variable NO_SUCH_VARIABLE_AT_ALL is not set
-                budgets[0]: subject: "group:x" is not a subject: write key:ID, user:NAME, team:NAME or org:NAME"#]],
+                budgets[0]: subject: "group:x" is not a subject: write key:ID, key:ID/model:ROUTE, user:NAME, team:NAME, org:NAME, tag:NAME, end-user:ORG/ID or end-user:ORG/*"#]],
         );
     }
 
@@ -551,7 +551,7 @@ mod tests {
         check(
             &budget("unit = \"usd\"\nlimit = 5\nperiod = \"day\""),
             &expect![
-                "line 6, column 1: unknown field `period`, expected one of `subject`, `unit`, `window`, `bucket`, `time_zone`, `week_starts`, `limit`, `auto_resolve`"
+                "line 6, column 1: unknown field `period`, expected one of `subject`, `unit`, `window`, `bucket`, `time_zone`, `week_starts`, `limit`, `auto_resolve`, `end_users_max`"
             ],
         );
         check(

@@ -72,11 +72,15 @@ pub enum Reached {
     CutShort,
     /// A request was told that the ledger is out of reach.
     Unavailable,
+    /// An end user was seen for the first time, and his budget made.
+    MetAtFirstSight,
+    /// An end user was told of whom another message had told of already.
+    MetTwice,
 }
 
 impl Reached {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::AdmittedLocally,
         Self::AdmittedInLine,
         Self::CentralMode,
@@ -110,6 +114,8 @@ impl Reached {
         Self::Drained,
         Self::CutShort,
         Self::Unavailable,
+        Self::MetAtFirstSight,
+        Self::MetTwice,
     ];
 }
 

@@ -23,6 +23,9 @@ fn charged(unit: Unit, tokens: u64) -> u64 {
 
 impl World {
     pub(crate) fn arrives(&mut self, number: usize) {
+        if self.meets_first(number) {
+            return;
+        }
         let plan = self.plan.requests[number].clone();
         let node = &self.nodes[plan.node];
         let knows_all = plan.path.iter().all(|place| node.replica.budget(budget_id(*place)).is_some());

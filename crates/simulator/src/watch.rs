@@ -121,7 +121,9 @@ impl World {
             | Command::CloseSession { .. }
             | Command::ExpireSession { .. }
             | Command::Resolve(_)
-            | Command::PutTimeZone(_) => {}
+            | Command::PutTimeZone(_)
+            | Command::PutTemplate(_) => {}
+            Command::MeetEndUser(meet) => self.watch_meeting(meet),
         }
     }
 }

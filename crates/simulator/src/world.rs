@@ -6,10 +6,11 @@
 use crate::coverage::{Coverage, Reached};
 use crate::entries::Bounds;
 use crate::fairness::{Lines, Passed};
+use crate::meetings;
 use crate::node::Node;
 use crate::oracle::{Oracle, Violation};
 use crate::patience;
-use crate::plan::{Direction, KindPlan, Plan, What};
+use crate::plan::{BudgetPlan, Direction, KindPlan, Making, Plan, What};
 use crate::promptness::Promptness;
 use crate::rates::Rates;
 use crate::request::{Request, State};
@@ -187,8 +188,10 @@ impl World {
 
     fn live(&mut self) {
         for place in 0..self.plan.budgets.len() {
-            let limit = self.plan.budgets[place].limit;
-            self.set_limit(place, limit);
+            let BudgetPlan { limit, making, .. } = self.plan.budgets[place];
+            if making != Making::FirstSight {
+                self.set_limit(place, limit);
+            }
         }
         for node in 0..self.nodes.len() {
             self.start(node);
@@ -349,9 +352,9 @@ impl World {
 
     pub(crate) fn set_limit(&mut self, place: usize, limit: u64) {
         let budget = self.plan.budgets[place].clone();
-        let name = format!("team:t{place}");
+        let name = meetings::subject(budget.making, place);
         let spec = BudgetSpec {
-            subject: name.parse().expect("a letter and a number name a team"),
+            subject: name.parse().expect("letters and a number name a subject"),
             unit: budget.unit,
             kind: match budget.kind {
                 KindPlan::Lifetime => Kind::Lifetime,
@@ -361,7 +364,8 @@ impl World {
             limit: Amount::new(limit),
             auto_resolve: quorate_ledger::AutoResolve::Never,
         };
-        let id = budget_id(place);
+        // Of a template nothing is spent, but of what is made from it.
+        let id = budget_id(if budget.making == Making::Template { place + 1 } else { place });
         let before = self.log.ledger.budget(id).cloned();
         let outcome = self.append(Command::PutBudget(PutBudget { spec, expected: Expected::Any }));
         self.rates.note_limits(&self.log.ledger);
@@ -407,6 +411,7 @@ impl World {
     fn proposed(&mut self, node: usize, life: u64, exchange: u64, command: Command) {
         self.watch_message(node, &command);
         let Some(outcome) = self.append(command) else { return };
+        self.rates.note_limits(&self.log.ledger);
         if self.nodes[node].is_deaf || self.is_lost() {
             return;
         }

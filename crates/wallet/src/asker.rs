@@ -34,6 +34,8 @@ pub(crate) struct Talk {
     pub(crate) last_report: MonoTime,
     /// When grants were searched for that no answer told of.
     pub(crate) last_search: MonoTime,
+    /// How many searches there were.
+    pub(crate) searches: usize,
     /// The places that the ledger knows, where it knows any; `None` where nobody knows what it has heard.
     pub(crate) told: BTreeMap<BudgetId, Option<Vec<Place>>>,
     /// When buckets were asked for somebody who waits.

@@ -69,13 +69,16 @@ impl Wallet {
     /// Now and then: finds what was granted in answers that never came, so that nothing is held by nobody (I5).
     fn look_for_strays(&self, ledger: &Ledger, now: MonoTime) {
         let Some(life) = ledger.session(self.session()) else { return };
-        {
+        let part = {
             let mut talk = self.talk.lock();
             if now.since(talk.last_search) < SEARCH_EVERY {
                 return;
             }
             talk.last_search = now;
-        }
+            talk.searches = talk.searches.wrapping_add(1);
+            talk.searches
+        };
+        self.forget_some_of_the_gone(part, ledger, now);
         self.finished.lock().retain(|spot, _| life.holds.contains(spot));
         for (budget, window) in &life.holds {
             let Some(found) = ledger.budget(*budget) else { continue };

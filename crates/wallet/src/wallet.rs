@@ -9,6 +9,7 @@ use crate::{Cost, Marked, Need, Overrun, Reservation, Statement};
 use crossbeam::queue::SegQueue;
 use parking_lot::{Mutex, RwLock};
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, SessionId, Unit, Window, WindowId};
+use quorate_ledger::Ledger;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -378,6 +379,25 @@ impl Wallet {
         for ticket in self.line.lock().tickets.iter_mut().filter(|ticket| ticket.is_at(budget)) {
             ticket.pass(now);
             self.lets_pass.store(true, Ordering::Release);
+        }
+    }
+
+    /// Forgets accounts of budgets that are gone, a part of them each time: nobody may ever ask for them again.
+    pub(crate) fn forget_some_of_the_gone(&self, part: usize, ledger: &Ledger, now: MonoTime) {
+        let is_gone = |account: &&Arc<Account>| ledger.budget(account.budget()).is_none();
+        let gone: Vec<_> = {
+            let shard = self.shards[part % SHARDS].read();
+            shard
+                .values()
+                .flat_map(|slot| slot.open.iter().chain(&slot.next))
+                .filter(is_gone)
+                .cloned()
+                .collect()
+        };
+        for account in gone {
+            // What the journal holds of it proves nothing more.
+            self.over.push((account.budget(), account.window().id));
+            self.forget(account.budget(), now);
         }
     }
 

@@ -379,6 +379,52 @@ async fn permits_are_for_no_window_and_nobody_spends_them() {
 }
 
 #[tokio::test]
+async fn a_key_on_a_route_needs_both_to_have_a_budget() {
+    let client = Client::founded();
+    client.furnish().await;
+    let id = &client.post("/keys", json!({})).await["id"];
+    let wish =
+        |route: &str| json!({ "subject": format!("key:{id}/model:{route}"), "unit": "tokens", "limit": 5 });
+    let created = client.post("/budgets", wish("gpt-4o")).await;
+    assert_eq!(created["subject"], json!(format!("key:{id}/model:gpt-4o")));
+    let found = client.get(&format!("/budgets?subject=key:{id}/model:gpt-4o")).await;
+    assert_eq!(found["items"][0]["id"], created["id"]);
+    assert_eq!(client.get(&format!("/budgets?subject=key:{id}")).await, json!({ "items": [] }));
+    assert_eq!(client.refusal("POST", "/budgets", wish("none")).await, refused(422, "missing_reference"));
+    let nobody = json!({ "subject": "key:0/model:gpt-4o", "unit": "tokens", "limit": 5 });
+    assert_eq!(client.refusal("POST", "/budgets", nobody).await, refused(422, "missing_reference"));
+}
+
+#[tokio::test]
+async fn all_end_users_of_an_organisation_have_a_budget_by_default_that_is_bounded() {
+    let client = Client::founded();
+    client.furnish().await;
+    let wish = |subject: &str| json!({ "subject": subject, "unit": "tokens", "window": "day", "limit": 5 });
+    let created = client.post("/budgets", wish("end-user:acme/*")).await;
+    assert_eq!((&created["end_users"], &created["end_users_max"]), (&json!(0), &json!(10_000)));
+    let path = format!("/budgets/{}", created["id"]);
+    let (_, changed) = client.ask("PUT", &path, json!({ "end_users_max": 7 })).await;
+    assert_eq!((&changed["end_users_max"], &changed["limit"]), (&json!(7), &json!(5)));
+    let (_, changed) = client.ask("PUT", &path, json!({ "limit": 6 })).await;
+    assert_eq!((&changed["end_users_max"], &changed["limit"]), (&json!(7), &json!(6)));
+    let explained = client.get(&format!("{path}/explain")).await;
+    expect_test::expect!["each end user of the organisation has 6 tokens (day) of his own; 0 have it now, and no more than 7 may"].assert_eq(explained["explanation"].as_str().unwrap());
+    assert_eq!(
+        client.refusal("PUT", &path, json!({ "end_users_max": 0 })).await,
+        refused(400, "invalid_body")
+    );
+    let mut bounded = wish("org:acme");
+    bounded["end_users_max"] = json!(7);
+    assert_eq!(client.refusal("POST", "/budgets", bounded).await, refused(400, "invalid_body"));
+    let stranger = wish("end-user:umbrella/ann");
+    assert_eq!(client.refusal("POST", "/budgets", stranger).await, refused(422, "missing_reference"));
+    let written = client.post("/budgets", wish("end-user:acme/a+b&c")).await;
+    assert_eq!((&written["made_from"], &written["end_users"]), (&Value::Null, &Value::Null));
+    let found = client.get("/budgets?subject=end-user:acme/a%2Bb%26c").await;
+    assert_eq!(found["items"][0]["id"], written["id"]);
+}
+
+#[tokio::test]
 async fn a_budget_is_created_changed_explained_and_deleted() {
     let client = Client::founded();
     client.furnish().await;

@@ -93,7 +93,7 @@ impl Proxy {
     ) -> Tried {
         // An attempt takes its time, and the key may have been revoked meanwhile.
         if admitted.was_sent
-            && let Err(error) = self.admit_again(admitted)
+            && let Err(error) = self.admit_again(admitted).await
         {
             return Tried::Refused(error);
         }

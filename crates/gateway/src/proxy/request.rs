@@ -178,7 +178,7 @@ impl Ticket {
 impl Proxy {
     /// Tries the targets of the route until one answers, and gives the client that answer or the last failure.
     pub(super) async fn run(self: Arc<Self>, mut admitted: Admitted, mut ticket: Ticket, mut caller: Caller) {
-        if let Some(claim) = admitted.claim.take() {
+        if let Some(claim) = admitted.once.take() {
             match Box::pin(self.claim(claim, &mut admitted, &mut ticket, &mut caller)).await {
                 Ok(execution) => ticket.execution = Some(Box::new(execution)),
                 Err(early) => {

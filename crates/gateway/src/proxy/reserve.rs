@@ -125,7 +125,7 @@ impl Proxy {
                     reserved.map_err(|refusal| self.no_money(&refusal))?
                 }
             };
-            match self.admit_again(admitted) {
+            match self.admit_again(admitted).await {
                 Ok(Path::Same) => return Ok(reservation),
                 Ok(Path::Other) => {}
                 Err(error) => {

@@ -40,7 +40,9 @@ impl Wishes {
 fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, RequestError> {
     let Some(value) = headers.get(name) else { return Ok(None) };
     let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
-    number.map(Some).ok_or_else(|| RequestError::InvalidHeader(name.clone()))
+    number
+        .map(Some)
+        .ok_or_else(|| RequestError::InvalidHeader { name: name.clone(), takes: "a whole number" })
 }
 
 #[cfg(test)]
@@ -88,7 +90,7 @@ mod tests {
     #[test]
     fn what_is_no_number_is_refused_by_name() {
         for said in ["", "-1", "1.5", "many"] {
-            let refused = RequestError::InvalidHeader(X_MAX_WAIT_MS);
+            let refused = RequestError::InvalidHeader { name: X_MAX_WAIT_MS, takes: "a whole number" };
             assert_eq!(read(&X_MAX_WAIT_MS, said), Err(refused));
         }
     }

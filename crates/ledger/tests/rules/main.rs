@@ -12,6 +12,7 @@ mod buckets;
 mod calendars;
 mod central;
 mod doubts;
+mod end_users;
 mod grants;
 mod prospects;
 mod rounds;

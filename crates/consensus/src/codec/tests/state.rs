@@ -19,8 +19,8 @@ use quorate_ledger::{
 /// What is read is known by what it shows: how it came to be may change, its bytes may not.
 pub(super) fn check(samples: &mut Samples) {
     let frozen: Frozen = samples.read("v1_state", Kind::State, || small().freeze().1.encode());
-    let state = restored(25, &frozen);
-    check_what_nodes_need(&state, 25);
+    let state = restored(27, &frozen);
+    check_what_nodes_need(&state, 27);
     check_the_ledger(&state);
     check_the_records(&state);
 }
@@ -41,7 +41,7 @@ fn check_the_records(state: &State) {
 }
 
 fn check_what_nodes_need(state: &State, index: u64) {
-    assert_eq!(state.time(), LogTime::from_millis(3_000 * index));
+    assert_eq!(state.time(), LogTime::from_millis(2_500 * index));
     let history = state.history().unwrap();
     assert_eq!(history.applied, index);
     assert_ne!(history, Fingerprint { applied: index, ..Fingerprint::default() });
@@ -71,9 +71,10 @@ fn check_the_ledger(state: &State) {
     let sums = [report.used, report.outstanding, report.in_doubt, report.overrun, report.free];
     assert_eq!(sums.map(Amount::get), [20, 80, 80, 3, 897]);
     assert!(ledger.budget(BUDGET).unwrap().current().is_central());
-    assert_eq!(ledger.budgets().count(), 4);
+    assert_eq!(ledger.budgets().count(), 6);
     let ahead = ledger.budget(BY_THE_MINUTE).and_then(Budget::next).unwrap();
     assert_eq!((ahead.window().id, ahead.outstanding().get()), (NEXT_MINUTE, 64));
+    assert_eq!(ledger.budgets().filter_map(|(_, budget)| budget.origin()).count(), 1);
     assert_eq!(ledger.time_zones().count(), 1);
 }
 
@@ -91,7 +92,7 @@ fn small() -> State {
     for (index, command) in (1..).zip(script()) {
         let origin = Some(OpId { boot: BootId::new(0xB007), sequence: index });
         let proposals = vec![Proposal { origin, command }].into();
-        let at = LogTime::from_millis(3_000 * index);
+        let at = LogTime::from_millis(2_500 * index);
         state.apply(log_id(index), &Batch { at, proposals });
     }
     state
@@ -119,7 +120,8 @@ fn puts() -> Vec<Ledger> {
     };
     let minute = BudgetKind::Fixed(Period::Minute);
     let kinds = [BudgetKind::Lifetime, BudgetKind::Bucket(Refill::Hour), BudgetKind::Local(calendar), minute];
-    [Ledger::PutTimeZone(zone)].into_iter().chain(kinds.map(put)).collect()
+    let of_end_users = [Ledger::PutBudget(ledger::default()), ledger::meet()];
+    [Ledger::PutTimeZone(zone)].into_iter().chain(kinds.map(put)).chain(of_end_users).collect()
 }
 
 fn openings() -> Vec<Ledger> {

@@ -79,7 +79,7 @@ impl Proxy {
                     return Err(Early::Replayed(replay::replay(answer)));
                 }
             }
-            self.admit_again(admitted).map_err(Early::Refused)?;
+            self.admit_again(admitted).await.map_err(Early::Refused)?;
             match self.begin(&claim, ticket).await {
                 Begun::Yes(execution) => return Ok(execution),
                 Begun::Another => {}
