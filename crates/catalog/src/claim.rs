@@ -2,6 +2,7 @@
 
 use crate::{ApiKey, Catalog, KeySpec};
 use quorate_domain::{EndUserId, Name, Subject, Tags};
+use std::collections::BTreeSet;
 
 /// What a request says of whose budgets it spends. It can only put the request under further budgets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,10 +35,11 @@ impl Claim {
 }
 
 impl Catalog {
-    /// The tags of the key and those of the request, each once.
-    pub(crate) fn tags_of<'a>(key: &'a KeySpec, claim: &'a Claim) -> impl Iterator<Item = Subject> + 'a {
-        let added = claim.tags.iter().filter(|tag| !key.tags.contains(tag));
-        key.tags.iter().chain(added).cloned().map(Subject::Tag)
+    /// The tags of the key and those of the request, each once; whoever gives them, in one order: requests that take the same
+    /// budgets in different orders would wait for each other.
+    pub(crate) fn tags_of(key: &KeySpec, claim: &Claim) -> impl Iterator<Item = Subject> {
+        let tags: BTreeSet<Name> = key.tags.iter().chain(claim.tags.iter()).cloned().collect();
+        tags.into_iter().map(Subject::Tag)
     }
 
     /// The organisation whose end users requests with this key are for. One whose name has a slash has none: its subjects
