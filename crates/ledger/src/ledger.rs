@@ -249,8 +249,10 @@ impl Ledger {
                 siblings.remove();
             }
         }
-        budget.accounts().for_each(|account| release_all(&mut self.sessions, id, account.window().id));
+        let accounts = budget.accounts().chain(budget.next());
+        accounts.for_each(|account| release_all(&mut self.sessions, id, account.window().id));
         self.central.remove(&id);
+        self.forget_the_empty();
     }
 
     fn expect_budget(&mut self, id: BudgetId, expected: Expected) -> Result<&mut Budget, Rejection> {

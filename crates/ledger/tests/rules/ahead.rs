@@ -108,3 +108,14 @@ fn a_limit_that_is_cut_holds_for_the_next_window_too_but_for_what_was_granted_al
     script.sync(a, vec![spent(NEXT, 0, 50)], vec![]);
     assert_eq!((script.granted(b), script.shape()), (1, (0, 1, 29)));
 }
+
+#[test]
+fn a_budget_that_is_removed_leaves_nothing_of_its_next_window_with_any_session() {
+    let (mut script, [a, b]) = script();
+    script.say(a, ahead(40));
+    script.say(b, ahead(10));
+    script.apply(Command::ExpireSession { session: b });
+    script.apply(Command::RemoveBudget { budget: BUDGET, expected: Expected::Any });
+    assert!(script.ledger.session(a).unwrap().holds.is_empty());
+    assert_eq!(script.ledger.session(b), None, "nothing of it is in doubt any more");
+}
