@@ -90,8 +90,10 @@ impl Wallet {
             next.is_touched_as(open);
         }
         let over = slot.open.replace(Arc::clone(&next));
+        // At every instant it is found here or there: a second account of its window would spend what this one has spent.
+        self.retired.lock().extend(over.clone());
         drop((shard, line));
-        over.inspect(|account| self.is_over(account));
+        over.inspect(|account| self.ends(account));
         self.ahead.upcoming.lock().remove(&(next.window().id.start(), budget));
         self.ahead.turned.push(budget);
         if next.wakes() {

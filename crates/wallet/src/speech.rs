@@ -32,10 +32,10 @@ impl Wallet {
         let waited_at = self.line.lock().budgets();
         waited_at.iter().for_each(|budget| self.turn(*budget));
         // A budget that was there when the request came, and is not, was removed.
-        waited_at
-            .into_iter()
-            .filter(|budget| ledger.budget(*budget).is_none())
-            .for_each(|it| self.forget(it, now));
+        waited_at.into_iter().filter(|budget| ledger.budget(*budget).is_none()).for_each(|budget| {
+            self.forget(budget);
+            self.let_pass(budget, now);
+        });
         self.wake();
         let accounts = self.central_accounts(ledger);
         for account in &accounts {
@@ -78,7 +78,7 @@ impl Wallet {
             talk.searches = talk.searches.wrapping_add(1);
             talk.searches
         };
-        self.forget_some_of_the_gone(part, ledger, now);
+        self.forget_some_of_the_gone(part, ledger);
         self.finished.lock().retain(|spot, _| life.holds.contains(spot));
         for (budget, window) in &life.holds {
             let Some(found) = ledger.budget(*budget) else { continue };
@@ -90,7 +90,8 @@ impl Wallet {
                 if found.next().is_some_and(|next| next.window().id == *window) {
                     self.learn_ahead(*budget, &view, now);
                 } else {
-                    let is_open = found.current().window().id == *window;
+                    let shown = found.current().window();
+                    let is_open = shown.id == *window && !self.has_turned_since(*budget, shown);
                     self.adopt(*budget, &view, is_open, now);
                 }
             }
@@ -188,7 +189,8 @@ impl Wallet {
                     self.window_is(*budget, current.id);
                     self.talk.lock().is_unsure_of(*budget);
                 }
-                Answer::UnknownBudget { budget } => self.forget(*budget, now),
+                // Who waits for it goes on once this node's replica lacks it too: until then it would be let in as before.
+                Answer::UnknownBudget { budget } => self.forget(*budget),
             }
         }
     }

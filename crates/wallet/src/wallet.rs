@@ -44,7 +44,7 @@ pub struct Wallet {
     pub(crate) line: Mutex<Line>,
     pub(crate) talk: Mutex<Talk>,
     /// Accounts of windows that are over, until everything about them is settled and reported.
-    retired: Mutex<Vec<Arc<Account>>>,
+    pub(crate) retired: Mutex<Vec<Arc<Account>>>,
     /// Retired accounts of which the ledger knows all: the journal need not hold them any longer.
     over: SegQueue<(BudgetId, WindowId)>,
     /// The same accounts, as long as a replica shows them: an answer that never came may have granted more.
@@ -371,11 +371,19 @@ impl Wallet {
         });
     }
 
-    /// The budget is gone: nothing more can be reserved of it, and nobody waits for it.
-    pub(crate) fn forget(&self, budget: BudgetId, now: MonoTime) {
-        self.shard(budget).write().remove(&budget);
+    /// The budget is gone: nothing more can be reserved of it, and what the journal holds of it proves nothing more.
+    pub(crate) fn forget(&self, budget: BudgetId) {
+        let slot = self.shard(budget).write().remove(&budget).unwrap_or_default();
+        let over: Vec<_> = self.retired.lock().extract_if(.., |account| account.budget() == budget).collect();
+        for account in slot.open.into_iter().chain(slot.next).chain(over) {
+            self.over.push((budget, account.window().id));
+        }
         self.active.lock().remove(&budget);
-        self.retired.lock().retain(|account| account.budget() != budget);
+        self.closed.lock().remove(&budget);
+    }
+
+    /// The budget is gone, as this node's replica shows it too: whoever waits for it goes on without it.
+    pub(crate) fn let_pass(&self, budget: BudgetId, now: MonoTime) {
         for ticket in self.line.lock().tickets.iter_mut().filter(|ticket| ticket.is_at(budget)) {
             ticket.pass(now);
             self.lets_pass.store(true, Ordering::Release);
@@ -383,22 +391,10 @@ impl Wallet {
     }
 
     /// Forgets accounts of budgets that are gone, a part of them each time: nobody may ever ask for them again.
-    pub(crate) fn forget_some_of_the_gone(&self, part: usize, ledger: &Ledger, now: MonoTime) {
-        let is_gone = |account: &&Arc<Account>| ledger.budget(account.budget()).is_none();
-        let gone: Vec<_> = {
-            let shard = self.shards[part % SHARDS].read();
-            shard
-                .values()
-                .flat_map(|slot| slot.open.iter().chain(&slot.next))
-                .filter(is_gone)
-                .cloned()
-                .collect()
-        };
-        for account in gone {
-            // What the journal holds of it proves nothing more.
-            self.over.push((account.budget(), account.window().id));
-            self.forget(account.budget(), now);
-        }
+    pub(crate) fn forget_some_of_the_gone(&self, part: usize, ledger: &Ledger) {
+        let shard = &self.shards[part % SHARDS];
+        let gone: Vec<_> = shard.read().keys().copied().filter(|it| ledger.budget(*it).is_none()).collect();
+        gone.into_iter().for_each(|budget| self.forget(budget));
     }
 
     /// This window of a budget is open. An account of another one is over.
@@ -471,8 +467,13 @@ impl Wallet {
 
     /// Nothing of this account is spent any more; it is reported until the ledger knows all of it.
     pub(crate) fn is_over(&self, account: &Arc<Account>) {
-        account.end();
         self.retired.lock().push(Arc::clone(account));
+        self.ends(account);
+    }
+
+    /// The same of one that stands among the retired already.
+    pub(crate) fn ends(&self, account: &Arc<Account>) {
+        account.end();
         let mut active = self.active.lock();
         if active.get(&account.budget()).is_some_and(|known| Arc::ptr_eq(known, account)) {
             active.remove(&account.budget());
@@ -483,6 +484,9 @@ impl Wallet {
         while let Some(account) = self.waking.pop() {
             if self.is_current(&account) {
                 self.active.lock().insert(account.budget(), account);
+            } else {
+                // It may become current later, and wakes the syncer anew then.
+                account.rests();
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::error::{Denial, RequestError};
 use crate::funds::Refusal;
 use quorate_catalog::Model;
 use quorate_domain::{BudgetId, MonoTime, Span, Tokens, Unit};
-use quorate_wallet::{Cost, Need, Reservation};
+use quorate_wallet::{Charge, Cost, Need, Reservation};
 use std::sync::Arc;
 
 /// So often a request reserves anew because the budgets it is charged to have changed while it stood in line.
@@ -125,9 +125,10 @@ impl Proxy {
                     reserved.map_err(|refusal| self.no_money(&refusal))?
                 }
             };
+            let is_whole = holds_of_each(&reservation, &path);
             match self.admit_again(admitted).await {
-                Ok(Path::Same) => return Ok(reservation),
-                Ok(Path::Other) => {}
+                Ok(Path::Same) if is_whole => return Ok(reservation),
+                Ok(Path::Same | Path::Other) => {}
                 Err(error) => {
                     self.parts.funds.cancel(reservation);
                     return Err(Unreserved::Refused(error));
@@ -163,6 +164,12 @@ impl Proxy {
             }
         }
     }
+}
+
+/// Whether none of these budgets let it pass without taking anything: the wallet may know that one is gone, and another be there
+/// in its place.
+fn holds_of_each(reservation: &Reservation, path: &[Charge]) -> bool {
+    path.iter().all(|charge| reservation.taken().any(|(budget, _, _)| budget == charge.budget))
 }
 
 /// What a request needs with a prompt of so many tokens. One that no budget charges needs no bound.

@@ -153,6 +153,7 @@ fn a_budget_that_is_gone_limits_nobody_in_line() {
     cluster.apply(Command::RemoveBudget { budget, expected });
     let answers = cluster.deliver(&speech);
     cluster.wallet.heard(&speech, &answers, at(1), at(2));
+    cluster.follow(at(2));
     let served = cluster.wallet.serve(at(2));
     assert_eq!(ids(&served), [id]);
     assert!(served[0].1.is_empty());
@@ -179,4 +180,24 @@ fn more_than_there_is_is_not_asked_for_ahead_of_need_again_and_again() {
     let entries =
         (2..60).filter(|millis| cluster.talk(at(*millis)).is_some_and(|said| !said.asks.is_empty()));
     assert!(entries.count() <= 1, "the pool is empty, and nobody waits");
+}
+
+#[test]
+fn a_budget_that_the_ledger_knows_no_more_lets_nobody_pass_before_this_nodes_replica_lacks_it_too() {
+    let mut cluster = Cluster::new(100, 1_000, Kind::Lifetime);
+    let behind = cluster.ledger.clone();
+    let id = cluster.queue(&[TEAM], 10, at(1));
+    let speech = cluster.wallet.speech(&behind, true, at(1)).unwrap();
+    let (budget, expected) = (TEAM.budget, Expected::Any);
+    cluster.apply(Command::RemoveBudget { budget, expected });
+    let answers = cluster.deliver(&speech);
+    cluster.wallet.heard(&speech, &answers, at(1), at(2));
+    cluster.wallet.follow(&behind, at(2));
+    assert_eq!(
+        ids(&serve(&cluster.wallet, at(2))),
+        [],
+        "it would be let in again by the budget that is gone"
+    );
+    cluster.follow(at(3));
+    assert_eq!(ids(&serve(&cluster.wallet, at(3))), [id]);
 }
