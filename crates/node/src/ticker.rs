@@ -14,7 +14,7 @@ const BEAT: Duration = Duration::from_secs(1);
 const BEHIND: Span = Span::from_millis(900);
 
 /// Proposes a tick whenever this node leads and log time has fallen behind, and what is due then, until `stop`.
-pub(crate) async fn run(replica: Arc<dyn Replica>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+pub async fn keep_time(replica: Arc<dyn Replica>, clock: Arc<dyn Clock>, stop: CancellationToken) {
     while tokio::time::timeout(BEAT, stop.cancelled()).await.is_err() {
         let leads = replica.status().leader == Some(replica.node());
         let is_behind = clock.wall().since(replica.ledger().read().time()) >= BEHIND;

@@ -41,6 +41,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("cli", &["domain", "node", "fake-provider"]),
     ("fake-provider", &[]),
     ("simulator", &["domain", "ledger", "wallet"]),
+    (
+        "cluster-simulator",
+        &["domain", "ledger", "wallet", "lease", "catalog", "consensus", "gateway", "node"],
+    ),
     ("bench", &["domain", "ledger", "wallet", "lease", "catalog", "consensus", "gateway", "fake-provider"]),
     ("xtask", &[]),
 ];
