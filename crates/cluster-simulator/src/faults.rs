@@ -148,13 +148,13 @@ impl World {
 
     async fn remove(&self, place: usize) {
         let Some(other) = (0..place).find_map(|other| self.alive(other)) else { return };
+        // Whether it comes about or not: it is not started again, and nobody waits for it at the end.
+        self.seats[place].now.lock().is_out = true;
         let removed = other.replica.remove(node_id(place)).await;
         self.story.tell(|| format!("node {} removed after {} ms: {removed:?}", place + 1, millis(self.at())));
         if removed.is_ok() {
             self.reach(Reached::Removed);
         }
-        // Whether it was done or not: it is not started again, and nobody waits for it at the end.
-        self.seats[place].now.lock().is_out = true;
         if self.chance.per_mille(600) {
             self.expire(place).await;
         }

@@ -251,6 +251,8 @@ impl World {
         self.end(place, Death::Killed);
         self.reach(Reached::Drained);
         tokio::time::sleep(pause).await;
-        self.boot(place);
+        if !self.seats[place].now.lock().is_out {
+            self.boot(place);
+        }
     }
 }

@@ -117,7 +117,7 @@ impl Plan {
             seed,
             nodes,
             latency: Latency { usual_us: [400, 2_000, 10_000][chance.place(3)], late, late_us: 250_000 },
-            sync_us: [300, 2_000, 10_000][chance.place(3)],
+            sync_us: [300, 2_000, 10_000, 80_000][chance.place(4)],
             snapshots,
             ppm: (0..=nodes).map(|_| i64::try_from(chance.within(0..1_900)).unwrap_or(0) - 950).collect(),
             runs_ms,
