@@ -130,6 +130,33 @@ def a_header_that_is_no_number(world):
     return httpx.post(world.url + CHAT, json={"model": "chat", "messages": MESSAGES}, headers=headers)
 
 
+@case("tag_not_allowed", 403, "caller", "false")
+def a_tag_that_is_for_others(world):
+    headers = {"authorization": f"Bearer {world.key['secret']}", "x-quorate-tags": "others"}
+    return httpx.post(world.url + CHAT, json={"model": "chat", "messages": MESSAGES}, headers=headers)
+
+
+@case("end_user_required", 400, "caller", "false")
+def nobody_is_named_where_somebody_must_be(world):
+    return world.ask(key=world.admin.key(end_user="required"))
+
+
+@case("invalid_end_user", 400, "caller", "false")
+def an_end_user_with_a_space(world):
+    return world.ask(key=world.admin.key(end_user="required"), user="Ann from next door")
+
+
+@case("too_many_end_users", 429, "caller", "false")
+def one_end_user_too_many(world):
+    name = "crowded"
+    world.admin.call("POST", "/organisations", {"name": name})
+    budget = {"subject": f"end-user:{name}/*", "unit": "requests", "limit": 5, "end_users_max": 1}
+    world.admin.call("POST", "/budgets", budget)
+    key = world.admin.key(owner={"organisation": name})
+    assert world.ask(key, user="first").status_code == 200
+    return world.ask(key, user="second")
+
+
 @case("json_too_deep", 400, "caller", "false")
 def a_body_nested_without_end(world):
     return world.raw(b'{"model": "chat", "messages": [], "x": ' + b"[" * 5_000 + b"]" * 5_000 + b"}")

@@ -1,7 +1,7 @@
 //! API keys: whose they are, what they open, and for how long.
 
 use crate::{Digest, ObjectId, Text};
-use quorate_domain::{KeyId, LogTime, Name, Revision};
+use quorate_domain::{KeyId, LogTime, Name, Revision, Tags};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -43,6 +43,23 @@ pub struct KeySpec {
     pub without_quorum: WithoutQuorum,
     /// What becomes of its open streams when it is revoked.
     pub on_revocation: OnRevocation,
+    /// Tags that all its requests bear.
+    pub tags: Tags,
+    /// Tags that its requests may give themselves, besides.
+    pub request_tags: Tags,
+    /// Whether its requests must say whose they are in the end.
+    pub end_user: EndUserPolicy,
+}
+
+/// Whether requests must name the end user they are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndUserPolicy {
+    /// Those that name none are limited by no budget of end users.
+    #[default]
+    Optional,
+    /// Those that name none are refused.
+    Required,
 }
 
 /// What becomes of a key's requests on a node whose lease has ended: one that has not heard from a majority for longer

@@ -9,6 +9,7 @@ mod authenticate;
 mod base62;
 mod base_url;
 mod catalog;
+mod claim;
 mod command;
 mod credential;
 mod header_name;
@@ -29,10 +30,13 @@ mod validate;
 #[cfg(test)]
 mod fixtures;
 
-pub use api_key::{AllowedModels, ApiKey, KeySpec, KeyState, OnRevocation, Owner, Role, WithoutQuorum};
+pub use api_key::{
+    AllowedModels, ApiKey, EndUserPolicy, KeySpec, KeyState, OnRevocation, Owner, Role, WithoutQuorum,
+};
 pub use authenticate::AuthenticationFailure;
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use catalog::{Catalog, Foundation};
+pub use claim::{Claim, EndUser};
 pub use command::{Actor, Apply, Change, Command, Expected, Founding, NewKey};
 pub use credential::{Credential, CredentialError, Reference};
 pub use header_name::{HeaderName, HeaderNameError};

@@ -1,19 +1,23 @@
 //! The references between objects: that what is named exists, and that everybody is in one organisation.
 
 use crate::table::Before;
-use crate::{ApiKey, Catalog, ObjectId, Owner, Rejection};
+use crate::{ApiKey, Catalog, Claim, ObjectId, Owner, Rejection};
 use quorate_domain::{Name, Subject};
 
 impl Catalog {
-    /// Those whose budgets a request with this key spends: the key, and its user, team and organisation.
+    /// Those whose budgets a request with this key spends: the key, by itself and on the route, its user, team and
+    /// organisation, its tags and its end user.
     #[must_use]
-    pub fn subjects_of(&self, key: &ApiKey) -> Vec<Subject> {
+    pub fn subjects_of(&self, key: &ApiKey, claim: &Claim) -> Vec<Subject> {
         let owner = &key.spec.owner;
-        let mut subjects = Vec::with_capacity(4);
+        let mut subjects = Vec::with_capacity(8);
         subjects.push(Subject::Key(key.id));
+        subjects.push(Subject::KeyModel(key.id, claim.route.clone()));
         subjects.extend(owner.user.clone().map(Subject::User));
         subjects.extend(self.team_of(owner).cloned().map(Subject::Team));
         subjects.extend(self.organisations_of(owner).next().cloned().map(Subject::Organisation));
+        subjects.extend(Self::tags_of(&key.spec, claim));
+        subjects.extend(self.end_user_of(key, claim));
         subjects
     }
 
@@ -21,10 +25,16 @@ impl Catalog {
     #[must_use]
     pub fn has_subject(&self, subject: &Subject) -> bool {
         match subject {
-            Subject::Organisation(name) => self.organisations.contains_key(name),
+            // Of an organisation's end users nobody has a list.
+            Subject::Organisation(name) | Subject::EndUser(name, _) | Subject::EndUserDefault(name) => {
+                self.organisations.contains_key(name)
+            }
             Subject::Team(name) => self.teams.contains_key(name),
             Subject::User(name) => self.users.contains_key(name),
             Subject::Key(id) => self.keys.contains_key(id),
+            // A tag is there as soon as somebody names it.
+            Subject::Tag(_) => true,
+            Subject::KeyModel(id, route) => self.keys.contains_key(id) && self.routes.contains_key(route),
         }
     }
 
@@ -180,7 +190,7 @@ impl Catalog {
     }
 
     /// The organisation by every way there is: the owner's own, the team's, the user's, and the user's team's.
-    fn organisations_of<'a>(&'a self, owner: &'a Owner) -> impl Iterator<Item = &'a Name> {
+    pub(crate) fn organisations_of<'a>(&'a self, owner: &'a Owner) -> impl Iterator<Item = &'a Name> {
         let of_team = |team: &Name| self.teams.get(team).and_then(|team| team.spec.organisation.as_ref());
         let user = owner.user.as_ref().and_then(|name| self.users.get(name)).map(|user| &user.spec);
         let by_team = self.team_of(owner).and_then(of_team);

@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 pub(crate) enum BudgetVerb {
     /// Create a budget.
     Create {
-        /// Whose spending: key:ID, user:NAME, team:NAME or org:NAME.
+        /// Whose spending: key:ID, key:ID/model:ROUTE, user:NAME, team:NAME, org:NAME, tag:NAME, end-user:ORG/ID,
+        /// or end-user:ORG/*: each end user by himself.
         subject: Subject,
         /// How much: tokens such as 5M, dollars such as $12.50, or '100 requests'; then /minute, /hour, /day, /week, /month or nothing. Or
         /// '10 permits': so many requests at the same time. Or a rate: '60 rpm', '100k tpm' (also rps, rph, rpd, tps, tph, tpd), a bucket that
@@ -31,8 +32,11 @@ pub(crate) enum BudgetVerb {
         /// as-reported-may-overspend=24h.
         #[arg(long, value_parser = resolve::rule)]
         auto_resolve: Option<Value>,
+        /// Of end-user:ORG/*: for how many end users at most.
+        #[arg(long)]
+        end_users_max: Option<u32>,
     },
-    /// List budgets.
+    /// List budgets, but for those that end users have by default.
     List {
         /// Only those of this subject.
         #[arg(long)]
@@ -48,11 +52,14 @@ pub(crate) enum BudgetVerb {
         /// Its id.
         id: u64,
         /// The new limit, in the same unit.
-        #[arg(value_parser = Limit::parse, required_unless_present = "auto_resolve")]
+        #[arg(value_parser = Limit::parse, required_unless_present_any = ["auto_resolve", "end_users_max"])]
         limit: Option<Limit>,
         /// As of `budget create`.
         #[arg(long, value_parser = resolve::rule)]
         auto_resolve: Option<Value>,
+        /// As of `budget create`.
+        #[arg(long)]
+        end_users_max: Option<u32>,
     },
     /// Delete a budget: its subject is limited by it no more.
     Delete {
@@ -131,11 +138,14 @@ const USAGE: &[Column] = &[
 impl BudgetVerb {
     pub(crate) async fn run(self, client: &Client, output: &Output) -> Result<(), CliError> {
         match self {
-            Self::Create { subject, limit, window, calendar, auto_resolve } => {
+            Self::Create { subject, limit, window, calendar, auto_resolve, end_users_max } => {
                 let wish = limit.over(window).map_err(CliError::Usage)?;
                 let mut body = wish.json();
                 if let Some(rule) = auto_resolve {
                     body["auto_resolve"] = rule;
+                }
+                if let Some(most) = end_users_max {
+                    body["end_users_max"] = json!(most);
                 }
                 body["subject"] = json!(subject.to_string());
                 calendar.put_into(std::slice::from_mut(&mut body))?;
@@ -145,8 +155,9 @@ impl BudgetVerb {
                 output.list(&client.get(&of("/budgets", subject.as_ref())).await?, COLUMNS);
             }
             Self::Show { id } => output.show(&client.get(&format!("/budgets/{id}")).await?),
-            Self::Set { id, limit, auto_resolve } => {
-                output.show(&set(client, id, limit.as_ref(), auto_resolve.as_ref()).await?);
+            Self::Set { id, limit, auto_resolve, end_users_max } => {
+                let changes = Changes { limit, auto_resolve, end_users_max };
+                output.show(&set(client, id, &changes).await?);
             }
             Self::Delete { id } => {
                 client.delete(&format!("/budgets/{id}")).await?;
@@ -170,29 +181,41 @@ impl Usage {
     }
 }
 
-/// Names have no character that a query would have to escape but `+`.
 fn of(path: &str, subject: Option<&Subject>) -> String {
     match subject {
-        Some(subject) => format!("{path}?subject={}", subject.to_string().replace('+', "%2B")),
+        Some(subject) => format!("{path}?subject={}", escaped(&subject.to_string())),
         None => path.to_owned(),
     }
 }
 
-async fn set(
-    client: &Client,
-    id: u64,
-    limit: Option<&Limit>,
-    rule: Option<&Value>,
-) -> Result<Value, CliError> {
+/// End users may have any printable character.
+fn escaped(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/@*".contains(&byte);
+    let escape =
+        |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(escape).collect()
+}
+
+/// What is to change of a budget.
+struct Changes {
+    limit: Option<Limit>,
+    auto_resolve: Option<Value>,
+    end_users_max: Option<u32>,
+}
+
+async fn set(client: &Client, id: u64, changes: &Changes) -> Result<Value, CliError> {
     let path = format!("/budgets/{id}");
     let budget = client.get(&path).await?;
     let mut body = json!({});
-    if let Some(limit) = limit {
+    if let Some(limit) = &changes.limit {
         limit.fits(id, &budget)?;
         body["limit"] = limit.json();
     }
-    if let Some(rule) = rule {
+    if let Some(rule) = &changes.auto_resolve {
         body["auto_resolve"] = rule.clone();
+    }
+    if let Some(most) = changes.end_users_max {
+        body["end_users_max"] = json!(most);
     }
     client.put(&format!("{path}?expected_revision={}", budget["revision"]), &body).await
 }
@@ -222,4 +245,15 @@ fn explain(budget: &Value, output: &Output) {
     output.rows(&budget["holdings"], HOLDINGS);
     output.rows(&budget["earlier_windows"], EARLIER);
     output.rows(&budget["resolutions"], RESOLUTIONS);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_the_same_behind_a_question_mark() {
+        let subject = "end-user:acme/a+b&c=%#?".parse().unwrap();
+        assert_eq!(of("/budgets", Some(&subject)), "/budgets?subject=end-user:acme/a%2Bb%26c%3D%25%23%3F");
+    }
 }

@@ -82,6 +82,15 @@ pub(crate) struct KeyFields {
     /// What becomes of its open streams when it is revoked.
     #[arg(long, value_enum)]
     on_revocation: Option<OnRevocation>,
+    /// A tag that all its requests bear. Can be repeated; `-` takes all away.
+    #[arg(long)]
+    tag: Vec<String>,
+    /// A tag that its requests may give themselves, in the header x-quorate-tags. Can be repeated; `-` takes all away.
+    #[arg(long)]
+    request_tag: Vec<String>,
+    /// Whether its requests must name the end user they are for.
+    #[arg(long, value_enum)]
+    end_user: Option<EndUserPolicy>,
     /// When it ceases to be valid: from now on, such as 90d, or a time such as 2030-01-31T12:00:00Z.
     #[arg(long)]
     expires: Option<String>,
@@ -105,6 +114,15 @@ pub(crate) enum OnRevocation {
     CutStreams,
 }
 
+/// Whether a key's requests must name the end user they are for.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum EndUserPolicy {
+    /// Those that name none are limited by no budget of end users.
+    Optional,
+    /// Those that name none are refused.
+    Required,
+}
+
 /// What a key opens.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Role {
@@ -125,8 +143,17 @@ const COLUMNS: &[Column] = &[
     ("REVISION", "/revision"),
 ];
 /// What of a key is written back when it is changed.
-const WRITTEN: [&str; 6] =
-    ["label", "owner", "allowed_models", "expires_at", "without_quorum", "on_revocation"];
+const WRITTEN: [&str; 9] = [
+    "label",
+    "owner",
+    "allowed_models",
+    "expires_at",
+    "without_quorum",
+    "on_revocation",
+    "tags",
+    "request_tags",
+    "end_user",
+];
 const SHOWN_ONCE: &str = "this is the only time the secret is shown";
 
 impl KeyFields {
@@ -145,12 +172,24 @@ impl KeyFields {
             .within("owner", owner)
             .with("allowed_models", models)
             .with("without_quorum", self.without_quorum.map(WithoutQuorum::word))
-            .with("on_revocation", self.on_revocation.map(OnRevocation::word));
+            .with("on_revocation", self.on_revocation.map(OnRevocation::word))
+            .with("tags", listed(&self.tag))
+            .with("request_tags", listed(&self.request_tag))
+            .with("end_user", self.end_user.map(EndUserPolicy::word));
         match self.expires.as_deref().map(|text| (text, span::millis(text))) {
             None => parts,
             Some((_, Ok(millis))) => parts.with("expires_at", Some("-")).with("expires_in_ms", Some(millis)),
             Some((time, Err(_))) => parts.with("expires_at", Some(time)),
         }
+    }
+}
+
+/// What was given of a list; `-` alone stands for an empty one.
+fn listed(given: &[String]) -> Option<Value> {
+    match given {
+        [] => None,
+        [none] if none == "-" => Some(json!([])),
+        given => Some(json!(given)),
     }
 }
 
@@ -189,6 +228,15 @@ impl WithoutQuorum {
         match self {
             Self::Closed => "closed",
             Self::GrantOnly => "grant_only",
+        }
+    }
+}
+
+impl EndUserPolicy {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Optional => "optional",
+            Self::Required => "required",
         }
     }
 }

@@ -2,7 +2,7 @@
 //! disks, networks and clocks, in one paused runtime; and a judge that sees what no node sees.
 //!
 //! Start with [`Plan`] (what happens), then [`run`] (how), then `judge` (what must hold). Run it with `make sim-cluster`.
-//! What of the real code is not in it, and why: docs/adr/0019-cluster-simulation.md.
+//! What of the real code is not in it, and why: docs/adr/0020-cluster-simulation.md.
 
 mod campaign;
 mod chance;

@@ -182,7 +182,7 @@ impl World {
         let mut since_hash = 0;
         while applied.changed().await.is_ok() {
             let index = *applied.borrow_and_update();
-            let history = alive.replica.state().history();
+            let Some(history) = alive.replica.state().history() else { continue };
             self.story.mix(&[place as u64, index, u64::from(history.sha256[0])]);
             self.judge.lock().history(place, history.applied, history.sha256);
             since_hash += 1;

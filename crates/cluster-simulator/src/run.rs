@@ -68,7 +68,8 @@ pub fn run(plan: &Plan, tells: bool) -> Report {
         if tokio::time::timeout(RUN_MAX, world.clone().all()).await.is_err() {
             world.broken("live", "the run does not end".to_owned());
         }
-        let entries = world.furthest().map_or(0, |alive| alive.replica.state().history().applied);
+        let history = world.furthest().and_then(|alive| alive.replica.state().history());
+        let entries = history.map_or(0, |history| history.applied);
         let lost: u64 = world.seats.iter().map(|seat| seat.platter.lost.load(Ordering::Relaxed)).sum();
         let mut judge = world.judge.lock();
         judge.coverage.reach(Reached::UnsyncedLost, lost);
@@ -335,7 +336,10 @@ impl World {
             return self.broken("live", "a session is never closed".to_owned());
         }
         let same = || {
-            let histories: Vec<_> = all.iter().map(|alive| alive.replica.state().history().applied).collect();
+            let histories: Vec<_> = all
+                .iter()
+                .map(|alive| alive.replica.state().history().map(|history| history.applied))
+                .collect();
             histories.windows(2).all(|pair| pair[0] == pair[1])
         };
         if !self.wait_for(same).await {

@@ -6,8 +6,8 @@ use crate::judge::{Spot, Wait};
 use crate::node::Alive;
 use crate::plan::RequestPlan;
 use crate::world::World;
-use quorate_catalog::ApiKey;
-use quorate_domain::{Amount, Tokens};
+use quorate_catalog::{ApiKey, Claim, EndUser};
+use quorate_domain::{Amount, Tags, Tokens};
 use quorate_gateway::{Cause, Refusal};
 use quorate_wallet::{Cost, Need, Reservation};
 use std::collections::BTreeMap;
@@ -96,8 +96,9 @@ impl World {
         alive.busy.fetch_add(1, Ordering::Relaxed);
         let _busy = Busy(alive);
         let Some(key) = self.let_in(alive, text) else { return Ending::Refused };
-        let subjects = alive.replica.state().catalog.read().subjects_of(&key);
-        let path = alive.funds.path_of(&subjects);
+        let subjects = alive.replica.state().catalog.read().subjects_of(&key, &claim());
+        // Only end users nobody has seen have yet to be met, and no request says that it is for one.
+        let Ok(path) = alive.funds.path_of(&subjects) else { return Ending::Refused };
         let budgets = path.iter().map(|charge| charge.budget).collect();
         let session = alive.funds.wallet().map(|wallet| wallet.session()).unwrap_or_default();
         let wait = Wait { session, need: request.least, budgets, least: BTreeMap::new() };
@@ -225,4 +226,10 @@ impl World {
 /// For how long after its commit a revocation may not be known (G3).
 fn revocation_limit() -> Duration {
     Duration::from(quorate_lease::RevocationBound::DEFAULT.span()).mul_f64(1.002)
+}
+
+/// What requests say of whose budgets they spend: nothing.
+fn claim() -> Claim {
+    let route = "gpt".parse().expect("letters are a name");
+    Claim { route, tags: Tags::default(), end_user: EndUser::Unsaid }
 }

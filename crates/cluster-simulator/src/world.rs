@@ -110,7 +110,9 @@ impl World {
 
     /// The one that has applied most.
     pub(crate) fn furthest(&self) -> Option<Arc<Alive>> {
-        self.all_alive().into_iter().max_by_key(|alive| alive.replica.state().history().applied)
+        self.all_alive()
+            .into_iter()
+            .max_by_key(|alive| alive.replica.state().history().map(|history| history.applied))
     }
 
     /// Where whoever leads is; of two, the one of the later term.

@@ -127,4 +127,4 @@ impl From<CodecError> for std::io::Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,5 +1,5 @@
 //! What a replica needs of the machine it runs on: disk, network, randomness. The seam between the machine and a simulated one
-//! (docs/adr/0019-cluster-simulation.md); everything above it is the same in both.
+//! (docs/adr/0020-cluster-simulation.md); everything above it is the same in both.
 //!
 //! [`Host::machine`] is the real one. Nothing here is called while a request is admitted.
 

@@ -34,6 +34,7 @@ pub(crate) struct RaftMetrics {
     pub(crate) committed: Gauge,
     pub(crate) applied: Gauge,
     pub(crate) lag: Gauge,
+    pub(crate) compared: Gauge,
     pub(crate) differing: Gauge,
     pub(crate) leader_changes: Counter,
 }
@@ -81,6 +82,11 @@ impl Metrics {
         gauge("raft_committed_index", "Index of the last entry known to be committed", &raft.committed);
         gauge("raft_applied_index", "Index of the last entry applied to the state", &raft.applied);
         gauge("raft_apply_lag", "Entries committed but not yet applied", &raft.lag);
+        gauge(
+            "replicas_compared",
+            "Other voters whose history the last comparison could tell equal or different",
+            &raft.compared,
+        );
         gauge(
             "replicas_differing",
             "Voters on which the same log had other outcomes than here",

@@ -2,6 +2,7 @@
 //!
 //! [`Replica`] is the handle; [`Runner`] is the work, to be spawned by the owner. Start with [`Replica::start`].
 
+mod compared;
 mod comparison;
 mod core;
 mod entries;

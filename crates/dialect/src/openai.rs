@@ -7,6 +7,7 @@ mod choices;
 mod conversation;
 mod counted;
 mod embeddings;
+mod end_user;
 mod ending;
 mod fields;
 mod invalid;

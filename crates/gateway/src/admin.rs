@@ -24,7 +24,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use budget::BudgetInput;
+pub use budget::{BudgetInput, Wanted};
 pub use document::Document;
 pub use error::AdminError;
 pub use log::LogLevel;

@@ -3,12 +3,16 @@
 //! Bodies, types and codes are OpenAI's where OpenAI has one; its SDKs retry on the status alone unless
 //! `x-should-retry` says otherwise, so every error of ours says it. Each code has a page in `docs/errors`.
 
+mod not_executed;
+
+pub use not_executed::NotExecuted;
+
 use crate::funds::Cause;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use quorate_dialect::openai::{InvalidRequest, Unbounded};
 use quorate_dialect::{ErrorBody, ErrorKind};
-use quorate_domain::{Span, Subject, Unit};
+use quorate_domain::{Name, Span, Subject, Unit};
 use std::time::Duration;
 
 /// Who has to do something about it. Told in `x-quorate-error-source`.
@@ -54,8 +58,16 @@ pub enum ErrorCode {
     UnreadableBody,
     /// The body is not what the path takes; its own code says more.
     InvalidBody,
-    /// A header for the gateway itself is no number.
+    /// A header for the gateway itself is not what it takes.
     InvalidHeader,
+    /// The key's requests may not give themselves the tag.
+    TagNotAllowed,
+    /// The request must say whom it is for.
+    EndUserRequired,
+    /// What it says of that is unusable.
+    InvalidEndUser,
+    /// The organisation has as many end users as it may.
+    TooManyEndUsers,
     /// The cost of the request has no upper bound, and a budget is hard.
     UnboundedCost,
     /// A processing tier with prices of its own.
@@ -90,6 +102,20 @@ pub enum ErrorCode {
     NotReady,
     /// The node does not know whether the key was revoked.
     NotFresh,
+    /// The `Idempotency-Key` is no key.
+    InvalidIdempotencyKey,
+    /// It was sent with another request.
+    IdempotencyKeyReused,
+    /// Its request is being executed.
+    IdempotencyInFlight,
+    /// Nobody knows what became of its request.
+    IdempotencyUnknown,
+    /// The answer of its request was not kept.
+    IdempotencyResponseNotKept,
+    /// There are too many of them.
+    IdempotencyFull,
+    /// They cannot be recorded now.
+    IdempotencyUnavailable,
 }
 
 impl ErrorCode {
@@ -107,6 +133,10 @@ impl ErrorCode {
             Self::UnreadableBody => "unreadable_body",
             Self::InvalidBody => "invalid_body",
             Self::InvalidHeader => "invalid_header",
+            Self::TagNotAllowed => "tag_not_allowed",
+            Self::EndUserRequired => "end_user_required",
+            Self::InvalidEndUser => "invalid_end_user",
+            Self::TooManyEndUsers => "too_many_end_users",
             Self::UnboundedCost => "unbounded_cost",
             Self::UnsupportedServiceTier => "unsupported_service_tier",
             Self::RequestExceedsBudget => "request_exceeds_budget",
@@ -124,6 +154,13 @@ impl ErrorCode {
             Self::ProviderBadAnswer => "provider_bad_answer",
             Self::NotReady => "not_ready",
             Self::NotFresh => "not_fresh",
+            Self::InvalidIdempotencyKey => "invalid_idempotency_key",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::IdempotencyInFlight => "idempotency_in_flight",
+            Self::IdempotencyUnknown => "idempotency_unknown",
+            Self::IdempotencyResponseNotKept => "idempotency_response_not_kept",
+            Self::IdempotencyFull => "idempotency_full",
+            Self::IdempotencyUnavailable => "idempotency_unavailable",
         }
     }
 }
@@ -159,8 +196,29 @@ pub enum RequestError {
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
     /// A header for the gateway itself that says nothing.
-    #[error("the header {0} takes a whole number")]
-    InvalidHeader(HeaderName),
+    #[error("the header {name} takes {takes}")]
+    InvalidHeader {
+        /// The header.
+        name: HeaderName,
+        /// What it should say.
+        takes: &'static str,
+    },
+    /// The request gives itself a tag that it may not have.
+    #[error("requests with this API key may not give themselves the tag {0}")]
+    TagNotAllowed(Name),
+    /// The key's requests must say whom they are for.
+    #[error(
+        "requests with this API key must name their end user: in the header x-quorate-end-user, or as safety_identifier or user"
+    )]
+    EndUserRequired,
+    /// What the request says of its end user cannot be used to know him.
+    #[error(
+        "an end user is 1 to 128 printable ASCII characters without spaces, does not end with *, and stands in one header at most"
+    )]
+    InvalidEndUser,
+    /// Another end user would be one too many.
+    #[error("this organisation has had as many end users as it may; those that are known are served")]
+    TooManyEndUsers,
     /// There is no upper bound for its cost.
     #[error("a hard budget needs an upper bound of the cost: {0}")]
     Unbounded(#[from] Unbounded),
@@ -208,6 +266,9 @@ pub enum RequestError {
         "this node has not heard from a majority of its cluster for too long to know whether the API key is still valid"
     )]
     NotFresh,
+    /// Its `Idempotency-Key` does not let it be executed.
+    #[error(transparent)]
+    NotExecuted(#[from] NotExecuted),
 }
 
 /// A budget that does not allow a request.
@@ -239,7 +300,7 @@ impl RequestError {
     #[must_use]
     pub fn answer(&self) -> Row {
         use ErrorCode as Code;
-        use ErrorKind::{InvalidRequestError, ServerError, TimeoutError};
+        use ErrorKind::{InsufficientQuota, InvalidRequestError, ServerError, TimeoutError};
         use Retry::{Safe, Useless};
         use Source::{Caller, Gateway, Provider};
         let caller = |status, code| (status, InvalidRequestError, code, Caller, Useless);
@@ -253,7 +314,13 @@ impl RequestError {
             Self::TooLarge(_) => caller(StatusCode::PAYLOAD_TOO_LARGE, Code::RequestTooLarge),
             Self::UnreadableBody => caller(StatusCode::BAD_REQUEST, Code::UnreadableBody),
             Self::Invalid(_) => caller(StatusCode::BAD_REQUEST, Code::InvalidBody),
-            Self::InvalidHeader(_) => caller(StatusCode::BAD_REQUEST, Code::InvalidHeader),
+            Self::InvalidHeader { .. } => caller(StatusCode::BAD_REQUEST, Code::InvalidHeader),
+            Self::TagNotAllowed(_) => caller(StatusCode::FORBIDDEN, Code::TagNotAllowed),
+            Self::EndUserRequired => caller(StatusCode::BAD_REQUEST, Code::EndUserRequired),
+            Self::InvalidEndUser => caller(StatusCode::BAD_REQUEST, Code::InvalidEndUser),
+            Self::TooManyEndUsers => {
+                (StatusCode::TOO_MANY_REQUESTS, InsufficientQuota, Code::TooManyEndUsers, Caller, Useless)
+            }
             Self::Unbounded(_) => caller(StatusCode::BAD_REQUEST, Code::UnboundedCost),
             Self::ServiceTier(_) => caller(StatusCode::BAD_REQUEST, Code::UnsupportedServiceTier),
             Self::Denied(denial) => denial.row(),
@@ -280,6 +347,7 @@ impl RequestError {
             }
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, ServerError, Code::NotReady, Gateway, Safe),
             Self::NotFresh => (StatusCode::SERVICE_UNAVAILABLE, ServerError, Code::NotFresh, Gateway, Safe),
+            Self::NotExecuted(why) => why.row(),
         }
     }
 
@@ -301,7 +369,11 @@ impl RequestError {
             | Self::MethodNotSupported
             | Self::TooLarge(_)
             | Self::UnreadableBody
-            | Self::InvalidHeader(_)
+            | Self::InvalidHeader { .. }
+            | Self::TagNotAllowed(_)
+            | Self::EndUserRequired
+            | Self::InvalidEndUser
+            | Self::TooManyEndUsers
             | Self::Unbounded(_)
             | Self::Denied(_)
             | Self::QuotaUnavailable
@@ -311,7 +383,8 @@ impl RequestError {
             | Self::ProviderCredentialsRefused(_)
             | Self::ProviderBadAnswer(_)
             | Self::NotReady
-            | Self::NotFresh => ErrorBody::new(kind, self.to_string()).coded(code.as_str()),
+            | Self::NotFresh
+            | Self::NotExecuted(_) => ErrorBody::new(kind, self.to_string()).coded(code.as_str()),
         }
     }
 
@@ -327,6 +400,7 @@ impl RequestError {
                 Cause::Spent | Cause::InDoubt => denial.resets_in.map(|span| span.millis().div_ceil(1_000)),
             },
             Self::QuotaUnavailable | Self::NotReady | Self::NotFresh => Some(1),
+            Self::NotExecuted(why) => why.retry_after_s(),
             Self::MissingKey
             | Self::InvalidKey
             | Self::ModelNotAllowed(_)
@@ -336,7 +410,11 @@ impl RequestError {
             | Self::TooLarge(_)
             | Self::UnreadableBody
             | Self::Invalid(_)
-            | Self::InvalidHeader(_)
+            | Self::InvalidHeader { .. }
+            | Self::TagNotAllowed(_)
+            | Self::EndUserRequired
+            | Self::InvalidEndUser
+            | Self::TooManyEndUsers
             | Self::Unbounded(_)
             | Self::ServiceTier(_)
             | Self::NoUsableProvider
@@ -358,7 +436,12 @@ impl Denial {
         let spent = match self.subject {
             Subject::Organisation(_) => ErrorCode::OrganisationBudgetExhausted,
             Subject::Team(_) => ErrorCode::TeamBudgetExhausted,
-            Subject::User(_) | Subject::Key(_) => ErrorCode::BudgetExhausted,
+            Subject::User(_)
+            | Subject::Key(_)
+            | Subject::KeyModel(..)
+            | Subject::Tag(_)
+            | Subject::EndUser(..)
+            | Subject::EndUserDefault(_) => ErrorCode::BudgetExhausted,
         };
         let status = StatusCode::TOO_MANY_REQUESTS;
         match self.cause {

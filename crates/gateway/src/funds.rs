@@ -14,7 +14,8 @@ pub use quorate_wallet::{Cause, Refusal};
 use crate::replica::{Journal, Replica};
 use arc_swap::ArcSwapOption;
 use desk::{Desk, Request};
-use quorate_domain::{Clock, Span, Subject, Unit};
+use quorate_domain::{Clock, EndUserId, Name, Span, Subject, Unit};
+use quorate_ledger::Ledger;
 use quorate_wallet::{Charge, Cost, Need, Overrun, Reservation, Wallet, Withheld};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,23 @@ const LINE_MAX: usize = 16_384;
 #[derive(Clone)]
 pub struct Funds {
     shared: Arc<Shared>,
+}
+
+/// An end user who has a budget by default that is not made yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmet {
+    /// Whose end user.
+    pub organisation: Name,
+    /// What it calls him.
+    pub end_user: EndUserId,
+}
+
+impl Unmet {
+    fn find(ledger: &Ledger, subject: &Subject) -> Option<Self> {
+        let Subject::EndUser(organisation, end_user) = subject else { return None };
+        ledger.unmet(organisation, end_user).next()?;
+        Some(Self { organisation: organisation.clone(), end_user: end_user.clone() })
+    }
 }
 
 struct Shared {
@@ -66,14 +84,26 @@ impl Funds {
 
     /// The budgets that limit these subjects now. Permits come first: who waits for one keeps no money from others, and who
     /// keeps one from attempt to attempt takes everything else in the same order as others.
-    #[must_use]
-    pub fn path_of(&self, subjects: &[Subject]) -> Vec<Charge> {
+    ///
+    /// # Errors
+    /// An end user who has to be met first: he has not yet all the budgets that his organisation's have by default.
+    pub fn path_of(&self, subjects: &[Subject]) -> Result<Vec<Charge>, Unmet> {
         let ledger = self.shared.replica.ledger().read();
+        if let Some(unmet) = subjects.iter().find_map(|subject| Unmet::find(&ledger, subject)) {
+            return Err(unmet);
+        }
         let budgets = subjects.iter().flat_map(|subject| ledger.budgets_of(subject).iter().copied());
         let charge = |budget| ledger.budget(budget).map(|found| Charge { budget, unit: found.spec().unit });
         let mut path: Vec<_> = budgets.filter_map(charge).collect();
         path.sort_by_key(|charge| charge.unit != Unit::Permits);
-        path
+        Ok(path)
+    }
+
+    /// Whether an end user has still to be met.
+    #[must_use]
+    pub fn is_unmet(&self, unmet: &Unmet) -> bool {
+        let ledger = self.shared.replica.ledger().read();
+        ledger.unmet(&unmet.organisation, &unmet.end_user).next().is_some()
     }
 
     /// Reserves from what this node holds. Never waits.

@@ -42,6 +42,8 @@ pub(crate) struct Gauges {
     is_open: Gauge,
     lease_left: Gauge<f64, AtomicU64>,
     revocation_bound: Gauge<f64, AtomicU64>,
+    idempotent_records: Gauge,
+    idempotent_answers: Gauge,
 }
 
 impl Gauges {
@@ -61,6 +63,8 @@ impl Gauges {
         registry.register("wallet_open", "1 while this node has a session to spend in", gauges.is_open.clone());
         registry.register_with_unit("lease_left", "How long this node may still admit requests by what it knows of keys, if it hears nothing more", Unit::Seconds, gauges.lease_left.clone());
         registry.register_with_unit("revocation_bound", "For how long a node that is cut off may admit a revoked key", Unit::Seconds, gauges.revocation_bound.clone());
+        registry.register("idempotent_records", "Requests with an Idempotency-Key that are remembered", gauges.idempotent_records.clone());
+        registry.register_with_unit("idempotent_answers", "What their answers take", Unit::Bytes, gauges.idempotent_answers.clone());
         gauges
     }
 
@@ -69,6 +73,12 @@ impl Gauges {
         self.lease_left.set(replica.lease().left(now).as_secs_f64());
         self.revocation_bound.set(Duration::from(replica.revocation_bound()).as_secs_f64());
         self.read_ledger(&replica.ledger().read());
+        let (records, bytes) = {
+            let idempotency = replica.idempotency().read();
+            (idempotency.len(), idempotency.bytes())
+        };
+        self.idempotent_records.set(i64::try_from(records).unwrap_or(i64::MAX));
+        self.idempotent_answers.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         let wallet = funds.wallet();
         let count = |n: Option<usize>| n.map_or(0, |n| i64::try_from(n).unwrap_or(i64::MAX));
         self.accounts.set(count(wallet.as_ref().map(|wallet| wallet.accounts().len())));

@@ -16,8 +16,8 @@ pub mod time_zones;
 
 /// The router of a listener, so that its owner need not know the library.
 pub use axum::Router;
-pub use error::{Denial, ErrorCode, RequestError, Retry, Source};
+pub use error::{Denial, ErrorCode, NotExecuted, RequestError, Retry, Source};
 pub use funds::{Cause, Funds, JournalFailure, Refusal, Treasurer};
 pub use metrics::Metrics;
 pub use operations::Operations;
-pub use proxy::{Limits, Parts, Proxy};
+pub use proxy::{IdempotencyLimits, Limits, Parts, Proxy};

@@ -176,6 +176,48 @@ struct UsageFaultLabel {
     reason: UsageFault,
 }
 
+/// What became of a request with an `Idempotency-Key`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Idempotent {
+    /// It was the first.
+    Executed,
+    /// It was given the answer of the first, at once or when that had ended.
+    Replayed,
+    /// It did not wait long enough for the first to end.
+    InFlight,
+    /// Nobody knows what became of the first.
+    Unknown,
+    /// The answer of the first was not kept.
+    NotKept,
+    /// It was another request.
+    KeyReused,
+    /// There were too many records.
+    Full,
+    /// It could not be recorded.
+    Unavailable,
+    /// It was refused for a reason that has nothing to do with the header, or its client left.
+    Refused,
+}
+
+impl Idempotent {
+    const ALL: [Self; 9] = [
+        Self::Executed,
+        Self::Replayed,
+        Self::InFlight,
+        Self::Unknown,
+        Self::NotKept,
+        Self::KeyReused,
+        Self::Full,
+        Self::Unavailable,
+        Self::Refused,
+    ];
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IdempotentLabel {
+    result: Idempotent,
+}
+
 /// The metrics of the request path.
 #[derive(Debug)]
 pub struct Metrics {
@@ -198,6 +240,8 @@ pub struct Metrics {
     charged_nano_usd: Counter,
     assumed_tokens: Counter,
     assumed_nano_usd: Counter,
+    idempotent: Each<IdempotentLabel, Counter>,
+    records_ended_late: Counter,
 }
 
 impl Metrics {
@@ -238,6 +282,8 @@ impl Metrics {
             charged_nano_usd: Counter::default(),
             assumed_tokens: Counter::default(),
             assumed_nano_usd: Counter::default(),
+            idempotent: Each::new(Idempotent::ALL.map(|result| IdempotentLabel { result }), Counter::default),
+            records_ended_late: Counter::default(),
         };
         metrics.register(registry);
         metrics
@@ -264,6 +310,8 @@ impl Metrics {
         registry.register("charged_nano_usd", "Billionths of a US dollar charged by reported usage", self.charged_nano_usd.clone());
         registry.register("charged_assumed_tokens", "Tokens charged in full because nobody could tell what a provider bills, besides those of charged_tokens", self.assumed_tokens.clone());
         registry.register("charged_assumed_nano_usd", "Billionths of a US dollar charged in full for the same reason, besides those of charged_nano_usd", self.assumed_nano_usd.clone());
+        registry.register("idempotent_requests", "Requests with an Idempotency-Key, by what became of them", self.idempotent.family());
+        registry.register("idempotent_records_ended_late", "Records that could not be ended before their client was answered", self.records_ended_late.clone());
     }
 
     pub(crate) fn request_ended(&self, result: Result, took: Duration) {
@@ -357,6 +405,14 @@ impl Metrics {
         self.other_tier.inc();
     }
 
+    pub(crate) fn idempotent(&self, result: Idempotent) {
+        self.idempotent.of(result as usize).inc();
+    }
+
+    pub(crate) fn record_ended_late(&self) {
+        self.records_ended_late.inc();
+    }
+
     /// What a request was charged by reported usage and, where nobody could tell, in full.
     pub(crate) fn charged(&self, reported: &Cost, assumed: Option<&Cost>) {
         self.charged_tokens.inc_by(reported.tokens.get());
@@ -390,13 +446,20 @@ mod tests {
         encode(&mut text, &registry).unwrap();
         let series =
             |name: &str| text.lines().filter(|line| line.starts_with(&format!("{name}_total{{"))).count();
-        let names = ["budget_refusals", "authentication_failures", "attempt_failures", "usage_missing"];
-        assert_eq!(names.map(series), [5, 5, 10, 3]);
+        let names = [
+            "budget_refusals",
+            "authentication_failures",
+            "attempt_failures",
+            "usage_missing",
+            "idempotent_requests",
+        ];
+        assert_eq!(names.map(series), [5, 5, 10, 3, 9]);
 
         metrics.authentication_failed(AuthenticationFailure::Expired);
         metrics.budget_refused(&Refusal::Unavailable);
         metrics.attempt_failed(AttemptCause::OutOfTime);
         metrics.usage_missing(ReportedUsage::Impossible);
+        metrics.idempotent(Idempotent::Unavailable);
         text.clear();
         encode(&mut text, &registry).unwrap();
         for counted in [
@@ -404,6 +467,7 @@ mod tests {
             "budget_refusals_total{reason=\"Unavailable\"} 1",
             "attempt_failures_total{reason=\"OutOfTime\"} 1",
             "usage_missing_total{reason=\"Impossible\"} 1",
+            "idempotent_requests_total{result=\"Unavailable\"} 1",
         ] {
             assert!(text.contains(counted), "{counted} is not in {text}");
         }

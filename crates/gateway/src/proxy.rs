@@ -7,9 +7,12 @@
 mod admit;
 mod attempt;
 mod charge;
+mod claim;
 mod counting;
+mod idempotency;
 mod inference;
 mod leaving;
+mod meeting;
 mod models;
 mod pass;
 mod permits;
@@ -19,6 +22,8 @@ mod request;
 mod reserve;
 mod stream;
 mod wishes;
+
+pub use idempotency::IdempotencyLimits;
 
 use crate::error::RequestError;
 use crate::funds::Funds;
@@ -51,6 +56,8 @@ pub struct Limits {
     pub budget_wait: Duration,
     /// The shortest answer that is worth sending when a budget has no more left, in tokens; a client may say otherwise.
     pub output_tokens_min: Tokens,
+    /// What is kept of requests with an `Idempotency-Key`.
+    pub idempotency: IdempotencyLimits,
 }
 
 /// What the request path is made of.
@@ -74,6 +81,7 @@ pub struct Proxy {
     parts: Parts,
     health: Mutex<Health>,
     counting: counting::Counting,
+    too_many: meeting::TooMany,
     requests: TaskTracker,
     is_draining: AtomicBool,
     /// Cancelled when nobody may wait for budget here any longer.
@@ -90,6 +98,7 @@ impl Proxy {
             parts,
             health: Mutex::default(),
             counting: counting::Counting::new(),
+            too_many: meeting::TooMany::default(),
             requests: TaskTracker::new(),
             is_draining: AtomicBool::new(false),
             closing: CancellationToken::new(),

@@ -4,6 +4,7 @@
 use parking_lot::RwLock;
 use quorate_catalog::Catalog;
 use quorate_domain::{BootId, BudgetId, MonoTime, NodeId, SessionId, Span, WindowId};
+use quorate_idempotency::Records;
 use quorate_lease::{Lease, Standing};
 use quorate_ledger::{Ledger, Mark};
 use std::future::Future;
@@ -56,6 +57,17 @@ pub trait Replica: Send + Sync + 'static {
         limit: Duration,
     ) -> Eventually<'_, Result<quorate_ledger::Outcome, Unavailable>>;
 
+    /// The local copy of the records of requests with an `Idempotency-Key`. Hold the lock for moments only; who needs the
+    /// ledger too locks the ledger first.
+    fn idempotency(&self) -> &RwLock<Records>;
+
+    /// Agrees on a change of the records.
+    fn propose_idempotency(
+        &self,
+        command: quorate_idempotency::Command,
+        limit: Duration,
+    ) -> Eventually<'_, Result<quorate_idempotency::Outcome, Unavailable>>;
+
     /// Returns once the local copies hold everything that was acknowledged anywhere before the call.
     fn read_barrier(&self, limit: Duration) -> Eventually<'_, Result<(), Unavailable>>;
 
@@ -101,16 +113,16 @@ pub struct ClusterStatus {
     pub applied: Option<u64>,
     /// The last entry in its newest snapshot.
     pub snapshot: Option<u64>,
-    /// The digest of all that it has applied and of what came of it.
-    pub history: HistoryStatus,
-    /// Voters on which the same log had other outcomes.
+    /// The digest of all that it has applied and of what came of it; none before the first entry.
+    pub history: Option<HistoryStatus>,
+    /// Voters on which the same log had other outcomes, also those that are silent since.
     pub differs_from: Vec<NodeId>,
     /// All members.
     pub members: Vec<MemberStatus>,
 }
 
 /// How far a node has come and what came of it: at the same index the same on every node.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct HistoryStatus {
     /// The last applied entry.
     pub applied: u64,
@@ -129,6 +141,8 @@ pub struct MemberStatus {
     pub is_voter: bool,
     /// How many entries it is behind. Only the leader knows.
     pub lag: Option<u64>,
+    /// Up to which entry its history was last found equal to that of the node that answers. None while it never was.
+    pub equal_at: Option<u64>,
 }
 
 /// The node's journal of watermarks.

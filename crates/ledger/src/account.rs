@@ -328,6 +328,11 @@ impl Account {
         self.lose(session, terms);
     }
 
+    /// A session's requests are gone: nothing more is granted to them.
+    pub(crate) fn leaves_line(&mut self, session: SessionId) {
+        self.line.lose(session);
+    }
+
     /// Adds a session's spending to the closed sum and forgets the session. Only when it has nothing outstanding.
     pub(crate) fn fold(&mut self, session: SessionId) {
         let is_over = self.holdings.get(&session).is_some_and(|holding| holding.outstanding().is_zero());

@@ -54,6 +54,12 @@ impl Leak {
         }
     }
 
+    /// The same, if ever more is spent until then: the most that can have leaked.
+    #[must_use]
+    pub(crate) fn at_most(self, at: LogTime, measure: Measure) -> Self {
+        self.at(at, Measure { spent: Amount::new(u64::MAX), ..measure })
+    }
+
     /// How long it takes until `more` has leaked, if so much is known as spent; `None` if never.
     pub(crate) fn time_for(self, more: Amount, measure: Measure) -> Option<Span> {
         if more.is_zero() {

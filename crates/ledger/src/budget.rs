@@ -4,7 +4,7 @@ use crate::account::Terms;
 use crate::bucket::{Leak, Measure};
 use crate::doubt::RESOLUTIONS_KEPT;
 use crate::zones::Zones;
-use crate::{Account, AutoResolve, Resolution};
+use crate::{Account, AutoResolve, Origin, Resolution};
 use quorate_domain::{
     Amount, BudgetId, Calendar, LogTime, Period, Refill, Revision, SessionId, Span, Subject, Unit, Weekday,
     Window, WindowId, ZoneName,
@@ -84,7 +84,14 @@ pub struct Budget {
     leak: Option<Leak>,
     /// Doubt that was resolved, the latest last; so many as are kept.
     resolutions: VecDeque<Resolution>,
+    /// The window after the open one, once somebody was granted of it ahead. Nothing of it is spent before it begins.
+    next: Option<Box<Account>>,
+    /// The template it was made from, if nobody wrote it.
+    origin: Option<Origin>,
 }
+
+/// How long before a window begins its first grants may be asked for: so that nobody has to wait for one when it does.
+pub const ASKED_AHEAD: Span = Span::from_millis(30_000);
 
 impl Budget {
     /// A new budget, of which nothing is spent.
@@ -92,7 +99,7 @@ impl Budget {
         let window = zones.window(&spec.kind, at);
         let accounts = BTreeMap::from([(window.id, Account::new(window))]);
         let leak = spec.kind.refill().map(|refill| Leak::new(refill, at));
-        Self { spec, revision, accounts, leak, resolutions: VecDeque::new() }
+        Self { spec, revision, accounts, leak, resolutions: VecDeque::new(), next: None, origin: None }
     }
 
     /// What it limits.
@@ -113,10 +120,16 @@ impl Budget {
         self.accounts.last_key_value().expect("a budget has an open window from its creation on").1
     }
 
-    /// The account of one window, if it is still kept.
+    /// The account of one window, if it is still kept, or granted of ahead.
     #[must_use]
     pub fn account(&self, window: WindowId) -> Option<&Account> {
-        self.accounts.get(&window)
+        self.accounts.get(&window).or_else(|| self.next().filter(|next| next.window().id == window))
+    }
+
+    /// The account of the window that follows the open one, once somebody was granted of it ahead.
+    #[must_use]
+    pub fn next(&self) -> Option<&Account> {
+        self.next.as_deref()
     }
 
     /// All accounts that are kept, oldest first. The last one is open.
@@ -146,6 +159,13 @@ impl Budget {
     #[must_use]
     pub fn limit_at(&self, at: LogTime) -> Amount {
         self.spec.limit.saturating_add(self.leaked_at(at))
+    }
+
+    /// The most that it can be so long after `at`, whatever is spent until then: that leaks too.
+    pub(crate) fn limit_at_most(&self, at: LogTime, within: Span) -> Amount {
+        let measure = self.measure();
+        let leaked = self.leak.map(|leak| leak.at(at, measure).at_most(at.plus(within), measure).leaked());
+        self.spec.limit.saturating_add(leaked.unwrap_or_default())
     }
 
     /// How long it takes from `at` until so much more has leaked: nothing but a bucket leaks, and of what is not spent
@@ -191,16 +211,36 @@ impl Budget {
 
     /// The account of the window that contains `at`: empty if nobody has asked for any of it yet.
     pub(crate) fn account_at(&self, at: LogTime, zones: &Zones) -> Cow<'_, Account> {
-        let open = self.current();
-        if open.window().has_ended_at(at) {
-            return Cow::Owned(Account::new(self.next_window(at, zones)));
-        }
-        Cow::Borrowed(open)
+        let kept = [Some(self.current()), self.next()].into_iter().flatten();
+        let open = kept.into_iter().find(|account| !account.window().has_ended_at(at));
+        open.map_or_else(|| Cow::Owned(Account::new(self.next_window(at, zones))), Cow::Borrowed)
     }
 
     /// Doubt that was resolved lately, the latest last.
     pub fn resolutions(&self) -> impl Iterator<Item = &Resolution> {
         self.resolutions.iter()
+    }
+
+    /// The template it was made from; `None` if somebody wrote it.
+    #[must_use]
+    pub const fn origin(&self) -> Option<Origin> {
+        self.origin
+    }
+
+    pub(crate) const fn set_origin(&mut self, origin: Option<Origin>) {
+        self.origin = origin;
+    }
+
+    /// Whether one that is made now would be the same: nothing counts in it any more, nobody waits for it, and nobody who
+    /// lives holds anything of it.
+    pub(crate) fn is_as_new_at(&self, at: LogTime, is_live: &dyn Fn(SessionId) -> bool) -> bool {
+        let is_quiet = |account: &Account| account.line_length() == 0 && account.is_settled(is_live);
+        let open = self.current();
+        let counts = || !open.outstanding().is_zero() || self.measure().spent > self.leaked_at(at);
+        let is_over = |account: &Account| account.window().has_ended_at(at);
+        self.accounts().chain(self.next()).all(is_quiet)
+            && self.next().is_none_or(is_over)
+            && (is_over(open) || !counts())
     }
 
     pub(crate) fn note(&mut self, resolution: Resolution) {
@@ -215,26 +255,52 @@ impl Budget {
         let old = self.limit();
         self.spec.limit = spec.limit;
         self.spec.auto_resolve = spec.auto_resolve;
-        let limit = self.limit();
+        let terms = Terms { limit: self.limit(), is_live };
         self.revision = revision;
         if let Some(mut current) = self.accounts.last_entry() {
-            current.get_mut().limit_changed(old, &Terms { limit, is_live });
+            current.get_mut().limit_changed(old, &terms);
+        }
+        if let Some(next) = &mut self.next {
+            next.limit_changed(old, &terms);
         }
     }
 
     pub(crate) fn account_mut(&mut self, window: WindowId) -> Option<&mut Account> {
-        self.accounts.get_mut(&window)
+        let next = self.next.as_deref_mut().filter(|next| next.window().id == window);
+        self.accounts.get_mut(&window).or(next)
     }
 
-    /// Opens the window that contains `at` if the open one is over.
+    /// Opens the window that contains `at` if the open one is over, with what was granted of it ahead.
     pub(crate) fn roll(&mut self, at: LogTime, zones: &Zones) {
-        if self.current().window().has_ended_at(at) {
-            let window = self.next_window(at, zones);
+        while self.current().window().has_ended_at(at) {
+            let ahead = self.next.take().map(|next| *next);
+            let account = ahead.unwrap_or_else(|| Account::new(self.next_window(at, zones)));
             if let Some(mut over) = self.accounts.last_entry() {
                 over.get_mut().end();
             }
-            self.accounts.insert(window.id, Account::new(window));
+            self.accounts.insert(account.window().id, account);
         }
+    }
+
+    /// The window that an ask is about: the open one, or the one after it if that begins soon. `None` if the window asked for
+    /// is neither.
+    pub(crate) fn asked_for(
+        &mut self,
+        wanted: Option<WindowId>,
+        at: LogTime,
+        zones: &Zones,
+    ) -> Option<Window> {
+        let open = self.current().window();
+        let Some(wanted) = wanted.filter(|wanted| *wanted != open.id) else { return Some(open) };
+        let next = self.upcoming(at, zones).filter(|next| next.id == wanted)?;
+        Some(self.next.get_or_insert_with(|| Box::new(Account::new(next))).window())
+    }
+
+    /// The window after the open one, once it may be asked for.
+    pub(crate) fn upcoming(&self, at: LogTime, zones: &Zones) -> Option<Window> {
+        let open = self.current().window();
+        let end = open.end.filter(|end| !open.has_ended_at(at) && end.since(at) <= ASKED_AHEAD)?;
+        Some(self.next().map_or_else(|| self.next_window(end, zones), Account::window))
     }
 
     /// The window that contains `at`, which is after the open one. If the rules of its zone were replaced meanwhile, it has

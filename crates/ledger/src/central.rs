@@ -173,11 +173,11 @@ impl Central {
         self.denied.get(&(session, place.id)).is_some_and(|left| place.need > *left)
     }
 
-    /// The round has ended. If nobody was unaware of central mode, who gave no answer is all that is not known.
+    /// The round has ended. If nobody was unaware of central mode, who gave no answer is all that is not known. Otherwise it
+    /// judges nobody: whom an earlier one denied would never hear of it, now that this one's tally is told.
     fn deny(&mut self) {
-        if self.unproven.is_empty() {
-            self.denied = self.turns.denied(self.arrived).collect();
-        }
+        let can_judge = self.unproven.is_empty();
+        self.denied = if can_judge { self.turns.denied(self.arrived).collect() } else { BTreeMap::new() };
     }
 
     /// Whether a session kept a round waiting in vain, and has said nothing since.

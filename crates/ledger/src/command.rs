@@ -4,7 +4,9 @@
 
 use crate::BudgetSpec;
 use crate::line::Place;
-use quorate_domain::{Amount, BootId, BudgetId, NodeId, Revision, Round, SessionId, TimeZone, WindowId};
+use quorate_domain::{
+    Amount, BootId, BudgetId, EndUserId, Name, NodeId, Revision, Round, SessionId, TimeZone, WindowId,
+};
 use serde::{Deserialize, Serialize};
 
 /// A command to the ledger.
@@ -39,6 +41,10 @@ pub enum Command {
     Resolve(Resolve),
     /// Tells the rules of a time zone, unless newer ones are known. Open windows keep their ends.
     PutTimeZone(TimeZone),
+    /// The same as [`Command::PutBudget`] for all end users of an organisation, and for how many.
+    PutTemplate(PutTemplate),
+    /// An end user was seen: makes the budgets that he has not yet by the templates of his organisation.
+    MeetEndUser(MeetEndUser),
 }
 
 impl Command {
@@ -52,8 +58,9 @@ impl Command {
             | Self::CloseSession { .. }
             | Self::ExpireSession { .. }
             | Self::Resolve(_)
-            | Self::PutTimeZone(_) => true,
-            Self::PutBudget(_) | Self::RemoveBudget { .. } => false,
+            | Self::PutTimeZone(_)
+            | Self::MeetEndUser(_) => true,
+            Self::PutBudget(_) | Self::PutTemplate(_) | Self::RemoveBudget { .. } => false,
         }
     }
 }
@@ -77,6 +84,24 @@ pub struct PutBudget {
     pub spec: BudgetSpec,
     /// What the caller believes is stored under that name.
     pub expected: Expected,
+}
+
+/// Creates or changes a budget of all end users of an organisation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutTemplate {
+    /// The budget.
+    pub put: PutBudget,
+    /// For how many end users budgets are made from it. Of another subject's budget it says nothing.
+    pub end_users_max: u32,
+}
+
+/// An end user who was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeetEndUser {
+    /// Whose end user.
+    pub organisation: Name,
+    /// What it calls him.
+    pub end_user: EndUserId,
 }
 
 /// Begins a session.

@@ -1,19 +1,21 @@
 //! The ledger itself: applies one committed command after the other.
 
 mod resolve;
+mod templates;
 
 use crate::account::{Proof, Terms};
 use crate::budget::{Key, next_id};
 use crate::zones::Zones;
 use crate::{
     Account, Answer, Ask, Budget, BudgetSpec, Command, Evidence, Expected, Mark, NodeRecord, OpenSession,
-    Outcome, PutBudget, Rejection, Session, SessionState, SpendingReport, Sync, View,
+    Outcome, PutBudget, PutTemplate, Rejection, Session, SessionState, SpendingReport, Sync, Template, View,
 };
 use quorate_domain::{
     BootId, BudgetId, LogTime, NodeId, Refill, Revision, SessionId, Span, Subject, TimeZone, Unit, Window,
     WindowId, ZoneName,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All budgets and sessions of the cluster. The same log gives the same ledger on every node (I9).
@@ -31,6 +33,7 @@ pub struct Ledger {
     /// Budgets whose open window is handed out request by request: holders look here for what to return at once.
     central: BTreeSet<BudgetId>,
     zones: Zones,
+    templates: BTreeMap<BudgetId, Template>,
 }
 
 /// What a journal proves, by what it is about.
@@ -54,7 +57,11 @@ impl Ledger {
         match command {
             // Windows are closed at the first ask after their end: no storm over all budgets at midnight.
             Command::Tick => Outcome::Done,
-            Command::PutBudget(put) => self.put_budget(put).unwrap_or_else(Outcome::Rejected),
+            Command::PutBudget(put) => self.put_budget(put, None).unwrap_or_else(Outcome::Rejected),
+            Command::PutTemplate(PutTemplate { put, end_users_max }) => {
+                self.put_budget(put, Some(end_users_max)).unwrap_or_else(Outcome::Rejected)
+            }
+            Command::MeetEndUser(meet) => self.meet(meet).unwrap_or_else(Outcome::Rejected),
             Command::RemoveBudget { budget, expected } => {
                 self.remove_budget(budget, expected).unwrap_or_else(Outcome::Rejected)
             }
@@ -97,6 +104,14 @@ impl Ledger {
         self.by_subject.get(subject).map_or(&[], Vec::as_slice)
     }
 
+    /// The window that follows the open one of a budget, once it may be asked for (see [`ASKED_AHEAD`]).
+    ///
+    /// [`ASKED_AHEAD`]: crate::ASKED_AHEAD
+    #[must_use]
+    pub fn upcoming(&self, budget: BudgetId) -> Option<Window> {
+        self.budget(budget)?.upcoming(self.time, &self.zones)
+    }
+
     /// The budgets that are handed out request by request now.
     #[must_use]
     pub const fn central(&self) -> &BTreeSet<BudgetId> {
@@ -124,6 +139,12 @@ impl Ledger {
         self.sessions.get(&id)
     }
 
+    /// Whether a session may spend. One that may not never will again.
+    #[must_use]
+    pub fn is_live(&self, session: SessionId) -> bool {
+        is_live(&self.sessions, session)
+    }
+
     /// The latest session of a node, perhaps long over; the lowest id if it never had one.
     #[must_use]
     pub fn latest_session(&self, node: NodeId) -> SessionId {
@@ -147,7 +168,7 @@ impl Ledger {
     /// The first invariant found broken.
     pub fn validate(&self) -> Result<(), Violation> {
         for (id, budget) in &self.budgets {
-            for account in budget.accounts() {
+            for account in budget.accounts().chain(budget.next()) {
                 if !account.is_balanced() {
                     return Err(Violation {
                         id: "I1",
@@ -159,25 +180,32 @@ impl Ledger {
         Ok(())
     }
 
-    fn put_budget(&mut self, put: PutBudget) -> Result<Outcome, Rejection> {
+    fn put_budget(&mut self, put: PutBudget, end_users_max: Option<u32>) -> Result<Outcome, Rejection> {
         self.zones.check(&put.spec.kind)?;
         let key = put.spec.key();
-        match (self.by_key.get(&key).copied(), put.expected) {
-            (Some(existing), Expected::Absent) => Err(Rejection::BudgetExists(existing)),
-            (None, Expected::Revision(_)) => Err(Rejection::BudgetAbsent),
-            (None, Expected::Absent | Expected::Any) => Ok(self.create_budget(key, put.spec)),
-            (Some(existing), expected) => self.set_budget(existing, &put.spec, expected),
-        }
+        let is_made = |id: &BudgetId| self.budgets.get(id).is_some_and(|found| found.origin().is_some());
+        let budget = match (self.by_key.get(&key).copied(), put.expected) {
+            // Nobody wrote it: whoever does so now begins with what is spent of it.
+            (Some(made), Expected::Absent) if is_made(&made) => {
+                self.set_budget(made, &put.spec, Expected::Any)?
+            }
+            (Some(existing), Expected::Absent) => return Err(Rejection::BudgetExists(existing)),
+            (None, Expected::Revision(_)) => return Err(Rejection::BudgetAbsent),
+            (None, Expected::Absent | Expected::Any) => self.create_budget(key, put.spec),
+            (Some(existing), expected) => self.set_budget(existing, &put.spec, expected)?,
+        };
+        self.bound_template(budget, end_users_max);
+        Ok(Outcome::BudgetStored { budget, revision: self.revision })
     }
 
-    fn create_budget(&mut self, key: Key, spec: BudgetSpec) -> Outcome {
+    fn create_budget(&mut self, key: Key, spec: BudgetSpec) -> BudgetId {
         let id = next_id(self.last_budget);
         self.last_budget = id;
         self.revision = self.revision.next();
         self.by_key.insert(key, id);
         self.by_subject.entry(spec.subject.clone()).or_default().push(id);
         self.budgets.insert(id, Budget::new(spec, self.revision, self.time, &self.zones));
-        Outcome::BudgetStored { budget: id, revision: self.revision }
+        id
     }
 
     fn set_budget(
@@ -185,33 +213,44 @@ impl Ledger {
         id: BudgetId,
         spec: &BudgetSpec,
         expected: Expected,
-    ) -> Result<Outcome, Rejection> {
-        let revision = self.revision.next();
+    ) -> Result<BudgetId, Rejection> {
         self.expect_budget(id, expected)?;
+        self.revision = self.revision.next();
+        self.write(id, spec, self.revision);
+        self.written(id, spec, self.revision);
+        Ok(id)
+    }
+
+    fn write(&mut self, id: BudgetId, spec: &BudgetSpec, revision: Revision) {
         self.leak(id);
-        self.revision = revision;
         let sessions = &self.sessions;
         let is_live = |session| is_live(sessions, session);
         if let Some(budget) = self.budgets.get_mut(&id) {
             budget.set(spec, revision, &is_live);
         }
         self.index(id);
-        Ok(Outcome::BudgetStored { budget: id, revision })
     }
 
     fn remove_budget(&mut self, id: BudgetId, expected: Expected) -> Result<Outcome, Rejection> {
-        let spec = self.expect_budget(id, expected)?.spec().clone();
-        self.by_key.remove(&spec.key());
-        if let Some(siblings) = self.by_subject.get_mut(&spec.subject) {
-            siblings.retain(|sibling| *sibling != id);
-        }
-        self.by_subject.retain(|_, budgets| !budgets.is_empty());
-        for session in self.sessions.values_mut() {
-            session.holds.retain(|(budget, _)| *budget != id);
-        }
-        self.budgets.remove(&id);
-        self.central.remove(&id);
+        self.expect_budget(id, expected)?;
+        self.unmake(id);
+        self.drop_budget(id);
         Ok(Outcome::Done)
+    }
+
+    fn drop_budget(&mut self, id: BudgetId) {
+        self.stands_for_itself(id);
+        let Some(budget) = self.budgets.remove(&id) else { return };
+        let spec = budget.spec();
+        self.by_key.remove(&spec.key());
+        if let Entry::Occupied(mut siblings) = self.by_subject.entry(spec.subject.clone()) {
+            siblings.get_mut().retain(|sibling| *sibling != id);
+            if siblings.get().is_empty() {
+                siblings.remove();
+            }
+        }
+        budget.accounts().for_each(|account| release_all(&mut self.sessions, id, account.window().id));
+        self.central.remove(&id);
     }
 
     fn expect_budget(&mut self, id: BudgetId, expected: Expected) -> Result<&mut Budget, Rejection> {
@@ -267,7 +306,7 @@ impl Ledger {
                 let marks =
                     marks.iter().map(|mark| ((mark.session, mark.budget, mark.window), mark)).collect();
                 for session in earlier {
-                    self.release_permits(session, open.boot);
+                    self.release_unspent(session, open.boot);
                     self.settle_by_journal(session, &marks);
                     self.forget_if_empty(session);
                 }
@@ -275,7 +314,7 @@ impl Ledger {
             }
             Evidence::Intact { .. } | Evidence::Lost => {
                 for session in earlier {
-                    self.release_permits(session, open.boot);
+                    self.release_unspent(session, open.boot);
                     self.doubt(session);
                 }
                 record.generation
@@ -283,15 +322,18 @@ impl Ledger {
         }
     }
 
-    /// An earlier process that held permits is dead, whatever its disk says. The same process, which lost its session
-    /// and opens another, may still run what it began.
-    fn release_permits(&mut self, session: SessionId, boot: BootId) {
-        let Some(life) = self.sessions.get(&session).filter(|life| life.boot != boot) else { return };
-        let is_of_permits = |(budget, _): &&(BudgetId, WindowId)| {
+    /// Whatever its disk says, nothing was spent of windows that have not begun. An earlier process that held permits is dead;
+    /// the same process, which lost its session and opens another, may still run what it began.
+    fn release_unspent(&mut self, session: SessionId, boot: BootId) {
+        let Some(life) = self.sessions.get(&session) else { return };
+        let is_of_permits = |budget: &BudgetId| {
             self.budgets.get(budget).is_some_and(|budget| budget.spec().unit == Unit::Permits)
         };
-        let permits: Vec<_> = life.holds.iter().filter(is_of_permits).copied().collect();
-        for (budget, window) in permits {
+        let is_unspent = |(budget, window): &&(BudgetId, WindowId)| {
+            window.start() > self.time || (life.boot != boot && is_of_permits(budget))
+        };
+        let unspent: Vec<_> = life.holds.iter().filter(is_unspent).copied().collect();
+        for (budget, window) in unspent {
             self.close_holding(session, budget, window, &Proof::default());
             self.release(session, budget, window);
         }
@@ -331,6 +373,8 @@ impl Ledger {
 
     fn close_holding(&mut self, session: SessionId, budget: BudgetId, window: WindowId, proof: &Proof) {
         let unit = self.budgets.get(&budget).map(|budget| budget.spec().unit);
+        // What leaks at this instant must not be granted to it first: its journal may hold a bound from before it gave back.
+        self.with_account(budget, window, |account, _| account.leaves_line(session));
         self.leak(budget);
         // Nothing runs any more that a dead process had begun.
         let proof = if unit == Some(Unit::Permits) { &Proof::default() } else { proof };
@@ -392,6 +436,10 @@ impl Ledger {
 
     fn record(&mut self, session: SessionId, report: &SpendingReport) -> Result<(), Rejection> {
         let (budget, window) = (report.budget, report.window);
+        if self.budget(budget).and_then(Budget::next).is_some_and(|next| next.window().id == window) {
+            // Who was granted of a window ahead does not ask when it begins.
+            self.turn(budget);
+        }
         self.leak(budget);
         let recorded =
             self.with_account(budget, window, |account, terms| account.record(session, report, terms));
@@ -403,27 +451,33 @@ impl Ledger {
     }
 
     fn answer(&mut self, session: SessionId, ask: &Ask, is_new: bool) -> Answer {
-        let (at, id) = (self.time, ask.budget);
+        let id = ask.budget;
+        self.turn(id);
         let Some(budget) = self.budgets.get_mut(&id) else { return Answer::UnknownBudget { budget: id } };
-        budget.roll(at, &self.zones);
+        let current = budget.current().window();
+        let Some(window) = budget.asked_for(ask.window, self.time, &self.zones) else {
+            return Answer::WindowOver { budget: id, current };
+        };
+        let proves_from = self.asked(id, window).next_round();
+        if is_new {
+            self.hear(session, ask, window.id);
+        }
+        let valid_for = self.good_for(id, window);
+        let view = View::of(self.asked(id, window), session);
+        Answer::Holds { budget: id, view, valid_for, proves_from }
+    }
+
+    /// Opens the window of a budget that contains the present.
+    fn turn(&mut self, id: BudgetId) {
+        let Some(budget) = self.budgets.get_mut(&id) else { return };
+        budget.roll(self.time, &self.zones);
         let sessions = &self.sessions;
         let forgotten = budget.forget_settled_windows(&|session| is_live(sessions, session));
-        let current = budget.current().window();
         forgotten.iter().for_each(|window| release_all(&mut self.sessions, id, *window));
         if !forgotten.is_empty() {
             self.forget_the_empty();
         }
-        if ask.window.is_some_and(|window| window != current.id) {
-            return Answer::WindowOver { budget: id, current };
-        }
-        let proves_from = self.current(id).next_round();
-        if is_new {
-            self.hear(session, ask, current.id);
-        }
-        let account = self.current(id);
-        let valid_for = self.good_for(id, current);
-        let view = View::of(account, session);
-        Answer::Holds { budget: id, view, valid_for, proves_from }
+        self.index(id);
     }
 
     /// How long a grant is good without another word. That of a bucket for half a refill: what a session that is dead for a whole
@@ -434,9 +488,10 @@ impl Ledger {
         until_end.or_else(|| refill.map(Refill::half)).unwrap_or(Span::FOREVER)
     }
 
-    /// The open window of a budget that was asked for.
-    fn current(&self, asked: BudgetId) -> &Account {
-        self.budgets.get(&asked).expect("it was found, and an ask removes no budget").current()
+    /// The account of a window that was asked for.
+    fn asked(&self, budget: BudgetId, window: Window) -> &Account {
+        let account = self.budgets.get(&budget).and_then(|budget| budget.account(window.id));
+        account.expect("it was found, and an ask removes neither budgets nor windows")
     }
 
     fn hear(&mut self, session: SessionId, ask: &Ask, window: WindowId) {

@@ -18,15 +18,16 @@ mod outcome;
 mod prospect;
 mod report;
 mod session;
+mod template;
 mod turn;
 mod zones;
 
 pub use account::{Account, Mode};
-pub use budget::{Budget, BudgetSpec, Kind};
+pub use budget::{ASKED_AHEAD, Budget, BudgetSpec, Kind};
 pub use central::{Central, Shown, Tally};
 pub use command::{
-    Ask, Command, Evidence, Expected, Heard, Mark, OpenSession, PutBudget, Resolve, SpendingReport, Sync,
-    Urgency,
+    Ask, Command, Evidence, Expected, Heard, Mark, MeetEndUser, OpenSession, PutBudget, PutTemplate, Resolve,
+    SpendingReport, Sync, Urgency,
 };
 pub use doubt::{AutoResolve, Doubt, Resolution};
 pub use holding::Holding;
@@ -34,6 +35,7 @@ pub use ledger::{Ledger, Violation};
 pub use line::{PLACES_MAX, Place};
 pub use outcome::{Answer, Outcome, Rejection, Spell, View};
 pub use prospect::{Patience, Prospect, Shortage, Standing};
-pub use report::{BudgetReport, HolderState, HoldingReport};
+pub use report::{BudgetReport, EndUsers, HolderState, HoldingReport};
 pub use session::{NodeRecord, Session, SessionState};
+pub use template::{END_USERS_MAX_DEFAULT, Origin, Template};
 pub use turn::Turns;

@@ -178,4 +178,12 @@ pub enum Rejection {
     /// The budget would follow a time zone whose rules nobody told the ledger.
     #[error("the rules of time zone {0} are not in the ledger yet")]
     UnknownTimeZone(ZoneName),
+    /// A template has made budgets for as many end users as it may.
+    #[error("budget {budget} has been made for {most} end users already, and may be for no more")]
+    TooManyEndUsers {
+        /// The template.
+        budget: BudgetId,
+        /// How many it may have.
+        most: u32,
+    },
 }

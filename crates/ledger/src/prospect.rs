@@ -1,6 +1,6 @@
 //! What a request that waits may still hope for. Decided on one replica, without a word to the log.
 
-use crate::{Account, Budget, Ledger, SessionState, Shown};
+use crate::{Account, Budget, Ledger, Shown};
 use quorate_domain::{Amount, BudgetId, PlaceId, Round, SessionId, Span, WindowId};
 
 /// What a request that waits for an amount of a budget may hope for.
@@ -57,7 +57,8 @@ pub struct Shortage {
     pub held: Amount,
     /// Granted to dead sessions: counted as spent until it is resolved.
     pub in_doubt: Amount,
-    /// Of a bucket: what has leaked by the time until which it would be waited.
+    /// Of a bucket: what has leaked by the time until which it would be waited. Where others stand before the request, the most
+    /// that can have: what they spend leaks too.
     pub coming: Amount,
     /// Of a bucket: how long it takes from now until enough has leaked, if nothing that is held comes back.
     pub refills_in: Option<Span>,
@@ -76,7 +77,7 @@ impl Ledger {
     ) -> Option<(Prospect, Shortage)> {
         let found = self.budget(budget)?;
         let account = found.account_at(self.time(), self.zones());
-        let shortage = self.shortage(found, &account, need, patience.within);
+        let shortage = self.shortage(found, &account, need, patience);
         let prospect = self.hopeless(need, patience.ahead, &shortage);
         Some((prospect.unwrap_or_else(|| self.judge(&account, need, standing)), shortage))
     }
@@ -108,8 +109,14 @@ impl Ledger {
         }
     }
 
-    fn shortage(&self, budget: &Budget, account: &Account, need: Amount, within: Span) -> Shortage {
-        let (now, then) = (self.time(), self.time().plus(within));
+    fn shortage(&self, budget: &Budget, account: &Account, need: Amount, patience: Patience) -> Shortage {
+        let now = self.time();
+        let is_first = patience.ahead.is_zero();
+        let limit_then = if is_first {
+            budget.limit_at(now.plus(patience.within))
+        } else {
+            budget.limit_at_most(now, patience.within)
+        };
         let in_doubt = sum(self.lost(account).map(|(_, held)| held));
         let free = account.free(budget.limit_at(now));
         Shortage {
@@ -117,7 +124,7 @@ impl Ledger {
             free,
             held: account.outstanding().saturating_sub(in_doubt),
             in_doubt,
-            coming: account.free(budget.limit_at(then)).saturating_sub(free),
+            coming: account.free(limit_then).saturating_sub(free),
             refills_in: budget.leaks_in(need.saturating_sub(free), now),
         }
     }
@@ -126,10 +133,6 @@ impl Ledger {
     fn lost(&self, account: &Account) -> impl Iterator<Item = (SessionId, Amount)> {
         let held = account.holdings().map(|(session, holding)| (session, holding.outstanding()));
         held.filter(|(session, _)| !self.is_live(*session))
-    }
-
-    fn is_live(&self, session: SessionId) -> bool {
-        self.session(session).is_some_and(|life| life.state == SessionState::Live)
     }
 }
 

@@ -42,6 +42,19 @@ pub struct BudgetReport {
     pub spent_at_most: Amount,
     /// Node by node.
     pub holdings: Vec<HoldingReport>,
+    /// The template it was made from, if nobody wrote it.
+    pub made_from: Option<BudgetId>,
+    /// Of a template: for whom budgets are made from it.
+    pub end_users: Option<EndUsers>,
+}
+
+/// For how many end users budgets are made from a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndUsers {
+    /// So many are there now.
+    pub count: usize,
+    /// There are never more.
+    pub most: u32,
 }
 
 /// What is known of a session that holds something.
@@ -141,6 +154,10 @@ impl Ledger {
                 .saturating_add(account.overrun())
                 .saturating_sub(leaked),
             holdings,
+            made_from: budget.origin().map(|origin| origin.template),
+            end_users: self
+                .template(id)
+                .map(|template| EndUsers { count: template.made().len(), most: template.end_users_max() }),
         }
     }
 

@@ -9,7 +9,7 @@ use quorate_catalog::{
     ObjectId, Outcome, Owner, Pepper, Role, Text,
 };
 use quorate_domain::{ClusterId, KeyId, LogTime, NodeId, Secret};
-use quorate_ledger::BudgetSpec;
+use quorate_gateway::admin::Wanted;
 
 /// What the catalogue and the ledger begin with.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +19,7 @@ pub struct Beginning {
     /// Keys, by their text.
     pub keys: Vec<(ApiKeyText, KeySpec)>,
     /// Budgets.
-    pub budgets: Vec<BudgetSpec>,
+    pub budgets: Vec<Wanted>,
 }
 
 /// A change and where it stands in the file.
@@ -45,7 +45,7 @@ impl Beginning {
         }
         for (number, declared) in budgets.iter().enumerate() {
             let place = format!("budgets[{number}]");
-            let checked = declared.spec().and_then(|spec| beginning.check_budget(&trial, spec));
+            let checked = declared.wanted().and_then(|wanted| beginning.check_budget(&trial, wanted));
             beginning.budgets.extend(problems.take(&place, checked));
         }
         beginning.check_size(problems);
@@ -65,9 +65,10 @@ impl Beginning {
         changes.chain(keys).filter(|change| existing(catalog, change).is_none()).collect()
     }
 
-    fn check_budget(&self, trial: &Catalog, spec: BudgetSpec) -> Result<BudgetSpec, String> {
-        let same = |other: &BudgetSpec| {
-            (&other.subject, other.unit, &other.kind) == (&spec.subject, spec.unit, &spec.kind)
+    fn check_budget(&self, trial: &Catalog, wanted: Wanted) -> Result<Wanted, String> {
+        let spec = &wanted.spec;
+        let same = |other: &Wanted| {
+            (&other.spec.subject, other.spec.unit, &other.spec.kind) == (&spec.subject, spec.unit, &spec.kind)
         };
         if !trial.has_subject(&spec.subject) {
             return Err(format!("{} does not exist, so a budget would limit nobody", spec.subject));
@@ -75,7 +76,7 @@ impl Beginning {
         if self.budgets.iter().any(same) {
             return Err(format!("{} has a budget of this unit and window already", spec.subject));
         }
-        Ok(spec)
+        Ok(wanted)
     }
 
     fn check_size(&self, problems: &mut Problems) {
@@ -121,6 +122,9 @@ fn key(place: &str, declared: &declared::Key, problems: &mut Problems) -> Option
         expires_at: None,
         without_quorum: declared.without_quorum,
         on_revocation: declared.on_revocation,
+        tags: declared.tags.clone(),
+        request_tags: declared.request_tags.clone(),
+        end_user: declared.end_user,
     };
     Some((text, spec))
 }

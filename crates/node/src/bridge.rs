@@ -3,6 +3,7 @@
 use quorate_consensus::{ChangeError, Command, Journal, Outcome, ProposeError, ReadError, Replica};
 use quorate_domain::{BootId, BudgetId, MonoTime, NodeId, SessionId, Span, WindowId};
 use quorate_gateway::replica::{self, ClusterStatus, Eventually, HistoryStatus, MemberStatus, Unavailable};
+use quorate_idempotency::Records;
 use quorate_lease::{Lease, Standing};
 use quorate_ledger::{Ledger, Mark};
 use std::time::Duration;
@@ -53,7 +54,9 @@ impl replica::Replica for BridgedReplica {
         Box::pin(async move {
             match self.propose(Command::Catalog(command), limit).await? {
                 Outcome::Catalog(outcome) => Ok(outcome),
-                Outcome::Ledger(_) | Outcome::Node(_) | Outcome::Forgotten => Err(Unavailable::TimedOut),
+                Outcome::Ledger(_) | Outcome::Node(_) | Outcome::Idempotency(_) | Outcome::Forgotten => {
+                    Err(Unavailable::TimedOut)
+                }
             }
         })
     }
@@ -66,7 +69,28 @@ impl replica::Replica for BridgedReplica {
         Box::pin(async move {
             match self.propose(Command::Ledger(command), limit).await? {
                 Outcome::Ledger(outcome) => Ok(outcome),
-                Outcome::Catalog(_) | Outcome::Node(_) | Outcome::Forgotten => Err(Unavailable::TimedOut),
+                Outcome::Catalog(_) | Outcome::Node(_) | Outcome::Idempotency(_) | Outcome::Forgotten => {
+                    Err(Unavailable::TimedOut)
+                }
+            }
+        })
+    }
+
+    fn idempotency(&self) -> &parking_lot::RwLock<Records> {
+        &self.0.state().idempotency
+    }
+
+    fn propose_idempotency(
+        &self,
+        command: quorate_idempotency::Command,
+        limit: Duration,
+    ) -> Eventually<'_, Result<quorate_idempotency::Outcome, Unavailable>> {
+        Box::pin(async move {
+            match self.propose(Command::Idempotency(command), limit).await? {
+                Outcome::Idempotency(outcome) => Ok(outcome),
+                Outcome::Catalog(_) | Outcome::Ledger(_) | Outcome::Node(_) | Outcome::Forgotten => {
+                    Err(Unavailable::TimedOut)
+                }
             }
         })
     }
@@ -98,11 +122,14 @@ impl replica::Replica for BridgedReplica {
 
     fn status(&self) -> ClusterStatus {
         let status = self.0.status();
+        let history =
+            |at: quorate_consensus::Fingerprint| HistoryStatus { applied: at.applied, sha256: at.hex() };
         let member = |peer: quorate_consensus::PeerStatus| MemberStatus {
             node: peer.node,
             peer_address: peer.address,
             is_voter: peer.votes,
             lag: peer.lag,
+            equal_at: peer.equal_at,
         };
         ClusterStatus {
             cluster: format!("{:016x}", status.cluster.get()),
@@ -113,7 +140,7 @@ impl replica::Replica for BridgedReplica {
             committed: Some(status.committed),
             applied: Some(status.applied),
             snapshot: status.snapshot,
-            history: HistoryStatus { applied: status.history.applied, sha256: status.history.hex() },
+            history: status.history.map(history),
             differs_from: status.differs_from.into_iter().collect(),
             members: status.peers.into_iter().map(member).collect(),
         }

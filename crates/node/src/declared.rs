@@ -1,8 +1,10 @@
 //! The configuration file as people write it (TOML). Nothing is checked here but its shape; see `settings`.
 
 use quorate_catalog::{
-    ModelSpec, OnRevocation, OrganisationSpec, ProviderSpec, RouteSpec, TeamSpec, UserSpec, WithoutQuorum,
+    EndUserPolicy, ModelSpec, OnRevocation, OrganisationSpec, ProviderSpec, RouteSpec, TeamSpec, UserSpec,
+    WithoutQuorum,
 };
+use quorate_domain::Tags;
 use quorate_gateway::admin::BudgetInput;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -128,6 +130,16 @@ pub struct Limits {
     /// For how long a revoked key may still be admitted by a node that is cut off from the others, in milliseconds. The same
     /// on all nodes of a cluster.
     pub revocation_bound_ms: u64,
+    /// For how long it is kept that a request with an `Idempotency-Key` was executed, in milliseconds, and what the answer was.
+    pub idempotency_kept_ms: u64,
+    /// How long a repeat may wait for the end of the first request, in milliseconds.
+    pub idempotency_wait_ms: u64,
+    /// The largest answer that is kept, in bytes.
+    pub idempotent_response_bytes_max: usize,
+    /// What all answers that are kept may take, in bytes, on every node; half of it those of one API key.
+    pub idempotency_bytes_max: u64,
+    /// How many requests with an `Idempotency-Key` may be remembered; half of them of one API key.
+    pub idempotency_records_max: u64,
 }
 
 impl Default for Limits {
@@ -137,6 +149,11 @@ impl Default for Limits {
             budget_wait_ms: 2_000,
             output_tokens_min: 256,
             revocation_bound_ms: 2_000,
+            idempotency_kept_ms: 24 * 60 * 60 * 1_000,
+            idempotency_wait_ms: 60_000,
+            idempotent_response_bytes_max: 256 * 1024,
+            idempotency_bytes_max: 64 * 1024 * 1024,
+            idempotency_records_max: 200_000,
         }
     }
 }
@@ -167,4 +184,13 @@ pub struct Key {
     /// What becomes of its open streams when it is revoked.
     #[serde(default)]
     pub on_revocation: OnRevocation,
+    /// Tags that all its requests bear.
+    #[serde(default)]
+    pub tags: Tags,
+    /// Tags that its requests may give themselves, besides.
+    #[serde(default)]
+    pub request_tags: Tags,
+    /// Whether its requests must name their end user.
+    #[serde(default)]
+    pub end_user: EndUserPolicy,
 }

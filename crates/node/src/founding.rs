@@ -7,7 +7,7 @@ use quorate_domain::{Clock, ClusterId, LogTime, Secret};
 use quorate_gateway::admin::{Initialised, SetupError};
 use quorate_gateway::replica::{Replica, Unavailable};
 use quorate_gateway::time_zones;
-use quorate_ledger::{Expected, PutBudget, Rejection};
+use quorate_ledger::{Expected, Rejection};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -148,9 +148,9 @@ async fn begin(replica: &dyn Replica, beginning: &Beginning, now: LogTime) -> an
             return Err(FileRejected(rejection.to_string()).into());
         }
     }
-    for spec in beginning.budgets.iter().cloned() {
-        time_zones::tell(replica, &spec.kind, now, LIMIT).await?;
-        let put = quorate_ledger::Command::PutBudget(PutBudget { spec, expected: Expected::Absent });
+    for wanted in beginning.budgets.iter().cloned() {
+        time_zones::tell(replica, &wanted.spec.kind, now, LIMIT).await?;
+        let put = wanted.command(Expected::Absent);
         if let quorate_ledger::Outcome::Rejected(rejection) = replica.propose_ledger(put, LIMIT).await?
             && !matches!(rejection, Rejection::BudgetExists(_))
         {

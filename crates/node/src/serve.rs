@@ -203,6 +203,7 @@ impl Node {
                 body_bytes_max: self.settings.body_bytes_max,
                 budget_wait: self.settings.budget_wait,
                 output_tokens_min: self.settings.output_tokens_min,
+                idempotency: self.settings.idempotency,
             },
             metrics: Arc::clone(&self.metrics),
         })

@@ -4,6 +4,7 @@ use crate::declared::{self, Config, DEFAULT_ELECTION_MS};
 use crate::problems::Problems;
 use crate::{Beginning, log, reference};
 use quorate_domain::{Secret, Span, Tokens};
+use quorate_gateway::IdempotencyLimits;
 use quorate_lease::RevocationBound;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +18,11 @@ const HEARTBEATS_PER_ELECTION_MIN: u64 = 3;
 /// A new leader is there after three times `election_ms`, and the last renewal may have been a quarter of the bound before:
 /// with less, every election would end every lease.
 const ELECTIONS_PER_BOUND_MIN: u64 = 5;
+
+/// An answer that is kept goes through the log, in whose entries it must fit with others.
+const RESPONSE_BYTES_MAX: usize = 512 * 1024;
+/// Less than a request may take to be repeated says nothing.
+const KEPT_MIN_MS: u64 = 1_000;
 
 /// What a node needs to know to start.
 #[derive(Clone, Debug)]
@@ -41,6 +47,8 @@ pub struct Settings {
     pub output_tokens_min: Tokens,
     /// For how long a revoked key may be admitted by a node that is cut off.
     pub revocation_bound: RevocationBound,
+    /// What is kept of requests with an `Idempotency-Key`.
+    pub idempotency: IdempotencyLimits,
     /// What the catalogue and the ledger begin with.
     pub beginning: Beginning,
 }
@@ -122,6 +130,7 @@ impl Settings {
             problems.add("limits.body_bytes_max", "must be more than zero");
         }
         let revocation_bound = problems.take("limits.revocation_bound_ms", revocation_bound(&config));
+        let idempotency = idempotency(&config.limits, &mut problems);
         problems.take("node.data_dir", directory(&config.node.data_dir));
         problems.take("log.level", log::check(&config.log.level));
         let settings = Self {
@@ -135,6 +144,7 @@ impl Settings {
             budget_wait: Duration::from_millis(config.limits.budget_wait_ms),
             output_tokens_min: Tokens::new(config.limits.output_tokens_min),
             revocation_bound: revocation_bound.unwrap_or(RevocationBound::DEFAULT),
+            idempotency,
             beginning: Beginning::read(config, &mut problems),
         };
         if problems.0.is_empty() { Ok(settings) } else { Err(problems.0) }
@@ -177,6 +187,28 @@ fn revocation_bound(config: &Config) -> Result<RevocationBound, String> {
             .to_owned());
     }
     Ok(bound)
+}
+
+fn idempotency(declared: &declared::Limits, problems: &mut Problems) -> IdempotencyLimits {
+    if declared.idempotency_kept_ms < KEPT_MIN_MS {
+        problems.add("limits.idempotency_kept_ms", format_args!("must be at least {KEPT_MIN_MS}"));
+    }
+    if declared.idempotent_response_bytes_max > RESPONSE_BYTES_MAX {
+        problems.add(
+            "limits.idempotent_response_bytes_max",
+            format_args!("must be at most {RESPONSE_BYTES_MAX}: answers that are kept go through the log"),
+        );
+    }
+    if declared.idempotency_records_max == 0 {
+        problems.add("limits.idempotency_records_max", "must be more than zero");
+    }
+    IdempotencyLimits {
+        kept: Span::from_millis(declared.idempotency_kept_ms),
+        wait: Duration::from_millis(declared.idempotency_wait_ms),
+        response_bytes_max: declared.idempotent_response_bytes_max,
+        bytes_max: declared.idempotency_bytes_max,
+        records_max: declared.idempotency_records_max,
+    }
 }
 
 fn cluster(declared: &declared::Cluster, problems: &mut Problems) -> Option<ClusterSettings> {
@@ -390,7 +422,7 @@ mod tests {
                 cluster.secret: write ${env:NAME} or ${file:PATH}
                 node.admin_listen: is the same address as node.client_listen
                 keys[0].secret: environment variable NO_SUCH_VARIABLE_AT_ALL is not set
-                budgets[0]: subject: "group:x" is not a subject: write key:ID, user:NAME, team:NAME or org:NAME"#]],
+                budgets[0]: subject: "group:x" is not a subject: write key:ID, key:ID/model:ROUTE, user:NAME, team:NAME, org:NAME, tag:NAME, end-user:ORG/ID or end-user:ORG/*"#]],
         );
     }
 
@@ -408,6 +440,22 @@ mod tests {
             &expect![
                 "limits.revocation_bound_ms: must be between 500 and 20000: busy nodes might lose shorter leases, and who revokes waits as long"
             ],
+        );
+    }
+
+    #[test]
+    fn what_is_kept_of_idempotent_requests_has_bounds() {
+        check(
+            r"
+            [limits]
+            idempotency_kept_ms = 999
+            idempotent_response_bytes_max = 524289
+            idempotency_records_max = 0
+            ",
+            &expect![[r"
+                limits.idempotency_kept_ms: must be at least 1000
+                limits.idempotent_response_bytes_max: must be at most 524288: answers that are kept go through the log
+                limits.idempotency_records_max: must be more than zero"]],
         );
     }
 
@@ -503,7 +551,7 @@ mod tests {
         check(
             &budget("unit = \"usd\"\nlimit = 5\nperiod = \"day\""),
             &expect![
-                "line 6, column 1: unknown field `period`, expected one of `subject`, `unit`, `window`, `bucket`, `time_zone`, `week_starts`, `limit`, `auto_resolve`"
+                "line 6, column 1: unknown field `period`, expected one of `subject`, `unit`, `window`, `bucket`, `time_zone`, `week_starts`, `limit`, `auto_resolve`, `end_users_max`"
             ],
         );
         check(

@@ -48,6 +48,10 @@ pub enum Reached {
     SettledLate,
     /// A window began anew while requests were in line.
     RolledWithLine,
+    /// A node was granted of a window that had not begun.
+    GrantedAhead,
+    /// And spent of it when it had, before anybody asked for it anew.
+    SpentUnasked,
     /// Something leaked out of a bucket for which requests were in line.
     LeakedWithLine,
     /// What a dead session held of a bucket was taken as spent.
@@ -68,11 +72,15 @@ pub enum Reached {
     CutShort,
     /// A request was told that the ledger is out of reach.
     Unavailable,
+    /// An end user was seen for the first time, and his budget made.
+    MetAtFirstSight,
+    /// An end user was told of whom another message had told of already.
+    MetTwice,
 }
 
 impl Reached {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 35] = [
         Self::AdmittedLocally,
         Self::AdmittedInLine,
         Self::CentralMode,
@@ -94,6 +102,8 @@ impl Reached {
         Self::Clamped,
         Self::SettledLate,
         Self::RolledWithLine,
+        Self::GrantedAhead,
+        Self::SpentUnasked,
         Self::LeakedWithLine,
         Self::DoubtLeaked,
         Self::PassedOver,
@@ -104,6 +114,8 @@ impl Reached {
         Self::Drained,
         Self::CutShort,
         Self::Unavailable,
+        Self::MetAtFirstSight,
+        Self::MetTwice,
     ];
 }
 

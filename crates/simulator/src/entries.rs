@@ -32,7 +32,9 @@ impl Bounds {
             | Command::CloseSession { .. }
             | Command::ExpireSession { .. }
             | Command::Resolve(_)
-            | Command::PutTimeZone(_) => Self::Free,
+            | Command::PutTimeZone(_)
+            | Command::PutTemplate(_)
+            | Command::MeetEndUser(_) => Self::Free,
         }
     }
 

@@ -5,7 +5,7 @@ use crate::oracle::{Spot, Violation};
 use crate::plan::RequestPlan;
 use crate::request::State;
 use crate::world::{Event, World, budget_id, in_unit};
-use quorate_domain::{Amount, BudgetId, MonoTime, NanoUsd, Tokens, Unit};
+use quorate_domain::{Amount, BudgetId, MonoTime, NanoUsd, Tokens, Unit, WindowId};
 use quorate_wallet::{Charge, Cost, Need, Overrun, Reservation};
 
 fn cost(tokens: u64) -> Cost {
@@ -23,6 +23,9 @@ fn charged(unit: Unit, tokens: u64) -> u64 {
 
 impl World {
     pub(crate) fn arrives(&mut self, number: usize) {
+        if self.meets_first(number) {
+            return;
+        }
         let plan = self.plan.requests[number].clone();
         let node = &self.nodes[plan.node];
         let knows_all = plan.path.iter().all(|place| node.replica.budget(budget_id(*place)).is_some());
@@ -92,7 +95,11 @@ impl World {
             let spot = (budget, window, session);
             if let Some(found) = self.log.ledger.budget(budget) {
                 self.oracle.keep_allowing(budget, window, found);
+                if found.next().is_some_and(|next| next.window().id == window) {
+                    self.coverage.reach(Reached::SpentUnasked);
+                }
             }
+            self.check_has_begun(number, window);
             self.oracle.reserved(spot, amount.get());
             self.requests[number].spots.push((spot, amount.get()));
         }
@@ -100,6 +107,14 @@ impl World {
         self.requests[number].state = State::Runs;
         self.requests[number].reservation = Some(reservation);
         self.after(self.plan.requests[number].takes_us, Event::Bills(number));
+    }
+
+    /// I15: nothing is reserved of a window that has not begun by log time.
+    fn check_has_begun(&mut self, number: usize, window: WindowId) {
+        if window.start() > self.log.ledger.time() {
+            let what = format!("request {number} runs in window {window}, which has not begun");
+            self.violation.get_or_insert(Violation { id: "I15", what });
+        }
     }
 
     /// I7 and I13: it holds something of every budget of its path, and nowhere less than it cannot do without.

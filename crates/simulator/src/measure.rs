@@ -1,6 +1,6 @@
 //! What the protocol costs and what it leaves unused: one budget, many nodes, a steady load until it is spent.
 
-use crate::plan::{BudgetPlan, KindPlan, Plan, RequestPlan, Timing};
+use crate::plan::{BudgetPlan, KindPlan, Making, Plan, RequestPlan, Timing};
 use crate::world::{Report, run};
 use quorate_domain::Unit;
 use rand::{RngExt, SeedableRng};
@@ -95,7 +95,12 @@ fn plan(nodes: usize, headroom: u64) -> Plan {
         seed,
         nodes,
         starts_at_ms: 0,
-        budgets: vec![BudgetPlan { kind: KindPlan::Lifetime, unit: Unit::Tokens, limit }],
+        budgets: vec![BudgetPlan {
+            kind: KindPlan::Lifetime,
+            unit: Unit::Tokens,
+            limit,
+            making: Making::Written,
+        }],
         timing: Timing { message_us: 1_000, sync_us: 1_000, lost: 0, doubled: 0, late: 0 },
         requests,
         faults: Vec::new(),

@@ -28,6 +28,8 @@ pub(crate) struct Node {
     pub(crate) is_deaf: bool,
     pub(crate) is_mute: bool,
     pub(crate) is_paused: bool,
+    /// When it last went on after it stood still.
+    pub(crate) runs_since: u64,
     /// Since when nothing keeps it from the ledger.
     pub(crate) free_since: u64,
     pub(crate) replica: Ledger,
@@ -59,6 +61,7 @@ impl Node {
             is_deaf: false,
             is_mute: false,
             is_paused: false,
+            runs_since: 0,
             free_since: 0,
             replica: Ledger::default(),
             applied: 0,
@@ -336,7 +339,12 @@ impl World {
 
     fn turn_away(&mut self, place: usize, wallet: &Wallet) {
         let node = &self.nodes[place];
-        for (id, refusal) in wallet.turn_away(&node.replica, node.as_of, self.mono()) {
+        let refused = wallet.turn_away(&node.replica, node.as_of, self.mono());
+        if !refused.is_empty() {
+            self.sample();
+        }
+        refused.iter().for_each(|(id, refusal)| self.check_hope(place, *id, refusal));
+        for (id, refusal) in refused {
             if refusal == Refusal::Unavailable {
                 self.check_reach(place, id);
             }

@@ -123,7 +123,7 @@ impl Oracle {
     /// I1: the pool of a window is never overdrawn, but by a cut of its limit.
     fn check_pools(&self, ledger: &Ledger) -> Result<(), Violation> {
         for (budget, found) in ledger.budgets() {
-            for account in found.accounts() {
+            for account in found.accounts().chain(found.next()) {
                 let window = account.window().id;
                 let allowed = self.allowed(budget, window, found);
                 let committed = account.used().get() + account.outstanding().get();

@@ -45,6 +45,19 @@ pub struct BudgetPlan {
     pub unit: quorate_domain::Unit,
     /// Its limit.
     pub limit: u64,
+    /// How it comes to be.
+    pub making: Making,
+}
+
+/// How a budget comes to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Making {
+    /// Somebody writes it at the beginning.
+    Written,
+    /// The same, for all end users: it is on no path.
+    Template,
+    /// It is made from the template before it, when a request has it on its path for the first time.
+    FirstSight,
 }
 
 /// How the network and the disks behave, in microseconds and parts per thousand.
@@ -192,7 +205,10 @@ impl Plan {
     /// The plan of a seed.
     #[must_use]
     pub fn of(seed: u64) -> Self {
-        race::of(seed).unwrap_or_else(|| Self::drawn(seed))
+        let plan = race::of(seed).unwrap_or_else(|| Self::drawn(seed));
+        // Drawn apart, so that the rest of the plan is the same with and without.
+        let is_for_an_end_user = ChaCha8Rng::seed_from_u64(!seed).random_bool(0.3);
+        if is_for_an_end_user { plan.for_an_end_user() } else { plan }
     }
 
     fn drawn(seed: u64) -> Self {
@@ -343,7 +359,7 @@ fn budget(draw: &mut impl Rng) -> BudgetPlan {
         5..=6 if unit != Unit::Permits => KindPlan::Bucket(Refill::Second),
         _ => KindPlan::Lifetime,
     };
-    BudgetPlan { kind, unit, limit }
+    BudgetPlan { kind, unit, limit, making: Making::Written }
 }
 
 fn request(

@@ -3,7 +3,7 @@
 //! In two of them a request for nearly all of a budget is about to be turned away. One node holds a large slice, and its
 //! requests end without cost at that moment: always enough is unreserved for the large request, and never in sight.
 
-use crate::plan::{BudgetPlan, Direction, Fault, KindPlan, Plan, RequestPlan, Timing, What};
+use crate::plan::{BudgetPlan, Direction, Fault, KindPlan, Making, Plan, RequestPlan, Timing, What};
 use quorate_domain::Unit;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -87,7 +87,7 @@ fn timing(message_us: u64, late: u32) -> Timing {
 
 fn plan(seed: u64, limit: u64, timing: Timing, mut requests: Vec<RequestPlan>, faults: Vec<Fault>) -> Plan {
     requests.sort_by_key(|request| request.at_us);
-    let budget = BudgetPlan { kind: KindPlan::Lifetime, unit: Unit::Tokens, limit };
+    let budget = BudgetPlan { kind: KindPlan::Lifetime, unit: Unit::Tokens, limit, making: Making::Written };
     Plan { seed, nodes: 3, starts_at_ms: 0, budgets: vec![budget], timing, requests, faults }
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct Request {
     pub(crate) spots: Vec<(Spot, u64)>,
     /// Log time when it took it.
     pub(crate) reserved_at: LogTime,
+    /// Since when it waits for its end user's budget to be made.
+    pub(crate) met_since: Option<u64>,
     /// The least that was unreserved of each budget of its path since it came.
     least: BTreeMap<usize, i128>,
 }

@@ -5,7 +5,8 @@ use crate::node::Node;
 use crate::world::{World, node_id};
 use quorate_domain::{Amount, BudgetId, Round, SessionId};
 use quorate_ledger::{
-    Budget, BudgetReport, Command, Evidence, HolderState, HoldingReport, Mark, Place, Session, SpendingReport,
+    Answer, Budget, BudgetReport, Command, Evidence, HolderState, HoldingReport, Mark, Outcome, Place,
+    Session, SpendingReport,
 };
 use std::collections::BTreeSet;
 
@@ -32,6 +33,17 @@ impl World {
         let rolled = sync_rolls(command) && self.nodes.iter().any(Node::has_line);
         reached.extend(rolled.then_some(Reached::RolledWithLine));
         reached.into_iter().for_each(|state| self.coverage.reach(state));
+    }
+
+    pub(crate) fn watch_answers(&mut self, outcome: &Outcome) {
+        let Outcome::Synced { answers } = outcome else { return };
+        let is_ahead = |answer: &Answer| match answer {
+            Answer::Holds { view, .. } => view.window.id.start() > self.log.ledger.time(),
+            Answer::WindowOver { .. } | Answer::UnknownBudget { .. } => false,
+        };
+        if answers.iter().any(is_ahead) {
+            self.coverage.reach(Reached::GrantedAhead);
+        }
     }
 
     /// Whether too little was unreserved for a request in line at an instant since it came, but for what dead and silent
@@ -109,7 +121,9 @@ impl World {
             | Command::CloseSession { .. }
             | Command::ExpireSession { .. }
             | Command::Resolve(_)
-            | Command::PutTimeZone(_) => {}
+            | Command::PutTimeZone(_)
+            | Command::PutTemplate(_) => {}
+            Command::MeetEndUser(meet) => self.watch_meeting(meet),
         }
     }
 }

@@ -6,9 +6,11 @@
 use crate::coverage::{Coverage, Reached};
 use crate::entries::Bounds;
 use crate::fairness::{Lines, Passed};
+use crate::meetings;
 use crate::node::Node;
 use crate::oracle::{Oracle, Violation};
-use crate::plan::{Direction, KindPlan, Plan, What};
+use crate::patience;
+use crate::plan::{BudgetPlan, Direction, KindPlan, Making, Plan, What};
 use crate::promptness::Promptness;
 use crate::rates::Rates;
 use crate::request::{Request, State};
@@ -186,8 +188,10 @@ impl World {
 
     fn live(&mut self) {
         for place in 0..self.plan.budgets.len() {
-            let limit = self.plan.budgets[place].limit;
-            self.set_limit(place, limit);
+            let BudgetPlan { limit, making, .. } = self.plan.budgets[place];
+            if making != Making::FirstSight {
+                self.set_limit(place, limit);
+            }
         }
         for node in 0..self.nodes.len() {
             self.start(node);
@@ -260,6 +264,7 @@ impl World {
             Event::Resumes(node) => {
                 self.nodes[node].is_paused = false;
                 self.nodes[node].free_since = self.now;
+                self.nodes[node].runs_since = self.now;
                 self.look(node);
             }
             Event::LeaderBack => (self.log.has_leader, self.log.leads_since) = (true, self.now),
@@ -316,6 +321,7 @@ impl World {
             self.violation.get_or_insert(violation);
         }
         self.watch_modes(&central, &command);
+        self.watch_answers(&outcome);
         self.watch_buckets(&waited);
         self.log.entries.push((at, command));
         let upto = self.log.entries.len();
@@ -346,9 +352,9 @@ impl World {
 
     pub(crate) fn set_limit(&mut self, place: usize, limit: u64) {
         let budget = self.plan.budgets[place].clone();
-        let name = format!("team:t{place}");
+        let name = meetings::subject(budget.making, place);
         let spec = BudgetSpec {
-            subject: name.parse().expect("a letter and a number name a team"),
+            subject: name.parse().expect("letters and a number name a subject"),
             unit: budget.unit,
             kind: match budget.kind {
                 KindPlan::Lifetime => Kind::Lifetime,
@@ -358,7 +364,8 @@ impl World {
             limit: Amount::new(limit),
             auto_resolve: quorate_ledger::AutoResolve::Never,
         };
-        let id = budget_id(place);
+        // Of a template nothing is spent, but of what is made from it.
+        let id = budget_id(if budget.making == Making::Template { place + 1 } else { place });
         let before = self.log.ledger.budget(id).cloned();
         let outcome = self.append(Command::PutBudget(PutBudget { spec, expected: Expected::Any }));
         self.rates.note_limits(&self.log.ledger);
@@ -372,6 +379,10 @@ impl World {
                 self.oracle.keep_allowing(id, account.window().id, &before);
             }
             self.oracle.allow(id, open.window().id, limit.max(granted).max(self.granted_first(id, &before)));
+            if let Some(next) = before.next() {
+                let granted = next.used().get() + next.outstanding().get();
+                self.oracle.allow(id, next.window().id, limit.max(granted));
+            }
         }
     }
 
@@ -400,6 +411,7 @@ impl World {
     fn proposed(&mut self, node: usize, life: u64, exchange: u64, command: Command) {
         self.watch_message(node, &command);
         let Some(outcome) = self.append(command) else { return };
+        self.rates.note_limits(&self.log.ledger);
         if self.nodes[node].is_deaf || self.is_lost() {
             return;
         }
@@ -458,6 +470,9 @@ impl World {
         self.sample();
         if self.violation.is_none() && self.plan.is_calm() {
             self.violation = self.promptness.check(self.now, &self.log.ledger, &self.nodes, &self.plan).err();
+        }
+        if self.violation.is_none() {
+            self.violation = patience::check(self.now, &self.nodes, &self.plan).err();
         }
         if self.violation.is_none() {
             self.violation =

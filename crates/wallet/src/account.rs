@@ -7,13 +7,13 @@
 //! In central mode the account is *closed*: nothing is reserved from headroom, what is free goes back at once, and a
 //! refund goes back in the step that settles. Only a request that the ledger granted its need by name may reserve.
 
+use crate::mark::Marked;
 use crate::pace::Pace;
 use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, Span, Window};
 use quorate_ledger::{Heard, Spell, View};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -123,26 +123,6 @@ pub(crate) enum Followed {
     ModeChanged,
 }
 
-/// A line of the journal about one account: to be written, or written.
-#[derive(Clone, Debug)]
-pub struct Marked {
-    /// The account.
-    pub account: Arc<Account>,
-    /// No more than this will be spent before the next line.
-    pub spent_bound: Amount,
-    /// Settled by now.
-    pub settled: Amount,
-    /// Billed beyond what was reserved by now.
-    pub overrun: Amount,
-}
-
-impl Marked {
-    pub(crate) fn new(account: Arc<Account>, spent_bound: Amount) -> Self {
-        let Statement { used, overrun, .. } = account.statement();
-        Self { account, spent_bound, settled: used, overrun }
-    }
-}
-
 impl Account {
     pub(crate) fn new(budget: BudgetId, window: Window) -> Self {
         Self {
@@ -173,6 +153,23 @@ impl Account {
                 grant_pace: Pace::new(GRANT_SHORT, GRANT_LONG),
             }),
         }
+    }
+
+    /// The account of the window after that of `earlier`, with what is known of how the budget is spent.
+    pub(crate) fn following(earlier: &Self, window: Window) -> Self {
+        let account = Self::new(earlier.budget, window);
+        account.is_touched_as(earlier);
+        {
+            let (mut book, known) = (account.book.lock(), earlier.book.lock());
+            (book.watermark_pace, book.grant_pace) = (known.watermark_pace, known.grant_pace);
+        }
+        account
+    }
+
+    /// The budget was in use as long as `earlier` was.
+    pub(crate) fn is_touched_as(&self, earlier: &Self) {
+        self.request.store(earlier.request.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.touched.fetch_max(earlier.touched.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// The budget.
@@ -378,6 +375,12 @@ impl Account {
         now.micros() >= self.good_until.load(Ordering::Acquire)
     }
 
+    /// Whether the grant ends so soon. One that is good for ever does not.
+    pub(crate) fn ends_within(&self, span: Duration, now: MonoTime) -> bool {
+        let until = MonoTime::from_micros(self.good_until.load(Ordering::Acquire));
+        until.since(now) <= span
+    }
+
     /// Whether nobody has come for long, so that what is free is given back and no more is asked for.
     pub(crate) fn is_idle_at(&self, now: MonoTime) -> bool {
         let touched = MonoTime::from_micros(self.touched.load(Ordering::Relaxed));
@@ -416,7 +419,7 @@ impl Account {
         }
     }
 
-    /// Whether the ledger has granted a request here what it needs, so that it waits for the journal alone.
+    /// Whether the ledger has granted a request here what it needs, so that it waits for the journal alone while the grant lasts.
     pub(crate) fn is_designated(&self, id: PlaceId) -> bool {
         self.designated(id).is_some()
     }
@@ -511,6 +514,11 @@ impl Account {
         let gone = book.granted.saturating_sub(self.free_in(&book));
         let welcome = book.grant_pace.next(now, self.requests(GRANT_REQUESTS_MIN));
         gone.saturating_add(waiting).saturating_add(welcome)
+    }
+
+    /// What would be welcome of the next window: as much as the latest grant of this one.
+    pub(crate) fn welcome_next(&self) -> Amount {
+        self.book.lock().grant_pace.size().max(self.requests(GRANT_REQUESTS_MIN))
     }
 
     /// Whether so little is left of the grant that more should be asked for ahead of need.

@@ -4,8 +4,9 @@
 use crate::Wallet;
 use crate::account::{Account, GRANT_REQUESTS_MIN};
 use crate::line::{Line, Ticket};
+use crate::verdict::has_hope;
 use quorate_domain::{Amount, BudgetId, MonoTime, Round};
-use quorate_ledger::{Ask, Budget, Ledger, PLACES_MAX, Place, Prospect, Urgency};
+use quorate_ledger::{Ask, Budget, Ledger, PLACES_MAX, Place, Urgency};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,14 @@ const RECALL_LIMIT: Duration = Duration::from_millis(100);
 const LEAK_EVERY: Duration = Duration::from_millis(100);
 /// How often more is asked for ahead of need: what could not be had cannot be had in the next instant either.
 const AHEAD_EVERY: Duration = Duration::from_millis(100);
+/// The next window of a budget is asked for so long before the open one ends, or up to `NEXT_SPREAD` earlier: not all budgets
+/// are asked for in one message.
+const NEXT_BEFORE: Duration = Duration::from_secs(5);
+const NEXT_SPREAD: Duration = Duration::from_secs(10);
+/// Budgets are spread over so many moments.
+const NEXT_MOMENTS: u32 = 1_024;
+/// And so many are asked for in a message at most.
+const NEXT_AT_ONCE: usize = 1_000;
 
 /// What was said last, and what is known of rounds under way.
 #[derive(Debug, Default)]
@@ -25,10 +34,14 @@ pub(crate) struct Talk {
     pub(crate) last_report: MonoTime,
     /// When grants were searched for that no answer told of.
     pub(crate) last_search: MonoTime,
+    /// How many searches there were.
+    pub(crate) searches: usize,
     /// The places that the ledger knows, where it knows any; `None` where nobody knows what it has heard.
     pub(crate) told: BTreeMap<BudgetId, Option<Vec<Place>>>,
     /// When buckets were asked for somebody who waits.
     asked_buckets: BTreeMap<BudgetId, MonoTime>,
+    /// When it was looked for budgets whose window ends soon.
+    looked_ahead: MonoTime,
     /// When more was asked for ahead of need.
     asked_ahead: BTreeMap<BudgetId, MonoTime>,
     /// Rounds that a last call waits for, and since when.
@@ -39,6 +52,14 @@ impl Talk {
     /// Nobody knows what the ledger has heard of who waits for a budget, or it means nothing any more: say it again.
     pub(crate) fn is_unsure_of(&mut self, budget: BudgetId) {
         self.told.insert(budget, None);
+    }
+
+    /// Another window of the budget is open.
+    pub(crate) fn turned(&mut self, budget: BudgetId) {
+        self.rounds.remove(&budget);
+        if let Some(told) = self.told.get_mut(&budget) {
+            *told = None;
+        }
     }
 }
 
@@ -60,6 +81,7 @@ impl Asker<'_> {
         let for_line = waited_at.union(&told).filter_map(|budget| self.ask_for_line(talk, *budget));
         let mut asks: Vec<Ask> = for_line.collect();
         asks.extend(self.asks_ahead(talk, &waited_at));
+        asks.extend(self.asks_for_next(talk, &waited_at));
         asks
     }
 
@@ -108,14 +130,13 @@ impl Asker<'_> {
 
     /// Whether somebody looks hopeless of whom nobody knows whether that is so.
     fn is_time_to_know(&self, budget: BudgetId, last_asked: Option<MonoTime>) -> bool {
-        let is_unsure = |(ticket, ahead): (&Ticket, Amount)| {
-            ticket.heard_at.is_none() && !self.has_hope(budget, ticket, ahead)
-        };
+        let is_unsure =
+            |(ticket, ahead): (&Ticket, Amount)| ticket.heard_at.is_none() && !self.has_hope(ticket, ahead);
         self.is_past(LEAK_EVERY, last_asked) && self.in_turn_at(budget).any(is_unsure)
     }
 
     fn in_turn_at(&self, budget: BudgetId) -> impl Iterator<Item = (&Ticket, Amount)> {
-        self.line.in_turn().filter(move |(ticket, _)| ticket.is_at(budget))
+        self.line.in_turn_at(budget, has_hope(self.ledger, self.now))
     }
 
     fn is_past(&self, span: Duration, since: Option<MonoTime>) -> bool {
@@ -127,13 +148,13 @@ impl Asker<'_> {
         let is_designated = |ticket: &Ticket| account.is_some_and(|account| account.is_designated(ticket.id));
         let place = |(ticket, ahead): (&Ticket, Amount)| Place {
             id: ticket.id,
-            need: self.need(budget, ticket, ahead),
+            need: self.need(ticket, ahead),
             most: ticket.most(),
             is_last_call: ticket.is_last_call(self.now),
         };
         let mut places: Vec<Place> = self
             .uncovered(account, budget)
-            .filter(|(ticket, ahead)| self.has_hope(budget, ticket, *ahead) && !is_designated(ticket))
+            .filter(|(ticket, ahead)| self.has_hope(ticket, *ahead) && !is_designated(ticket))
             .map(place)
             .collect();
         places.sort_by_key(|place| !place.is_last_call);
@@ -156,22 +177,15 @@ impl Asker<'_> {
     }
 
     /// All that a request takes, as long as there is hope for it; then what it cannot do without.
-    fn need(&self, budget: BudgetId, ticket: &Ticket, ahead: Amount) -> Amount {
-        let is_content =
-            ticket.is_last_call(self.now) || !self.is_hopeful(budget, ticket, ahead, ticket.most());
+    fn need(&self, ticket: &Ticket, ahead: Amount) -> Amount {
+        let has_hope_for_most = || ticket.may_hope_for(ticket.most(), ahead, self.ledger, self.now);
+        let is_content = ticket.is_last_call(self.now) || !has_hope_for_most();
         if is_content { ticket.least() } else { ticket.most() }
     }
 
     /// Whoever has no hope is not asked for: whether this replica is behind is found out without a word to the log.
-    fn has_hope(&self, budget: BudgetId, ticket: &Ticket, ahead: Amount) -> bool {
-        self.is_hopeful(budget, ticket, ahead, ticket.least())
-    }
-
-    fn is_hopeful(&self, budget: BudgetId, ticket: &Ticket, ahead: Amount, amount: Amount) -> bool {
-        match self.ledger.prospect(budget, amount, ticket.patience(ahead, self.now), None) {
-            Some((Prospect::TooBig | Prospect::Spent | Prospect::InDoubt, _)) => false,
-            Some((Prospect::Held { .. } | Prospect::Open, _)) | None => true,
-        }
+    fn has_hope(&self, ticket: &Ticket, ahead: Amount) -> bool {
+        has_hope(self.ledger, self.now)(ticket, ahead)
     }
 
     /// Whether somebody who is asked for, and whose patience is over, needs a round that is not on its way.
@@ -236,4 +250,36 @@ impl Asker<'_> {
         talk.asked_ahead.extend(asks.iter().map(|ask| (ask.budget, self.now)));
         asks
     }
+
+    /// For windows that begin soon, of budgets that are in use.
+    fn asks_for_next(&self, talk: &mut Talk, waited_at: &BTreeSet<BudgetId>) -> Vec<Ask> {
+        if self.now.since(talk.looked_ahead) < AHEAD_EVERY {
+            return Vec::new();
+        }
+        talk.looked_ahead = self.now;
+        let ends_soon = |account: &&Arc<Account>| {
+            account.ends_within(next_asked_before(account.budget()), self.now)
+                && !account.has_ended_at(self.now)
+                && !account.is_idle_at(self.now)
+                && !waited_at.contains(&account.budget())
+                && self.wallet.is_current(account)
+                && self.wallet.next(account.budget()).is_none()
+        };
+        let ask = |account: &Arc<Account>| {
+            let next = self.ledger.upcoming(account.budget())?;
+            Some(Ask {
+                budget: account.budget(),
+                window: Some(next.id),
+                places: Vec::new(),
+                want: account.welcome_next(),
+                urgency: Urgency::CanWait,
+            })
+        };
+        self.wallet.active.lock().values().filter(ends_soon).filter_map(ask).take(NEXT_AT_ONCE).collect()
+    }
+}
+
+fn next_asked_before(budget: BudgetId) -> Duration {
+    let moment = u32::try_from(budget.get() % u64::from(NEXT_MOMENTS)).unwrap_or_default();
+    NEXT_BEFORE + NEXT_SPREAD * moment / NEXT_MOMENTS
 }

@@ -8,9 +8,11 @@
 //! Pure but for atomics and locks: no I/O, no clock, no tasks. Start with [`Wallet::reserve`].
 
 mod account;
+mod ahead;
 mod asker;
 mod cost;
 mod line;
+mod mark;
 mod pace;
 mod refusal;
 mod reservation;
@@ -18,8 +20,9 @@ mod speech;
 mod verdict;
 mod wallet;
 
-pub use account::{Account, Marked, Statement};
+pub use account::{Account, Statement};
 pub use cost::{Cost, Need};
+pub use mark::Marked;
 pub use refusal::{Cause, Refusal};
 pub use reservation::{Overrun, Reservation};
 pub use speech::Speech;

@@ -7,7 +7,7 @@
 use crate::reservation::Part;
 use crate::{Charge, Need, Reservation};
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, Round, Span, WindowId};
-use quorate_ledger::Patience;
+use quorate_ledger::{Ledger, Patience, Prospect};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -87,6 +87,15 @@ impl Ticket {
         Patience { within: if self.is_last_call(now) { Span::default() } else { all() }, ahead }
     }
 
+    /// Whether this replica shows that so much may still be had for it behind those who stand before it.
+    pub(crate) fn may_hope_for(&self, amount: Amount, ahead: Amount, ledger: &Ledger, now: MonoTime) -> bool {
+        let Some(charge) = self.waits_at() else { return true };
+        match ledger.prospect(charge.budget, amount, self.patience(ahead, now), None) {
+            Some((Prospect::TooBig | Prospect::Spent | Prospect::InDoubt, _)) => false,
+            Some((Prospect::Held { .. } | Prospect::Open, _)) | None => true,
+        }
+    }
+
     /// When its last call at the budget it waits at begins. One whose patience was over when it came there waits for
     /// proof there as long as anybody.
     pub(crate) fn last_called(&self) -> MonoTime {
@@ -134,16 +143,22 @@ impl Line {
         self.tickets.iter().filter(move |ticket| ticket.is_at(budget))
     }
 
-    /// All of them, each with what those cannot do without who stand before it at its budget.
-    pub(crate) fn in_turn(&self) -> impl Iterator<Item = (&Ticket, Amount)> {
-        let mut sums: BTreeMap<BudgetId, Amount> = BTreeMap::new();
-        self.tickets.iter().map(move |ticket| {
-            let Some(charge) = ticket.waits_at() else { return (ticket, Amount::ZERO) };
-            let sum = sums.entry(charge.budget).or_default();
-            let ahead = *sum;
-            *sum = ahead.saturating_add(ticket.least());
-            (ticket, ahead)
-        })
+    /// All of them, each with what those cannot do without who stand before it at its budget. `has_hope` says whether a ticket
+    /// may still be served behind so much: one that may not is about to be refused, and takes nothing.
+    pub(crate) fn in_turn(
+        &self,
+        has_hope: impl Fn(&Ticket, Amount) -> bool,
+    ) -> impl Iterator<Item = (&Ticket, Amount)> {
+        behind_each_other(self.tickets.iter(), has_hope)
+    }
+
+    /// The same of one budget.
+    pub(crate) fn in_turn_at(
+        &self,
+        budget: BudgetId,
+        has_hope: impl Fn(&Ticket, Amount) -> bool,
+    ) -> impl Iterator<Item = (&Ticket, Amount)> {
+        behind_each_other(self.at(budget), has_hope)
     }
 
     /// What everyone at a budget takes together, if there is so much.
@@ -173,4 +188,20 @@ impl Line {
     pub(crate) fn waits_at(&self, id: PlaceId, budget: BudgetId) -> bool {
         self.get(id).is_some_and(|ticket| ticket.is_at(budget))
     }
+}
+
+fn behind_each_other<'a>(
+    tickets: impl Iterator<Item = &'a Ticket>,
+    has_hope: impl Fn(&Ticket, Amount) -> bool,
+) -> impl Iterator<Item = (&'a Ticket, Amount)> {
+    let mut sums: BTreeMap<BudgetId, Amount> = BTreeMap::new();
+    tickets.map(move |ticket| {
+        let Some(charge) = ticket.waits_at() else { return (ticket, Amount::ZERO) };
+        let sum = sums.entry(charge.budget).or_default();
+        let ahead = *sum;
+        if has_hope(ticket, ahead) {
+            *sum = ahead.saturating_add(ticket.least());
+        }
+        (ticket, ahead)
+    })
 }

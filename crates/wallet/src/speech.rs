@@ -6,7 +6,7 @@
 use crate::account::Followed;
 use crate::asker::{Asker, Talk};
 use crate::{Account, Statement, Wallet};
-use quorate_domain::{BudgetId, MonoTime, Round, WindowId};
+use quorate_domain::{BudgetId, MonoTime, Round, Span, WindowId};
 use quorate_ledger::{Answer, Ask, Ledger, SpendingReport, Sync, View};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,8 +27,10 @@ impl Wallet {
     /// Takes note of what a replica shows of budgets that are handed out request by request. `true` if something is to
     /// be said at once.
     pub fn follow(&self, ledger: &Ledger, now: MonoTime) -> bool {
+        self.turn_due(ledger);
         self.look_for_strays(ledger, now);
         let waited_at = self.line.lock().budgets();
+        waited_at.iter().for_each(|budget| self.turn(*budget));
         // A budget that was there when the request came, and is not, was removed.
         waited_at
             .into_iter()
@@ -67,13 +69,16 @@ impl Wallet {
     /// Now and then: finds what was granted in answers that never came, so that nothing is held by nobody (I5).
     fn look_for_strays(&self, ledger: &Ledger, now: MonoTime) {
         let Some(life) = ledger.session(self.session()) else { return };
-        {
+        let part = {
             let mut talk = self.talk.lock();
             if now.since(talk.last_search) < SEARCH_EVERY {
                 return;
             }
             talk.last_search = now;
-        }
+            talk.searches = talk.searches.wrapping_add(1);
+            talk.searches
+        };
+        self.forget_some_of_the_gone(part, ledger, now);
         self.finished.lock().retain(|spot, _| life.holds.contains(spot));
         for (budget, window) in &life.holds {
             let Some(found) = ledger.budget(*budget) else { continue };
@@ -82,8 +87,12 @@ impl Wallet {
             let known = self.account_of(*budget, *window).or_else(|| self.finished_account(*budget, *window));
             let known = known.map(|account| account.granted());
             if view.granted > known.unwrap_or_default() {
-                let is_open = found.current().window().id == *window;
-                self.adopt(*budget, &view, is_open, now);
+                if found.next().is_some_and(|next| next.window().id == *window) {
+                    self.learn_ahead(*budget, &view, now);
+                } else {
+                    let is_open = found.current().window().id == *window;
+                    self.adopt(*budget, &view, is_open, now);
+                }
             }
         }
     }
@@ -122,6 +131,7 @@ impl Wallet {
     pub fn speech(&self, ledger: &Ledger, is_due: bool, now: MonoTime) -> Option<Speech> {
         self.wake();
         let mut talk = self.talk.lock();
+        self.just_turned().for_each(|budget| talk.turned(budget));
         // In the name of a session that is over, nothing is asked for any more; what is left is reported.
         let asks = if self.is_fenced() { Vec::new() } else { self.asks(&mut talk, ledger, now) };
         let reports = if is_due || !asks.is_empty() { self.reports(now) } else { Vec::new() };
@@ -160,13 +170,22 @@ impl Wallet {
         self.reported(&speech.reports, sent);
         for answer in answers {
             match answer {
+                Answer::Holds { budget, view, valid_for, .. } if is_ahead(view, *valid_for) => {
+                    let account = self.learn_ahead(*budget, view, now);
+                    account.is_good_until(Account::end_of(*valid_for, sent));
+                }
+                Answer::Holds { budget, view, .. } if self.has_turned_since(*budget, view.window) => {
+                    self.adopt(*budget, view, false, now);
+                    self.talk.lock().is_unsure_of(*budget);
+                }
                 Answer::Holds { budget, view, valid_for, proves_from } => {
                     let account = self.learn(*budget, view, now);
                     account.is_good_until(Account::end_of(*valid_for, sent));
                     self.prove_from(*budget, (sent, now), (view.window.id, *proves_from));
                 }
-                Answer::WindowOver { budget, .. } => {
-                    self.window_over(*budget);
+                Answer::WindowOver { budget, current } => {
+                    self.log_time_is(current.id.start());
+                    self.window_is(*budget, current.id);
                     self.talk.lock().is_unsure_of(*budget);
                 }
                 Answer::UnknownBudget { budget } => self.forget(*budget, now),
@@ -208,6 +227,11 @@ impl Wallet {
         let line = self.line.lock();
         Asker { wallet: self, ledger, line: &line, now }.asks(talk)
     }
+}
+
+/// Whether a grant is of a window that had not begun when it was made: it is good for longer than the window lasts.
+fn is_ahead(view: &View, valid_for: Span) -> bool {
+    view.window.end.is_some_and(|end| valid_for > end.since(view.window.id.start()))
 }
 
 fn report((account, statement): &(Arc<Account>, Statement)) -> SpendingReport {

@@ -34,7 +34,7 @@ impl Wallet {
             Verdict::TurnAway(refusal) => Some((turn.0.id, refusal)),
             Verdict::Wait | Verdict::AskWhetherBehind => None,
         };
-        line.in_turn().filter_map(verdict).collect()
+        line.in_turn(has_hope(ledger, now)).filter_map(verdict).collect()
     }
 
     /// Whether somebody looks hopeless, so that it is worth asking whether this replica is behind.
@@ -44,7 +44,7 @@ impl Wallet {
         let is_hopeless = |turn: (&Ticket, Amount)| {
             matches!(self.verdict(turn, ledger, None, now), Verdict::AskWhetherBehind)
         };
-        line.in_turn().any(is_hopeless)
+        line.in_turn(has_hope(ledger, now)).any(is_hopeless)
     }
 
     /// When the next request in line must be served or refused.
@@ -67,8 +67,9 @@ impl Wallet {
     ) -> Verdict {
         let Some(charge) = ticket.waits_at() else { return Verdict::Wait };
         let (budget, need) = (charge.budget, ticket.least());
-        if self.account(budget).is_some_and(|account| account.is_designated(ticket.id)) {
-            return Verdict::Wait;
+        if let Some(account) = self.account(budget).filter(|account| account.is_designated(ticket.id)) {
+            // Its grant may lapse before it is served, and nobody be there who would renew it.
+            return if account.has_ended_at(now) { out_of_time(ticket, now) } else { Verdict::Wait };
         }
         let prospect = ledger.prospect(budget, need, ticket.patience(ahead, now), self.standing(ticket));
         let Some((prospect, shortage)) = prospect else { return out_of_time(ticket, now) };
@@ -95,6 +96,11 @@ impl Wallet {
             | Prospect::Open => out_of_time(ticket, now),
         }
     }
+}
+
+/// Whether a ticket may still be served behind so much, as far as this replica shows.
+pub(crate) fn has_hope(ledger: &Ledger, now: MonoTime) -> impl Fn(&Ticket, Amount) -> bool {
+    move |ticket, ahead| ticket.may_hope_for(ticket.least(), ahead, ledger, now)
 }
 
 /// From when on a replica that was not behind shows an instant after the request came; `None` while that is not known. A bucket

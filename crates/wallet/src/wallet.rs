@@ -1,6 +1,7 @@
 //! The wallet: the accounts of one session, and the line of requests that wait for money.
 
 use crate::account::Account;
+use crate::ahead::{Ahead, Slot};
 use crate::asker::Talk;
 use crate::line::{Line, Ticket};
 use crate::reservation::Part;
@@ -8,6 +9,7 @@ use crate::{Cost, Marked, Need, Overrun, Reservation, Statement};
 use crossbeam::queue::SegQueue;
 use parking_lot::{Mutex, RwLock};
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, SessionId, Unit, Window, WindowId};
+use quorate_ledger::Ledger;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +40,7 @@ pub enum Withheld {
 pub struct Wallet {
     session: SessionId,
     is_fenced: AtomicBool,
-    shards: Vec<RwLock<HashMap<BudgetId, Arc<Account>>>>,
+    pub(crate) shards: Vec<RwLock<HashMap<BudgetId, Slot>>>,
     pub(crate) line: Mutex<Line>,
     pub(crate) talk: Mutex<Talk>,
     /// Accounts of windows that are over, until everything about them is settled and reported.
@@ -54,6 +56,7 @@ pub struct Wallet {
     pub(crate) closed: Mutex<BTreeSet<BudgetId>>,
     /// Accounts whose watermark should be raised.
     pub(crate) low: SegQueue<Arc<Account>>,
+    pub(crate) ahead: Ahead,
     /// A budget that somebody waited for is gone.
     lets_pass: AtomicBool,
 }
@@ -75,6 +78,7 @@ impl Wallet {
             waking: SegQueue::new(),
             closed: Mutex::default(),
             low: SegQueue::new(),
+            ahead: Ahead::default(),
             lets_pass: AtomicBool::new(false),
         }
     }
@@ -96,8 +100,7 @@ impl Wallet {
         let mut reservation = Reservation::new(Vec::with_capacity(path.len()));
         for charge in path {
             let amount = bound.to_reserve(charge.unit);
-            let account = self.account(charge.budget).filter(|account| account.try_reserve(amount, now));
-            let Some(account) = account else {
+            let Some(account) = self.take(charge.budget, amount, now) else {
                 // A rollback can send somebody else the slow way, never to a denial.
                 reservation.cancel();
                 return Err(Withheld::Short(charge.budget));
@@ -106,6 +109,17 @@ impl Wallet {
             reservation.push(Part { account, unit: charge.unit, amount });
         }
         Ok(reservation)
+    }
+
+    fn take(&self, budget: BudgetId, amount: Amount, now: MonoTime) -> Option<Arc<Account>> {
+        let open = self.account(budget);
+        if let Some(account) = &open
+            && account.try_reserve(amount, now)
+        {
+            return open;
+        }
+        let next = self.turned(budget, open.as_ref())?;
+        next.try_reserve(amount, now).then_some(next)
     }
 
     fn call_for_attention(&self, account: &Arc<Account>) {
@@ -120,7 +134,7 @@ impl Wallet {
     /// The account of a budget's open window, if there is one.
     #[must_use]
     pub fn account(&self, budget: BudgetId) -> Option<Arc<Account>> {
-        self.shard(budget).read().get(&budget).cloned()
+        self.shard(budget).read().get(&budget)?.open.clone()
     }
 
     /// Ends the session: from now on nothing is reserved in its name. Reservations under way still settle.
@@ -368,13 +382,36 @@ impl Wallet {
         }
     }
 
-    /// The open window of a budget is another one: the account at hand is over.
-    pub(crate) fn window_over(&self, budget: BudgetId) {
-        self.retire(budget);
+    /// Forgets accounts of budgets that are gone, a part of them each time: nobody may ever ask for them again.
+    pub(crate) fn forget_some_of_the_gone(&self, part: usize, ledger: &Ledger, now: MonoTime) {
+        let is_gone = |account: &&Arc<Account>| ledger.budget(account.budget()).is_none();
+        let gone: Vec<_> = {
+            let shard = self.shards[part % SHARDS].read();
+            shard
+                .values()
+                .flat_map(|slot| slot.open.iter().chain(&slot.next))
+                .filter(is_gone)
+                .cloned()
+                .collect()
+        };
+        for account in gone {
+            // What the journal holds of it proves nothing more.
+            self.over.push((account.budget(), account.window().id));
+            self.forget(account.budget(), now);
+        }
+    }
+
+    /// This window of a budget is open. An account of another one is over.
+    pub(crate) fn window_is(&self, budget: BudgetId, window: WindowId) {
+        self.turn(budget);
+        if self.account(budget).is_some_and(|account| account.window().id != window) {
+            self.retire(budget);
+        }
     }
 
     /// Gives back everything that is free, everywhere: the node is about to leave.
     pub fn give_back_all(&self) {
+        self.give_back_next();
         self.wake();
         for account in self.open_accounts() {
             account.end();
@@ -384,16 +421,20 @@ impl Wallet {
         }
     }
 
-    /// Every account at hand, of open windows and of windows that are over but not settled.
+    /// Every account at hand, of open windows, of those that come next, and of those that are over but not settled.
     #[must_use]
     pub fn accounts(&self) -> Vec<Arc<Account>> {
-        let mut accounts = self.open_accounts();
+        let mut accounts = self.each_slot(|slot| slot.open.iter().chain(&slot.next).cloned().collect());
         accounts.extend(self.retired.lock().iter().cloned());
         accounts
     }
 
     fn open_accounts(&self) -> Vec<Arc<Account>> {
-        self.shards.iter().flat_map(|shard| shard.read().values().cloned().collect::<Vec<_>>()).collect()
+        self.each_slot(|slot| slot.open.iter().cloned().collect())
+    }
+
+    fn each_slot(&self, of: impl Fn(&Slot) -> Vec<Arc<Account>>) -> Vec<Arc<Account>> {
+        self.shards.iter().flat_map(|shard| shard.read().values().flat_map(&of).collect::<Vec<_>>()).collect()
     }
 
     /// A new account for the open window of a budget, in place of one that is over.
@@ -401,7 +442,7 @@ impl Wallet {
         self.retire(budget);
         let account = Arc::new(Account::new(budget, window));
         account.set_waiting(self.line.lock().count_at(budget));
-        self.shard(budget).write().insert(budget, Arc::clone(&account));
+        self.shard(budget).write().entry(budget).or_default().open = Some(Arc::clone(&account));
         account
     }
 
@@ -409,8 +450,8 @@ impl Wallet {
     /// has spent.
     pub(crate) fn account_of(&self, budget: BudgetId, window: WindowId) -> Option<Arc<Account>> {
         let is_it = |account: &Arc<Account>| account.budget() == budget && account.window().id == window;
-        let open = self.account(budget).filter(is_it);
-        open.or_else(|| self.retired.lock().iter().find(|account| is_it(account)).cloned())
+        let at_hand = self.account(budget).filter(is_it).or_else(|| self.next(budget).filter(is_it));
+        at_hand.or_else(|| self.retired.lock().iter().find(|account| is_it(account)).cloned())
     }
 
     /// The account of a window that is over.
@@ -424,11 +465,18 @@ impl Wallet {
     }
 
     fn retire(&self, budget: BudgetId) {
-        if let Some(account) = self.shard(budget).write().remove(&budget) {
-            account.end();
-            self.retired.lock().push(account);
+        let open = self.shard(budget).write().get_mut(&budget).and_then(|slot| slot.open.take());
+        open.inspect(|account| self.is_over(account));
+    }
+
+    /// Nothing of this account is spent any more; it is reported until the ledger knows all of it.
+    pub(crate) fn is_over(&self, account: &Arc<Account>) {
+        account.end();
+        self.retired.lock().push(Arc::clone(account));
+        let mut active = self.active.lock();
+        if active.get(&account.budget()).is_some_and(|known| Arc::ptr_eq(known, account)) {
+            active.remove(&account.budget());
         }
-        self.active.lock().remove(&budget);
     }
 
     pub(crate) fn wake(&self) {
@@ -443,7 +491,7 @@ impl Wallet {
         self.account(account.budget()).is_some_and(|current| Arc::ptr_eq(&current, account))
     }
 
-    fn shard(&self, budget: BudgetId) -> &RwLock<HashMap<BudgetId, Arc<Account>>> {
+    pub(crate) fn shard(&self, budget: BudgetId) -> &RwLock<HashMap<BudgetId, Slot>> {
         let place = usize::try_from(budget.get() % SHARDS as u64).unwrap_or_default();
         &self.shards[place]
     }

@@ -14,14 +14,26 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("wallet", &["domain", "ledger"]),
     ("lease", &["domain"]),
     ("catalog", &["domain"]),
-    ("consensus", &["domain", "ledger", "lease", "catalog"]),
+    ("idempotency", &["domain"]),
+    ("consensus", &["domain", "ledger", "lease", "catalog", "idempotency"]),
     ("routing", &["domain", "catalog"]),
     ("tokenizer", &["domain"]),
     ("dialect", &["domain"]),
     ("upstream", &["domain", "dialect"]),
     (
         "gateway",
-        &["domain", "ledger", "wallet", "lease", "catalog", "routing", "tokenizer", "dialect", "upstream"],
+        &[
+            "domain",
+            "ledger",
+            "wallet",
+            "lease",
+            "catalog",
+            "idempotency",
+            "routing",
+            "tokenizer",
+            "dialect",
+            "upstream",
+        ],
     ),
     (
         "node",
@@ -31,6 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "wallet",
             "lease",
             "catalog",
+            "idempotency",
             "consensus",
             "routing",
             "dialect",
@@ -45,12 +58,26 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "cluster-simulator",
         &["domain", "ledger", "wallet", "lease", "catalog", "consensus", "gateway", "node"],
     ),
-    ("bench", &["domain", "ledger", "wallet", "lease", "catalog", "consensus", "gateway", "fake-provider"]),
+    (
+        "bench",
+        &[
+            "domain",
+            "ledger",
+            "wallet",
+            "lease",
+            "catalog",
+            "idempotency",
+            "consensus",
+            "gateway",
+            "fake-provider",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
 /// Data in, decisions out: no I/O, no clock, no randomness, no runtime, no logs.
-const PURE: &[&str] = &["domain", "ledger", "wallet", "lease", "catalog", "routing", "tokenizer", "dialect"];
+const PURE: &[&str] =
+    &["domain", "ledger", "wallet", "lease", "catalog", "idempotency", "routing", "tokenizer", "dialect"];
 
 /// What a pure crate must not use: whatever reads, waits, asks the time, draws lots or prints.
 const IMPURE: &[&str] = &[

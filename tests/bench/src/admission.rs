@@ -8,11 +8,11 @@ use crate::process::MEASURED_CORE;
 use anyhow::{Context, Result, ensure};
 use parking_lot::RwLock;
 use quorate_catalog::{
-    Actor, ApiKeyText, Apply, Catalog, Change, Expected, Founding, KeySpec, NewKey, OrganisationSpec,
-    Outcome, Owner, Pepper, Role, TeamSpec,
+    Actor, ApiKeyText, Apply, Catalog, Change, Claim, EndUser, Expected, Founding, KeySpec, NewKey,
+    OrganisationSpec, Outcome, Owner, Pepper, Role, TeamSpec,
 };
 use quorate_domain::{
-    Amount, ClusterId, KeyId, LogTime, Name, NanoUsd, NodeId, Secret, Subject, Tokens, Unit,
+    Amount, ClusterId, KeyId, LogTime, Name, NanoUsd, NodeId, Secret, Subject, Tags, Tokens, Unit,
 };
 use quorate_gateway::Funds;
 use quorate_gateway::replica::Replica;
@@ -60,6 +60,7 @@ pub(crate) fn of_a_process() -> Result<AdmissionTimes> {
 /// Measures and prints the times as JSON.
 pub(crate) async fn measure() -> Result<()> {
     let (replica, text) = replica()?;
+    let claim = Claim { route: Name::parse("chat")?, tags: Tags::default(), end_user: EndUser::Unsaid };
     let replica = Arc::new(replica);
     let (funds, treasurer) = Funds::new(replica.clone(), Arc::new(Memory), Arc::new(SystemClock::start()));
     let stop = CancellationToken::new();
@@ -68,7 +69,7 @@ pub(crate) async fn measure() -> Result<()> {
     while !funds.is_open() {
         tokio::task::yield_now().await;
     }
-    let times = Desk { replica: &replica, funds, text: text.expose() }.measure().await?;
+    let times = Desk { replica: &replica, funds, text: text.expose(), claim }.measure().await?;
     stop.cancel();
     tasks.join_next().await.context("the treasurer never ran")???;
     println!("{}", serde_json::to_string(&times)?);
@@ -80,6 +81,7 @@ struct Desk<'a> {
     replica: &'a Local,
     funds: Funds,
     text: &'a str,
+    claim: Claim,
 }
 
 impl Desk<'_> {
@@ -106,8 +108,8 @@ impl Desk<'_> {
     async fn admit(&self) -> Result<bool> {
         let now = self.replica.ledger().read().time();
         let key = self.replica.catalog().read().authenticate(self.text, now)?;
-        let subjects = self.replica.catalog().read().subjects_of(&key);
-        let path = self.funds.path_of(&subjects);
+        let subjects = self.replica.catalog().read().subjects_of(&key, &self.claim);
+        let path = self.funds.path_of(&subjects).map_err(|unmet| anyhow::anyhow!("{unmet:?}"))?;
         ensure!(path.len() == 3, "three budgets limit the key, not {}", path.len());
         let Ok(reservation) = self.funds.try_reserve(&path, &cost(1_000)) else { return Ok(false) };
         self.funds.settle(reservation, &cost(100)).await;
@@ -117,7 +119,8 @@ impl Desk<'_> {
     /// One request that stands in line, as it does when no grant covers it.
     async fn wait(&self) -> Result<bool> {
         let key = self.replica.catalog().read().authenticate(self.text, BEGINNING)?;
-        let path = self.funds.path_of(&self.replica.catalog().read().subjects_of(&key));
+        let subjects = self.replica.catalog().read().subjects_of(&key, &self.claim);
+        let path = self.funds.path_of(&subjects).map_err(|unmet| anyhow::anyhow!("{unmet:?}"))?;
         let reservation = self.funds.reserve(&path, &cost(1_000).into(), PATIENCE).await?;
         self.funds.settle(reservation, &cost(100)).await;
         Ok(true)

@@ -3,7 +3,8 @@
 use parking_lot::RwLock;
 use quorate_catalog::Catalog;
 use quorate_domain::{BootId, BudgetId, LogTime, MonoTime, NodeId, SessionId, Span, WindowId};
-use quorate_gateway::replica::{ClusterStatus, Eventually, HistoryStatus, Journal, Replica, Unavailable};
+use quorate_gateway::replica::{ClusterStatus, Eventually, Journal, Replica, Unavailable};
+use quorate_idempotency::Records;
 use quorate_lease::{Lease, RevocationBound, Standing};
 use quorate_ledger::{Ledger, Mark};
 use std::future::ready;
@@ -19,13 +20,14 @@ static UNLIMITED: Lease = Lease::unlimited();
 pub(crate) struct Local {
     catalog: RwLock<Catalog>,
     ledger: RwLock<Ledger>,
+    idempotency: RwLock<Records>,
     applied: watch::Sender<u64>,
 }
 
 impl Local {
     /// A replica of this state.
     pub(crate) fn new(catalog: RwLock<Catalog>, ledger: RwLock<Ledger>) -> Self {
-        Self { catalog, ledger, applied: watch::Sender::new(1) }
+        Self { catalog, ledger, idempotency: RwLock::default(), applied: watch::Sender::new(1) }
     }
 
     fn at(&self) -> LogTime {
@@ -70,6 +72,20 @@ impl Replica for Local {
         Box::pin(ready(Ok(outcome)))
     }
 
+    fn idempotency(&self) -> &RwLock<Records> {
+        &self.idempotency
+    }
+
+    fn propose_idempotency(
+        &self,
+        command: quorate_idempotency::Command,
+        _limit: Duration,
+    ) -> Eventually<'_, Result<quorate_idempotency::Outcome, Unavailable>> {
+        let outcome = self.idempotency.write().apply(self.at(), command, &|_| true);
+        self.applied.send_modify(|index| *index += 1);
+        Box::pin(ready(Ok(outcome)))
+    }
+
     fn read_barrier(&self, _limit: Duration) -> Eventually<'_, Result<(), Unavailable>> {
         Box::pin(ready(Ok(())))
     }
@@ -100,7 +116,7 @@ impl Replica for Local {
             committed: None,
             applied: Some(*self.applied.borrow()),
             snapshot: None,
-            history: HistoryStatus::default(),
+            history: None,
             differs_from: Vec::new(),
             members: Vec::new(),
         }

@@ -5,13 +5,13 @@ use crate::fixtures::{
     put_model, put_organisation, put_provider, put_route, put_team, put_user, revoke_key, rotate_key, route,
 };
 use crate::{
-    AllowedModels, Catalog, Change, Command, Expected, Founding, KeySpec, ObjectId, Outcome, ProviderSpec,
-    Rejection, Role, RouteSpec, Strategy, WhenClientLeaves,
+    AllowedModels, Catalog, Change, Claim, Command, EndUser, Expected, Founding, KeySpec, ObjectId,
+    OrganisationSpec, Outcome, ProviderSpec, Rejection, Role, RouteSpec, Strategy, WhenClientLeaves,
 };
 use expect_test::{Expect, expect};
 use proptest::prelude::{Just, any, prop_assert, prop_assert_eq, prop_compose, prop_oneof, proptest};
 use proptest::strategy::Strategy as Draw;
-use quorate_domain::{ClusterId, KeyId, Revision, Span};
+use quorate_domain::{ClusterId, EndUserId, KeyId, Revision, Span, Subject, Tags};
 
 fn refuses(catalog: &mut Catalog, changes: impl IntoIterator<Item = Change>, why: &Expect) {
     why.assert_eq(&apply(catalog, changes).unwrap_err().to_string());
@@ -162,10 +162,53 @@ fn a_request_spends_the_budgets_of_the_key_and_of_all_above_it() {
     let mut catalog = furnished();
     apply(&mut catalog, [create_key(5, Role::Client, owned_by(None, None, Some("ann")))]).unwrap();
     let key = catalog.key(KeyId::new(5)).unwrap();
-    let subjects: Vec<String> = catalog.subjects_of(&key).iter().map(ToString::to_string).collect();
-    assert_eq!(subjects, ["key:5", "user:ann", "team:red", "org:acme"]);
+    let claim = Claim { route: "r".parse().unwrap(), tags: Tags::default(), end_user: EndUser::Unsaid };
+    let subjects: Vec<String> = catalog.subjects_of(&key, &claim).iter().map(ToString::to_string).collect();
+    assert_eq!(subjects, ["key:5", "key:5/model:r", "user:ann", "team:red", "org:acme"]);
     let admin = catalog.key(ADMIN).unwrap();
-    assert_eq!(catalog.subjects_of(&admin).len(), 1);
+    assert_eq!(catalog.subjects_of(&admin, &claim).len(), 2);
+}
+
+#[test]
+fn an_end_user_belongs_to_the_organisation_of_the_key() {
+    let mut catalog = furnished();
+    let organisation = Change::PutOrganisation {
+        expected: Expected::Any,
+        spec: OrganisationSpec { name: "a/b".parse().unwrap(), description: None },
+    };
+    let slashed = create_key(7, Role::Client, owned_by(Some("a/b"), None, None));
+    let free = create_key(6, Role::Client, KeySpec::default());
+    let owned = create_key(5, Role::Client, owned_by(None, None, Some("ann")));
+    apply(&mut catalog, [organisation, owned, free, slashed]).unwrap();
+    let end_user = EndUser::Is(EndUserId::parse("u/1").unwrap());
+    let claim = Claim { route: "r".parse().unwrap(), tags: Tags::default(), end_user };
+    let last = |id| {
+        let key = catalog.key(KeyId::new(id)).unwrap();
+        catalog.subjects_of(&key, &claim).last().unwrap().to_string()
+    };
+    assert_eq!(last(5), "end-user:acme/u/1");
+    assert_eq!(last(6), "key:6/model:r", "a key of no organisation serves nobody's end users");
+    assert_eq!(last(7), "org:a/b");
+}
+
+#[test]
+fn a_request_bears_the_tags_of_its_key_and_adds_those_that_it_may() {
+    let tags = |text: &str| Tags::parse(text).unwrap();
+    let spec = KeySpec { tags: tags("prod"), request_tags: tags("batch,eval"), ..KeySpec::default() };
+    let mut catalog = furnished();
+    apply(&mut catalog, [create_key(5, Role::Client, spec)]).unwrap();
+    let key = catalog.key(KeyId::new(5)).unwrap();
+    let with = |text| {
+        let claim = Claim { route: "r".parse().unwrap(), tags: tags(text), end_user: EndUser::Unsaid };
+        let forbidden = claim.forbidden_tag(&key.spec).map(ToString::to_string);
+        let subjects = catalog.subjects_of(&key, &claim).into_iter();
+        let borne: Vec<String> =
+            subjects.filter(|it| matches!(it, Subject::Tag(_))).map(|it| it.to_string()).collect();
+        (borne.join(" "), forbidden)
+    };
+    assert_eq!(with(""), ("tag:prod".to_owned(), None));
+    assert_eq!(with("batch,prod"), ("tag:prod tag:batch".to_owned(), None));
+    assert_eq!(with("batch,others").1.as_deref(), Some("others"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The bytes are a promise: frozen samples must decode, and today's encoder must still write them.
 
 mod catalogue;
+mod idempotency;
 mod ledger;
 mod nodes;
 mod reader;
@@ -14,6 +15,7 @@ use crate::raft;
 use openraft::EntryPayload;
 use quorate_domain::{BootId, LogTime, NodeId};
 use samples::Samples;
+pub(crate) use samples::frozen;
 use std::collections::{BTreeMap, BTreeSet};
 
 fn log_id() -> raft::LogId {
@@ -66,7 +68,8 @@ fn journal(samples: &mut Samples) {
 
 /// Each command as the log stores it: an entry that carries it alone.
 fn commands(samples: &mut Samples) {
-    let all = [ledger::commands(), catalogue::commands(), nodes::commands()].concat();
+    let all =
+        [ledger::commands(), catalogue::commands(), nodes::commands(), idempotency::commands()].concat();
     for (name, command) in all {
         let origin = Some(OpId { boot: BootId::new(0xB007), sequence: 42 });
         let proposals = vec![Proposal { origin, command }].into();
@@ -78,7 +81,8 @@ fn commands(samples: &mut Samples) {
 
 /// Outcomes as the state stores them, which answers retries from them.
 fn outcomes(samples: &mut Samples) {
-    let all = [ledger::outcomes(), catalogue::outcomes(), nodes::outcomes()].concat();
+    let all =
+        [ledger::outcomes(), catalogue::outcomes(), nodes::outcomes(), idempotency::outcomes()].concat();
     for (name, outcomes) in all {
         samples.check(&format!("v1_outcome_{name}"), Kind::State, &outcomes);
     }

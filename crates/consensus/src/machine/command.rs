@@ -17,6 +17,8 @@ pub enum Command {
     Ledger(quorate_ledger::Command),
     /// To the table of nodes.
     Node(NodeCommand),
+    /// To the records of requests with an `Idempotency-Key`.
+    Idempotency(quorate_idempotency::Command),
 }
 
 /// What came of a command. A refusal is an outcome too: it was agreed on by all.
@@ -30,6 +32,8 @@ pub enum Outcome {
     Node(NodeOutcome),
     /// A retry came so late that its first answer is forgotten. Whether it had been applied is not known.
     Forgotten,
+    /// The records' answer.
+    Idempotency(quorate_idempotency::Outcome),
 }
 
 /// A change to the table of nodes.
@@ -117,6 +121,7 @@ impl Command {
             Self::Catalog(_) => false,
             Self::Ledger(command) => command.is_idempotent(),
             Self::Node(_) => true,
+            Self::Idempotency(command) => command.is_idempotent(),
         }
     }
 }

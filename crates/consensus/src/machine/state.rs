@@ -1,13 +1,14 @@
 //! The state itself. One writer applies entries; everybody reads under short locks.
 
 use super::dedup::Dedup;
-use super::history::History;
+use super::history::{Digester, History};
 use super::{Batch, Command, Fingerprint, Nodes, Outcome, Proposal};
 use crate::codec::{self, CodecError, EntryV1, Kind, LogIdV1, PayloadV1};
 use crate::raft;
 use parking_lot::{Mutex, RwLock};
 use quorate_catalog::Catalog;
 use quorate_domain::LogTime;
+use quorate_idempotency::Records;
 use quorate_ledger::Ledger;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -22,8 +23,13 @@ pub struct State {
     pub ledger: RwLock<Ledger>,
     /// Who belongs to the cluster.
     pub nodes: RwLock<Nodes>,
+    /// Requests with an `Idempotency-Key`. Who needs the ledger too locks the ledger first.
+    pub idempotency: RwLock<Records>,
     /// Milliseconds of log time, beside the locks: who holds one of them may still ask for the time.
     time: AtomicU64,
+    /// Digests of what was applied, beside the locks too: whoever asks for one does not wait for a snapshot. Written under
+    /// `progress` alone; taken last and for a moment.
+    history: Mutex<History>,
     /// Taken before any of the locks above by whoever changes the state or needs all of it at one index.
     progress: Mutex<Progress>,
 }
@@ -34,7 +40,7 @@ struct Progress {
     time: LogTime,
     applied: Option<raft::LogId>,
     membership: raft::StoredMembership,
-    history: History,
+    digester: Digester,
     dedup: Dedup,
 }
 
@@ -48,6 +54,7 @@ pub(crate) struct Frozen {
     dedup: Dedup,
     catalog: Catalog,
     ledger: Ledger,
+    idempotency: Records,
 }
 
 impl State {
@@ -57,20 +64,21 @@ impl State {
         progress.time = progress.time.max(batch.at);
         self.time.store(progress.time.millis(), Ordering::Release);
         let proposals = batch.proposals.iter();
+        self.drop_expired(progress.time);
         let outcomes: Vec<_> = proposals.map(|proposal| self.apply_one(&mut progress, proposal)).collect();
-        progress.note(at, PayloadV1::Batch(batch.clone()), &outcomes);
+        self.note(&mut progress, at, PayloadV1::Batch(batch.clone()), &outcomes);
         outcomes
     }
 
     /// Notes an entry that changes nothing here.
     pub(crate) fn pass(&self, at: raft::LogId) {
-        self.progress.lock().note(at, PayloadV1::Blank, &[]);
+        self.note(&mut self.progress.lock(), at, PayloadV1::Blank, &[]);
     }
 
     /// Notes a new membership of the Raft group.
     pub(crate) fn apply_membership(&self, at: raft::LogId, membership: raft::Membership) {
         let mut progress = self.progress.lock();
-        progress.note(at, PayloadV1::Membership((&membership).into()), &[]);
+        self.note(&mut progress, at, PayloadV1::Membership((&membership).into()), &[]);
         progress.membership = raft::StoredMembership::new(Some(at), membership);
     }
 
@@ -93,14 +101,17 @@ impl State {
             last_log_id: progress.applied,
             last_membership: progress.membership.clone(),
         };
+        // Before the copy: a guard within it would be held to its end.
+        let history = self.history.lock().now().unwrap_or_default();
         let frozen = Frozen {
             time: progress.time,
             applied: progress.applied.as_ref().map(Into::into),
-            history: progress.history.now(),
+            history,
             nodes: self.nodes.read().clone(),
             dedup: progress.dedup.clone(),
             catalog: self.catalog.read().clone(),
             ledger: self.ledger.read().clone(),
+            idempotency: self.idempotency.read().clone(),
         };
         (meta, frozen)
     }
@@ -112,11 +123,12 @@ impl State {
         self.time.store(frozen.time.millis(), Ordering::Release);
         progress.applied = meta.last_log_id;
         progress.membership = meta.last_membership.clone();
-        progress.history = History::since(frozen.history);
+        *self.history.lock() = History::since(frozen.applied.map(|_| frozen.history));
         progress.dedup = frozen.dedup;
         *self.nodes.write() = frozen.nodes;
         *self.catalog.write() = frozen.catalog;
         *self.ledger.write() = frozen.ledger;
+        *self.idempotency.write() = frozen.idempotency;
     }
 
     /// The fingerprint of the state as it is now. Costs a copy of the state: for tests, audits and comparisons.
@@ -128,16 +140,24 @@ impl State {
         Fingerprint { applied, sha256: Sha256::digest(frozen.encode()).into() }
     }
 
-    /// The fingerprint of all that was applied so far and of what came of it. Costs nothing, and says nothing about what no
-    /// outcome shows.
+    /// The fingerprint of all that was applied so far and of what came of it, once anything was. Costs no more than
+    /// looking at the time, and says nothing about what no outcome shows.
     #[must_use]
-    pub fn history(&self) -> Fingerprint {
-        self.progress.lock().history.now()
+    pub fn history(&self) -> Option<Fingerprint> {
+        self.history.lock().now()
     }
 
-    /// The same as it was when that entry had been applied, if it is remembered.
-    pub(crate) fn history_at(&self, index: u64) -> Option<Fingerprint> {
-        self.progress.lock().history.at(index)
+    /// The same as it was when that entry had been applied, if it is remembered and of that version.
+    pub(crate) fn history_at(&self, version: u32, index: u64) -> Option<Fingerprint> {
+        self.history.lock().at(version, index)
+    }
+
+    fn note(&self, progress: &mut Progress, at: raft::LogId, payload: PayloadV1, outcomes: &[Outcome]) {
+        progress.applied = Some(at);
+        let before = self.history.lock().now();
+        let entry = EntryV1 { log_id: (&at).into(), payload };
+        let next = progress.digester.after(before, &entry, outcomes);
+        self.history.lock().push(next);
     }
 
     fn apply_one(&self, progress: &mut Progress, proposal: &Proposal) -> Outcome {
@@ -157,14 +177,17 @@ impl State {
             Command::Catalog(command) => Outcome::Catalog(self.catalog.write().apply(at, command)),
             Command::Ledger(command) => Outcome::Ledger(self.ledger.write().apply(at, command)),
             Command::Node(command) => Outcome::Node(self.nodes.write().apply(at, command)),
+            Command::Idempotency(command) => {
+                let ledger = self.ledger.read();
+                let outcome = self.idempotency.write().apply(at, command, &|session| ledger.is_live(session));
+                Outcome::Idempotency(outcome)
+            }
         }
     }
-}
 
-impl Progress {
-    fn note(&mut self, at: raft::LogId, payload: PayloadV1, outcomes: &[Outcome]) {
-        self.applied = Some(at);
-        self.history.note(&EntryV1 { log_id: (&at).into(), payload }, outcomes);
+    fn drop_expired(&self, now: LogTime) {
+        let ledger = self.ledger.read();
+        self.idempotency.write().advance(now, &|session| ledger.is_live(session));
     }
 }
 
@@ -183,8 +206,11 @@ impl Frozen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{NodeCommand, NodeOutcome, OpId, StorageId};
-    use quorate_domain::{BootId, ClusterId, NodeId, Offsets, TimeZone, UtcOffset, ZoneName};
+    use crate::machine::{HISTORY_VERSION, NodeCommand, NodeOutcome, OpId, StorageId};
+    use quorate_domain::{
+        BootId, ClusterId, KeyId, NodeId, Offsets, SessionId, Span, TimeZone, UtcOffset, ZoneName,
+    };
+    use std::time::Duration;
 
     fn log_id(index: u64) -> raft::LogId {
         raft::LogId::new(raft::LeaderId { term: 1, node_id: 1 }, index)
@@ -224,6 +250,14 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_of_nothing_has_no_history() {
+        let (meta, frozen) = State::default().freeze();
+        let restored = State::default();
+        restored.restore(&meta, Frozen::decode(&frozen.encode()).unwrap());
+        assert_eq!((restored.history(), restored.history_at(HISTORY_VERSION, 0)), (None, None));
+    }
+
+    #[test]
     fn the_rules_of_time_zones_are_part_of_a_snapshot() {
         let state = State::default();
         let (hour, summer) = (UtcOffset::from_seconds(-3_600), (LogTime::from_millis(9), UtcOffset::ZERO));
@@ -240,6 +274,52 @@ mod tests {
         restored.restore(&meta, Frozen::decode(&frozen.encode()).unwrap());
         assert_eq!(restored.ledger.read().time_zone(&zone.name), Some(&zone));
         assert_eq!(restored.hash(), state.hash());
+    }
+
+    #[test]
+    fn a_record_knows_by_the_ledger_that_its_owner_is_gone_also_after_a_snapshot() {
+        use quorate_idempotency::{Begin, Command as Ask, Digest, Name, Outcome as Told, Owner};
+        use quorate_ledger::{Command as Ledger, Evidence, OpenSession};
+        let (name, fingerprint) =
+            (Name { key: KeyId::new(1), text: Digest::of(&[b"a"]) }, Digest::of(&[b"body"]));
+        let begin = |session, number| {
+            let owner = Owner { session: SessionId::new(session), boot: BootId::new(1), number };
+            let keep = Span::from_millis(1_000);
+            Command::Idempotency(Ask::Begin(Begin { name, fingerprint, owner, keep, records_max: 9 }))
+        };
+        let open = |boot, previous| {
+            let (boot, previous) = (BootId::new(boot), SessionId::new(previous));
+            let evidence = Evidence::Intact { generation: 1, marks: vec![] };
+            Command::Ledger(Ledger::OpenSession(OpenSession {
+                node: NodeId::new(1),
+                boot,
+                previous,
+                evidence,
+            }))
+        };
+        let told = |state: &State, index, at, command| {
+            let proposals = vec![Proposal { origin: None, command }];
+            state.apply(log_id(index), &batch(at, proposals)).remove(0)
+        };
+        let found = |state: &State| {
+            let (ledger, records) = (state.ledger.read(), state.idempotency.read());
+            format!("{:?}", records.look(&name, &fingerprint, &|session| ledger.is_live(session)))
+        };
+        let state = State::default();
+        assert_eq!(told(&state, 1, 1, begin(1, 1)), Outcome::Idempotency(Told::OwnerGone));
+        told(&state, 2, 1, open(1, 0));
+        assert_eq!(told(&state, 3, 1, begin(1, 2)), Outcome::Idempotency(Told::Begun));
+        assert_eq!(found(&state), "InFlight");
+        told(&state, 4, 2, open(2, 1));
+        let (meta, frozen) = state.freeze();
+        let restored = State::default();
+        restored.restore(&meta, Frozen::decode(&frozen.encode()).unwrap());
+        for state in [state, restored] {
+            assert_eq!(found(&state), "Unknown");
+            assert_eq!(told(&state, 5, 3, begin(2, 3)), Outcome::Idempotency(Told::Found));
+            told(&state, 6, 1_001, Command::Ledger(Ledger::Tick));
+            assert!(state.idempotency.read().is_empty(), "time alone drops what has expired");
+        }
     }
 
     #[test]
@@ -265,6 +345,28 @@ mod tests {
             }
             drop(held);
             assert_eq!(applying.join().unwrap().len(), 1);
+        });
+    }
+
+    #[test]
+    fn the_history_is_told_while_a_snapshot_copies_the_state() {
+        let state = State::default();
+        state.pass(log_id(0));
+        let (told, answer) = std::sync::mpsc::channel();
+        let state = &state;
+        std::thread::scope(|scope| {
+            // Let go before the threads are waited for, also if the assertion below fails.
+            let held = state.ledger.write();
+            let freezing = scope.spawn(|| state.freeze());
+            while state.progress.try_lock().is_some() {
+                std::thread::yield_now();
+            }
+            scope.spawn(move || told.send((state.history(), state.history_at(HISTORY_VERSION, 0))));
+            let answer = answer.recv_timeout(Duration::from_secs(10));
+            drop(held);
+            let (now, first) = answer.expect("nobody waits for a snapshot to ask for the history");
+            assert!(now.is_some() && now == first);
+            assert!(freezing.join().unwrap().0.last_log_id.is_some());
         });
     }
 }

@@ -1,9 +1,10 @@
-//! Compares this replica with the others, and stops it if they agree that it is wrong (I9, docs/adr/0015-history.md).
+//! Compares this replica with the others, and stops it if most of them differ from it (I9, docs/adr/0015-history.md).
 
+use super::compared::{self, Answers};
 use super::core::Core;
 use super::everywhere::APPLY_PATIENCE;
 use super::status;
-use crate::machine::Fingerprint;
+use crate::machine::{Fingerprint, HISTORY_VERSION};
 use crate::transport::{Lane, Request, Response};
 use futures_util::future::join_all;
 use quorate_domain::NodeId;
@@ -18,18 +19,17 @@ const PAUSE: Duration = Duration::from_secs(2);
 pub(super) async fn run(core: Arc<Core>) -> (Fingerprint, BTreeSet<NodeId>) {
     loop {
         tokio::time::sleep(PAUSE).await;
-        let (ours, voters) = (core.state.history(), voters(&core));
-        let different = ask_all(&core, &voters, ours).await;
-        report(&core, ours, &different);
-        if are_most(&different, &voters) {
+        // Voters are known before anything is applied, as by a node that is being taken in. It has nothing to compare yet.
+        let Some(ours) = core.state.history() else { continue };
+        let voters = voters(&core);
+        let answers = ask_all(&core, &voters, ours.applied).await;
+        report(&core, &voters, ours, &answers);
+        // By this comparison alone: what is remembered of a node that stopped says nothing about the others.
+        let different = compared::different(ours, &answers);
+        if compared::are_most(&different, &voters) {
             return (ours, different);
         }
     }
-}
-
-/// Whether so many differ that whoever differs from them is the one that is wrong.
-fn are_most(different: &BTreeSet<NodeId>, voters: &BTreeSet<NodeId>) -> bool {
-    2 * different.len() > voters.len()
 }
 
 fn voters(core: &Core) -> BTreeSet<NodeId> {
@@ -37,47 +37,31 @@ fn voters(core: &Core) -> BTreeSet<NodeId> {
     voters.map(|peer| peer.node).collect()
 }
 
-/// Who has another digest at the same index. Who cannot tell is not among them.
-async fn ask_all(core: &Core, voters: &BTreeSet<NodeId>, ours: Fingerprint) -> BTreeSet<NodeId> {
+/// What the others say that can tell.
+async fn ask_all(core: &Core, voters: &BTreeSet<NodeId>, index: u64) -> Answers {
     let others = voters.iter().filter(|voter| **voter != core.node);
-    let asked = others.map(|voter| async { (*voter, ask(core, *voter, ours.applied).await) });
-    let is_different = |(voter, theirs): (NodeId, Option<Fingerprint>)| (theirs? != ours).then_some(voter);
-    join_all(asked).await.into_iter().filter_map(is_different).collect()
+    let asked = others.map(|voter| async move { Some((*voter, ask(core, *voter, index).await?)) });
+    join_all(asked).await.into_iter().flatten().collect()
 }
 
 async fn ask(core: &Core, voter: NodeId, index: u64) -> Option<Fingerprint> {
-    let question = Request::History { index };
+    let question = Request::History { version: HISTORY_VERSION, index };
     let answer = core.link(voter)?.ask(Lane::Control, &question, APPLY_PATIENCE * 2).await.ok()?;
     let Response::History(theirs) = answer else { return None };
     theirs
 }
 
-fn report(core: &Core, ours: Fingerprint, different: &BTreeSet<NodeId>) {
-    let count = i64::try_from(different.len()).unwrap_or(i64::MAX);
-    core.metrics.raft.differing.set(count);
-    let is_new = core.differs_from.send_if_modified(|known| {
-        let is_new = known != different;
-        known.clone_from(different);
-        is_new
-    });
-    if is_new && !different.is_empty() {
+fn report(core: &Core, voters: &BTreeSet<NodeId>, ours: Fingerprint, answers: &Answers) {
+    let mut known = core.compared.borrow().clone();
+    let before = known.differing();
+    known.note(voters, ours, answers);
+    let different = known.differing();
+    core.compared.send_replace(known);
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    core.metrics.raft.compared.set(number(answers.len()));
+    core.metrics.raft.differing.set(number(different.len()));
+    if !different.is_subset(&before) {
         let index = ours.applied;
         tracing::error!(index, ?different, "replicas differ: the same log had other outcomes on other nodes");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_replica_is_wrong_if_most_voters_differ_from_it() {
-        let nodes = |ids: &[u64]| ids.iter().copied().map(NodeId::new).collect::<BTreeSet<_>>();
-        let are_most = |different, voters| are_most(&nodes(different), &nodes(voters));
-        assert!(are_most(&[2, 3], &[1, 2, 3]));
-        assert!(!are_most(&[2], &[1, 2, 3]), "one of three is wrong itself");
-        assert!(!are_most(&[2], &[1, 2]), "of two, nobody knows which");
-        assert!(are_most(&[2], &[2]), "a learner follows the only voter");
-        assert!(!are_most(&[], &[1]));
     }
 }

@@ -1,5 +1,6 @@
 //! What the handle and all tasks of a replica share.
 
+use super::compared::Compared;
 use super::entries::Group;
 use super::freshness::Freshness;
 use super::proposer::Pending;
@@ -37,8 +38,8 @@ pub(crate) struct Core {
     pub(super) metrics: Metrics,
     pub(super) applied: watch::Receiver<u64>,
     pub(super) leader: watch::Sender<Option<NodeId>>,
-    /// Voters whose history is not this node's.
-    pub(super) differs_from: watch::Sender<BTreeSet<NodeId>>,
+    /// How the voters' histories were found beside this node's.
+    pub(super) compared: watch::Sender<Compared>,
     /// Operations of this boot, counted.
     pub(super) sequence: AtomicU64,
     /// Operations that may be under way, so that none is forgotten while it is.

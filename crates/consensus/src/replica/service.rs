@@ -66,11 +66,11 @@ impl Service {
     }
 
     /// Tells the digest of the history up to there, once this node has applied it.
-    pub(crate) async fn history(&self, index: u64) -> Response {
+    pub(crate) async fn history(&self, version: u32, index: u64) -> Response {
         let mut applied = self.0.applied.clone();
         let reached = applied.wait_for(|applied| *applied >= index);
         let _ = tokio::time::timeout(APPLY_PATIENCE, reached).await;
-        Response::History(self.0.state.history_at(index))
+        Response::History(self.0.state.history_at(version, index))
     }
 
     /// Gives a newcomer its id, if this node leads. The steward does the rest.

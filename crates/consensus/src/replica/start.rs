@@ -189,7 +189,7 @@ impl Opened {
             metrics: self.metrics,
             applied,
             leader: watch::Sender::new(None),
-            differs_from: watch::Sender::default(),
+            compared: watch::Sender::default(),
             sequence: AtomicU64::new(1),
             operations: Arc::new(Semaphore::new(OPERATIONS_MAX)),
             pending,

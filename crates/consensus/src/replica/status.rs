@@ -33,8 +33,9 @@ pub struct Status {
     /// Index of the last entry that is gone from the log.
     pub purged: Option<u64>,
     /// The fingerprint of all that was applied and of what came of it: at the same index the same on every node (I9).
-    pub history: Fingerprint,
-    /// Voters on which the same log had other outcomes.
+    /// `None` until something is.
+    pub history: Option<Fingerprint>,
+    /// Voters on which the same log had other outcomes, also those that are silent since.
     pub differs_from: BTreeSet<NodeId>,
     /// All members.
     pub peers: Vec<PeerStatus>,
@@ -68,6 +69,8 @@ pub struct PeerStatus {
     pub votes: bool,
     /// Entries it lacks, as the leader knows; `None` elsewhere, or while nothing was heard of it.
     pub lag: Option<u64>,
+    /// Up to which index its history was last found equal to this node's; `None` of this node itself, and while it never was.
+    pub equal_at: Option<u64>,
 }
 
 impl From<ServerState> for Role {
@@ -94,11 +97,13 @@ pub(super) fn status(core: &Core) -> Status {
         let matching = seen.replication.as_ref()?.get(id)?.as_ref()?;
         Some(last_log.saturating_sub(matching.index))
     };
+    let compared = core.compared.borrow().clone();
     let peers = membership.nodes().map(|(id, peer)| PeerStatus {
         node: NodeId::new(*id),
         address: peer.address.clone(),
         votes: votes(id),
         lag: lag(id),
+        equal_at: compared.equal_at(NodeId::new(*id)),
     });
     Status {
         node: core.node,
@@ -112,7 +117,7 @@ pub(super) fn status(core: &Core) -> Status {
         snapshot: seen.snapshot.map(|id| id.index),
         purged: seen.purged.map(|id| id.index),
         history: core.state.history(),
-        differs_from: core.differs_from.borrow().clone(),
+        differs_from: compared.differing(),
         peers: peers.collect(),
     }
 }

@@ -120,7 +120,7 @@ impl Listener {
             Request::Join { storage, address } => self.service.join(storage, address).await,
             Request::Renew { node, bound } => self.service.renew(node, bound).await,
             Request::Applied { index } => self.service.applied(index).await,
-            Request::History { index } => self.service.history(index).await,
+            Request::History { version, index } => self.service.history(version, index).await,
             Request::Append { append, .. } => self.heartbeat(append).await,
             Request::SnapshotBegin { .. } | Request::SnapshotChunk { .. } | Request::SnapshotEnd { .. } => {
                 failed(&"pieces of a snapshot come in order")

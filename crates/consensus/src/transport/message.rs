@@ -38,8 +38,8 @@ pub(crate) enum Request {
     Renew { node: NodeId, bound: Span },
     /// Answered once this node has applied the log up to there.
     Applied { index: u64 },
-    /// What is the digest of the history up to there?
-    History { index: u64 },
+    /// What is the digest of the history up to there, as programs of that version make it?
+    History { version: u32, index: u64 },
 }
 
 /// An answer.
@@ -72,7 +72,7 @@ pub(crate) enum Response {
         bound: Span,
     },
     Applied,
-    /// `None` if it is not remembered, or not known yet.
+    /// `None` if it is not remembered, not known yet, or of another version.
     History(Option<Fingerprint>),
 }
 

@@ -1,6 +1,7 @@
 //! A chat completion request, read without being taken apart.
 
 use super::conversation::{Listed, Media};
+use super::end_user;
 use super::fields::{self, Fields};
 use super::invalid::InvalidRequest;
 use super::value::{Text, optional_bool, optional_count, optional_text, required_text, said, text_of};
@@ -28,6 +29,7 @@ pub struct ChatRequest {
     output_limit: Option<OutputLimit>,
     n_choices: u64,
     service_tier: Option<Text>,
+    end_user: Option<Text>,
     pub(super) n_messages: u32,
     pub(super) n_tools: u32,
     pub(super) media: Media,
@@ -95,6 +97,7 @@ impl ChatRequest {
             output_limit: output_limit(&fields)?,
             n_choices: n_choices(fields.n)?,
             service_tier: optional_text(fields.service_tier, "service_tier", text)?,
+            end_user: end_user::read(&fields, text)?,
             n_messages,
             n_tools: [fields.tools, fields.functions]
                 .map(|list| list.map_or(0, Listed::count))
@@ -142,6 +145,12 @@ impl ChatRequest {
     #[must_use]
     pub const fn n_choices(&self) -> u64 {
         self.n_choices
+    }
+
+    /// Whom it is for in the end, if it says so.
+    #[must_use]
+    pub fn end_user(&self) -> Option<&str> {
+        self.end_user.as_ref().map(|text| text.read(&self.body))
     }
 
     /// The service tier the client asks for, which providers price differently.

@@ -1,5 +1,6 @@
 //! An embeddings request: the model, and that its inputs are text or tokens.
 
+use super::end_user;
 use super::fields;
 use super::invalid::InvalidRequest;
 use super::rewrite;
@@ -12,6 +13,7 @@ use serde_json::value::RawValue;
 pub struct EmbeddingsRequest {
     body: Bytes,
     model: Text,
+    end_user: Option<Text>,
     pub(super) holds_objects: bool,
 }
 
@@ -26,6 +28,7 @@ impl EmbeddingsRequest {
         let input = fields.input.ok_or(InvalidRequest::Missing { field: "input" })?;
         Ok(Self {
             model: required_text(fields.model, "model", text)?,
+            end_user: end_user::read(&fields, text)?,
             holds_objects: holds_objects(input)?,
             body: body.clone(),
         })
@@ -41,6 +44,12 @@ impl EmbeddingsRequest {
     #[must_use]
     pub fn model(&self) -> &str {
         self.model.read(&self.body)
+    }
+
+    /// Whom it is for in the end, if it says so.
+    #[must_use]
+    pub fn end_user(&self) -> Option<&str> {
+        self.end_user.as_ref().map(|text| text.read(&self.body))
     }
 
     /// The body with another model name; the same bytes where the name is the same.
@@ -97,6 +106,19 @@ mod tests {
             parse(r#"{"model":"e","input":3}"#).unwrap_err(),
             InvalidRequest::WrongType { field: "input", .. }
         ));
+    }
+
+    #[test]
+    fn the_end_user_is_whom_the_newer_field_names() {
+        let of = |fields: &str| {
+            let body = Bytes::from(format!(r#"{{"model":"e","input":"x",{fields}}}"#));
+            EmbeddingsRequest::parse(&body).map(|request| request.end_user().map(str::to_owned))
+        };
+        assert_eq!(of(r#""user":"old","safety_identifier":"n\u0065w""#).unwrap().as_deref(), Some("new"));
+        assert_eq!(of(r#""user":"old","safety_identifier":"""#).unwrap().as_deref(), Some("old"));
+        assert_eq!(of(r#""user":"","safety_identifier":null"#).unwrap(), None);
+        assert!(matches!(of(r#""user":7"#), Err(InvalidRequest::WrongType { field: "user", .. })));
+        assert_eq!(of(r#""user":"a","user":"b""#), Err(InvalidRequest::Duplicate { field: "user" }));
     }
 
     #[test]

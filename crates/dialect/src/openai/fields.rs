@@ -27,6 +27,8 @@ pub(super) struct Fields<'a> {
     pub(super) prediction: Option<&'a RawValue>,
     pub(super) service_tier: Option<&'a RawValue>,
     pub(super) input: Option<&'a RawValue>,
+    pub(super) user: Option<&'a RawValue>,
+    pub(super) safety_identifier: Option<&'a RawValue>,
     pub(super) messages: Option<Listed>,
     pub(super) tools: Option<Listed>,
     pub(super) functions: Option<Listed>,
@@ -51,6 +53,8 @@ enum Known {
     Prediction,
     ServiceTier,
     Input,
+    User,
+    SafetyIdentifier,
     Messages,
     Tools,
     Functions,
@@ -73,6 +77,8 @@ impl Known {
             Self::Prediction => "prediction",
             Self::ServiceTier => "service_tier",
             Self::Input => "input",
+            Self::User => "user",
+            Self::SafetyIdentifier => "safety_identifier",
             Self::Messages => "messages",
             Self::Tools => "tools",
             Self::Functions => "functions",
@@ -121,6 +127,8 @@ impl<'a> Fields<'a> {
             Known::Prediction => Some(&mut self.prediction),
             Known::ServiceTier => Some(&mut self.service_tier),
             Known::Input => Some(&mut self.input),
+            Known::User => Some(&mut self.user),
+            Known::SafetyIdentifier => Some(&mut self.safety_identifier),
             Known::Messages | Known::Tools | Known::Functions | Known::Other => None,
         }
     }
@@ -154,7 +162,9 @@ impl<'a> Fields<'a> {
             | Known::Plugins
             | Known::Prediction
             | Known::ServiceTier
-            | Known::Input => {
+            | Known::Input
+            | Known::User
+            | Known::SafetyIdentifier => {
                 let value = map.next_value::<&'a RawValue>()?;
                 let taken = self.slot(known).is_some_and(|slot| slot.replace(value).is_some());
                 self.refuse_if(taken, known)

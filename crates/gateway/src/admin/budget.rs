@@ -12,7 +12,8 @@ use http::StatusCode;
 use http::request::Parts;
 use quorate_domain::{Amount, BudgetId, NanoUsd, Period, Refill, Subject, Unit, Weekday};
 use quorate_ledger::{
-    AutoResolve, BudgetReport, BudgetSpec, Command, Expected, Kind, Ledger, Outcome, PutBudget, Rejection,
+    AutoResolve, BudgetReport, BudgetSpec, Command, Expected, Kind, Ledger, Outcome, PutBudget, PutTemplate,
+    Rejection,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -22,6 +23,9 @@ use std::sync::Arc;
 const SET_TRIES: usize = 16;
 /// No budget is larger, in its unit (of dollars: in billionths): half of what an account on a node can count.
 const LIMIT_MAX: Amount = Amount::new((1 << 62) - 1);
+
+/// No template makes budgets for more end users: each takes some kilobytes on every node.
+const END_USERS_LIMIT: u32 = 1_000_000;
 
 /// A budget of a subject that is named elsewhere.
 #[derive(Clone, Deserialize)]
@@ -60,6 +64,48 @@ pub struct BudgetInput {
     limit: Number,
     #[serde(default)]
     auto_resolve: Option<words::Rule>,
+    #[serde(default)]
+    end_users_max: Option<u32>,
+}
+
+/// A budget that somebody wants.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// What it limits, and to how much.
+    pub spec: BudgetSpec,
+    /// Of all end users of an organisation: for how many it is made, if that is said.
+    end_users_max: Option<u32>,
+}
+
+impl Wanted {
+    fn new(spec: BudgetSpec, end_users_max: Option<u32>) -> Result<Self, String> {
+        let is_default = matches!(spec.subject, Subject::EndUserDefault(_));
+        match end_users_max {
+            Some(_) if !is_default => {
+                Err("end_users_max: only of all end users of an organisation, end-user:ORG/*".to_owned())
+            }
+            Some(most) if !(1..=END_USERS_LIMIT).contains(&most) => {
+                Err(format!("end_users_max: from 1 to {END_USERS_LIMIT}"))
+            }
+            Some(_) | None => Ok(Self { spec, end_users_max }),
+        }
+    }
+
+    /// The command that stores it.
+    #[must_use]
+    pub fn command(self, expected: Expected) -> Command {
+        let put = PutBudget { spec: self.spec, expected };
+        match self.end_users_max {
+            Some(end_users_max) => Command::PutTemplate(PutTemplate { put, end_users_max }),
+            None => Command::PutBudget(put),
+        }
+    }
+}
+
+impl From<BudgetSpec> for Wanted {
+    fn from(spec: BudgetSpec) -> Self {
+        Self { spec, end_users_max: None }
+    }
 }
 
 /// The parts of a budget that can change; what is left out stays.
@@ -68,6 +114,7 @@ pub struct BudgetInput {
 struct Changes {
     limit: Option<Number>,
     auto_resolve: Option<words::Rule>,
+    end_users_max: Option<u32>,
 }
 
 /// An administrator who reads, and whose budgets: `?subject=key:17`, or all.
@@ -116,7 +163,7 @@ impl BudgetInput {
     ///
     /// # Errors
     /// Says which field has no such value.
-    pub fn spec(&self) -> Result<BudgetSpec, String> {
+    pub fn wanted(&self) -> Result<Wanted, String> {
         let subject = self.subject.parse().map_err(|error| format!("subject: {error}"))?;
         let written = calendar::Written {
             window: self.window,
@@ -124,20 +171,21 @@ impl BudgetInput {
             time_zone: self.time_zone.as_deref(),
             week_starts: self.week_starts,
         };
-        spec(subject, self.unit, written, &self.limit, self.auto_resolve)
+        let spec = spec(subject, self.unit, written, &self.limit, self.auto_resolve)?;
+        Wanted::new(spec, self.end_users_max)
     }
 }
 
 impl Changes {
-    fn to(&self, mut spec: BudgetSpec) -> Result<BudgetSpec, String> {
-        if self.limit.is_none() && self.auto_resolve.is_none() {
-            return Err("give limit or auto_resolve".to_owned());
+    fn to(&self, mut spec: BudgetSpec) -> Result<Wanted, String> {
+        if self.limit.is_none() && self.auto_resolve.is_none() && self.end_users_max.is_none() {
+            return Err("give limit, auto_resolve or end_users_max".to_owned());
         }
         if let Some(limit) = &self.limit {
             spec.limit = limit.amount(spec.unit, "limit")?;
         }
         spec.auto_resolve = self.auto_resolve.map_or(spec.auto_resolve, AutoResolve::from);
-        ruled(spec)
+        Wanted::new(ruled(spec)?, self.end_users_max)
     }
 }
 
@@ -210,11 +258,11 @@ pub(super) async fn create(
     by: Administrator,
     body: Body,
 ) -> Result<Response, AdminError> {
-    let spec = body.read::<BudgetInput>()?.spec().map_err(AdminError::Body)?;
-    if !admin.replica()?.catalog().read().has_subject(&spec.subject) {
-        return Err(AdminError::NoSubject(spec.subject.to_string()));
+    let wanted = body.read::<BudgetInput>()?.wanted().map_err(AdminError::Body)?;
+    if !admin.replica()?.catalog().read().has_subject(&wanted.spec.subject) {
+        return Err(AdminError::NoSubject(wanted.spec.subject.to_string()));
     }
-    let id = store(&admin, &by, spec, Expected::Absent).await?;
+    let id = store(&admin, &by, wanted, Expected::Absent).await?;
     answer(&admin, StatusCode::CREATED, id)
 }
 
@@ -228,13 +276,13 @@ pub(super) async fn set(
     let mut tries = 1..SET_TRIES;
     loop {
         let read = report(&admin, BudgetId::new(id))?;
-        let spec = changes.to(read.spec).map_err(AdminError::Body)?;
+        let wanted = changes.to(read.spec).map_err(AdminError::Body)?;
         // What is not changed is stored as it was read: it must not have been changed by somebody else since.
         let expected = match precondition {
             Precondition::None => Expected::Revision(read.revision),
             Precondition::Absent | Precondition::Revision(_) => precondition.into(),
         };
-        match store(&admin, &by, spec, expected).await {
+        match store(&admin, &by, wanted, expected).await {
             Err(AdminError::Ledger(Rejection::RevisionMismatch { .. }))
                 if precondition == Precondition::None && tries.next().is_some() =>
             {
@@ -262,7 +310,7 @@ pub(super) async fn store_all(
     specs: Vec<BudgetSpec>,
 ) -> Result<(), AdminError> {
     for spec in specs {
-        store(admin, by, spec, Expected::Absent).await?;
+        store(admin, by, spec.into(), Expected::Absent).await?;
     }
     Ok(())
 }
@@ -273,7 +321,7 @@ pub(super) async fn remove_all(admin: &Admin, by: &Administrator, subject: &Subj
     let budgets = replica.ledger().read().budgets_of(subject).to_vec();
     for budget in budgets {
         if let Err(error) = delete(admin, by, budget, Expected::Any).await {
-            tracing::warn!(%subject, %budget, %error, "the budget of a key that was not created is left over");
+            tracing::warn!(subject = subject.for_logs(), %budget, %error, "the budget of a key that was not created is left over");
         }
     }
 }
@@ -281,10 +329,10 @@ pub(super) async fn remove_all(admin: &Admin, by: &Administrator, subject: &Subj
 async fn store(
     admin: &Admin,
     by: &Administrator,
-    spec: BudgetSpec,
+    wanted: Wanted,
     expected: Expected,
 ) -> Result<BudgetId, AdminError> {
-    let subject = spec.subject.clone();
+    let (spec, subject) = (&wanted.spec, wanted.spec.subject.clone());
     let (limit, unit, window) = (spec.limit, spec.unit, calendar::in_words(&spec.kind));
     let rule = match spec.auto_resolve {
         AutoResolve::Never => String::new(),
@@ -292,9 +340,9 @@ async fn store(
             format!(", {}", ruled.reason())
         }
     };
-    let told = format!("put budget of {subject}: {limit} {unit} ({window}){rule}");
+    let told = format!("put budget of {}: {limit} {unit} ({window}){rule}", subject.for_logs());
     time_zones::tell(&**admin.replica()?, &spec.kind, admin.clock.wall(), AGREEMENT_LIMIT).await?;
-    match admin.change_ledger(by, told, Command::PutBudget(PutBudget { spec, expected })).await? {
+    match admin.change_ledger(by, told, wanted.command(expected)).await? {
         Outcome::BudgetStored { budget, .. } => Ok(budget),
         Outcome::Done
         | Outcome::SessionOpened { .. }
@@ -318,7 +366,8 @@ fn reports(admin: &Admin, Filter(subject): Filter) -> Result<Vec<BudgetReport>, 
     let ledger = admin.replica()?.ledger().read();
     let ids = match &subject {
         Some(subject) => ledger.budgets_of(subject).to_vec(),
-        None => ledger.budgets().map(|(id, _)| id).collect(),
+        // Those that nobody wrote may be thousands, and say who the end users are.
+        None => ledger.budgets().filter(|(_, it)| it.origin().is_none()).map(|(id, _)| id).collect(),
     };
     Ok(ids.into_iter().filter_map(|id| ledger.report(id)).collect())
 }
@@ -353,6 +402,9 @@ pub(super) fn shown(report: &BudgetReport) -> Value {
         "window_end": report.window.end.map(view::time),
         "window_end_local": window_end(report),
         "auto_resolve": words::Rule::from(report.spec.auto_resolve),
+        "made_from": report.made_from,
+        "end_users": report.end_users.map(|end_users| end_users.count),
+        "end_users_max": report.end_users.map(|end_users| end_users.most),
         "revision": report.revision,
     })
 }

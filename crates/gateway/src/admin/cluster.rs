@@ -105,7 +105,6 @@ fn verdict(status: &ClusterStatus) -> (&'static str, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replica::HistoryStatus;
     use quorate_domain::NodeId;
 
     #[test]
@@ -119,7 +118,7 @@ mod tests {
             committed: None,
             applied: None,
             snapshot: None,
-            history: HistoryStatus::default(),
+            history: None,
             differs_from: Vec::new(),
             members: Vec::new(),
         };

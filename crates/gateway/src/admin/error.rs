@@ -219,6 +219,10 @@ fn told_of_ledger(rejection: &quorate_ledger::Rejection) -> Told {
             "revision_conflict",
             "read it again, look at what changed, and repeat your change on the new revision",
         ),
+        // No administrator asks for what is refused by it: who does is told by the request path.
+        quorate_ledger::Rejection::TooManyEndUsers { .. } => {
+            (StatusCode::CONFLICT, "refused", "raise end_users_max of that budget")
+        }
         quorate_ledger::Rejection::SessionAlive(_) => (
             StatusCode::CONFLICT,
             "refused",

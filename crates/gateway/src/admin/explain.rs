@@ -7,7 +7,9 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use quorate_domain::{Amount, BudgetId, LogTime, Unit};
-use quorate_ledger::{AutoResolve, BudgetReport, HolderState, HoldingReport, Kind, Ledger, Resolution};
+use quorate_ledger::{
+    AutoResolve, BudgetReport, EndUsers, HolderState, HoldingReport, Kind, Ledger, Resolution,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -120,6 +122,15 @@ fn ends_at(report: &BudgetReport, since: LogTime) -> Option<LogTime> {
 }
 
 fn sentence(report: &BudgetReport) -> String {
+    if let Some(EndUsers { count, most }) = report.end_users {
+        let unit = report.spec.unit;
+        return format!(
+            "each end user of the organisation has {} {} ({}) of his own; {count} have it now, and no more than {most} may",
+            words::amount(unit, report.spec.limit),
+            words::of_unit(unit),
+            calendar::in_words(&report.spec.kind),
+        );
+    }
     let unit = report.spec.unit;
     let shown = |amount: Amount| words::amount(unit, amount);
     let doubt = if report.in_doubt.is_zero() {

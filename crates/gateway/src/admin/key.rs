@@ -8,10 +8,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use quorate_catalog::{
-    AllowedModels, ApiKey, ApiKeyText, Change, Digest, KeySpec, KeyState, NewKey, ObjectId, OnRevocation,
-    Owner, Rejection, Role, Text, WithoutQuorum,
+    AllowedModels, ApiKey, ApiKeyText, Change, Digest, EndUserPolicy, KeySpec, KeyState, NewKey, ObjectId,
+    OnRevocation, Owner, Rejection, Role, Text, WithoutQuorum,
 };
-use quorate_domain::{KeyId, LogTime, Name, Span, Subject};
+use quorate_domain::{KeyId, LogTime, Name, Span, Subject, Tags};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -30,6 +30,9 @@ struct KeyInput {
     expires_in_ms: Option<Span>,
     without_quorum: WithoutQuorum,
     on_revocation: OnRevocation,
+    tags: Tags,
+    request_tags: Tags,
+    end_user: EndUserPolicy,
 }
 
 /// A new key as people write it.
@@ -44,6 +47,9 @@ struct NewKeyInput {
     expires_in_ms: Option<Span>,
     without_quorum: WithoutQuorum,
     on_revocation: OnRevocation,
+    tags: Tags,
+    request_tags: Tags,
+    end_user: EndUserPolicy,
     /// Budgets of the key itself, in force before the key is.
     budgets: Vec<NewBudget>,
 }
@@ -102,6 +108,9 @@ impl KeyInput {
             expires_at,
             without_quorum: self.without_quorum,
             on_revocation: self.on_revocation,
+            tags: self.tags,
+            request_tags: self.request_tags,
+            end_user: self.end_user,
         })
     }
 }
@@ -118,6 +127,9 @@ impl NewKeyInput {
             expires_in_ms,
             without_quorum,
             on_revocation,
+            tags: self.tags,
+            request_tags: self.request_tags,
+            end_user: self.end_user,
         };
         (role, input, budgets)
     }
@@ -289,6 +301,9 @@ fn shown(key: &ApiKey, now: LogTime) -> Value {
         "expires_at": key.spec.expires_at.map(view::time),
         "without_quorum": key.spec.without_quorum,
         "on_revocation": key.spec.on_revocation,
+        "tags": key.spec.tags,
+        "request_tags": key.spec.request_tags,
+        "end_user": key.spec.end_user,
         "old_secret_valid_until": until.map(view::time),
         "revoked_at": revoked_at.map(view::time),
     });

@@ -6,7 +6,7 @@ mod refusals;
 mod zones;
 
 use super::{Admin, Initialised, LogLevel, Setup, SetupError};
-use crate::replica::{ClusterStatus, Eventually, HistoryStatus, Replica, Unavailable};
+use crate::replica::{ClusterStatus, Eventually, Replica, Unavailable};
 use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
@@ -17,6 +17,7 @@ use quorate_catalog::{
     Role,
 };
 use quorate_domain::{BootId, Clock, ClusterId, KeyId, LogTime, MonoTime, NodeId, Secret, Span};
+use quorate_idempotency::Records;
 use quorate_lease::{Lease, RevocationBound, Standing};
 use quorate_ledger::Ledger;
 use serde_json::{Value, json};
@@ -43,6 +44,7 @@ impl Clock for StoppedClock {
 struct Alone {
     catalog: RwLock<Catalog>,
     ledger: RwLock<Ledger>,
+    idempotency: RwLock<Records>,
     outage: Option<Unavailable>,
     lease: Lease,
     /// What the cluster has agreed on and this replica has not heard of.
@@ -87,6 +89,18 @@ impl Replica for Alone {
         Box::pin(async move { Ok(self.ledger.write().apply(NOW, command)) })
     }
 
+    fn idempotency(&self) -> &RwLock<Records> {
+        &self.idempotency
+    }
+
+    fn propose_idempotency(
+        &self,
+        command: quorate_idempotency::Command,
+        _limit: Duration,
+    ) -> Eventually<'_, Result<quorate_idempotency::Outcome, Unavailable>> {
+        Box::pin(async move { Ok(self.idempotency.write().apply(NOW, command, &|_| true)) })
+    }
+
     fn read_barrier(&self, _limit: Duration) -> Eventually<'_, Result<(), Unavailable>> {
         Box::pin(async move {
             self.outage.map_or(Ok(()), Err)?;
@@ -123,7 +137,7 @@ impl Replica for Alone {
             committed: None,
             applied: None,
             snapshot: None,
-            history: HistoryStatus::default(),
+            history: None,
             differs_from: Vec::new(),
             members: Vec::new(),
         }
@@ -244,7 +258,8 @@ fn founded(quorum: bool) -> Alone {
     let outage = (!quorum).then_some(Unavailable::NoQuorum);
     let (catalog, ledger) = (RwLock::new(catalog), RwLock::new(Ledger::default()));
     let lease = if quorum { Lease::unlimited() } else { Lease::default() };
-    Alone { catalog, ledger, outage, lease, unheard: Mutex::default() }
+    let idempotency = RwLock::default();
+    Alone { catalog, ledger, idempotency, outage, lease, unheard: Mutex::default() }
 }
 
 fn furniture() -> Value {
@@ -361,6 +376,52 @@ async fn permits_are_for_no_window_and_nobody_spends_them() {
     assert_eq!(client.get(&format!("/budgets/{id}/explain")).await["free"], json!(10));
     assert_eq!(client.get("/usage").await, json!({ "items": [] }));
     assert_eq!(client.refusal("POST", "/budgets", wish("day")).await, refused(400, "invalid_body"));
+}
+
+#[tokio::test]
+async fn a_key_on_a_route_needs_both_to_have_a_budget() {
+    let client = Client::founded();
+    client.furnish().await;
+    let id = &client.post("/keys", json!({})).await["id"];
+    let wish =
+        |route: &str| json!({ "subject": format!("key:{id}/model:{route}"), "unit": "tokens", "limit": 5 });
+    let created = client.post("/budgets", wish("gpt-4o")).await;
+    assert_eq!(created["subject"], json!(format!("key:{id}/model:gpt-4o")));
+    let found = client.get(&format!("/budgets?subject=key:{id}/model:gpt-4o")).await;
+    assert_eq!(found["items"][0]["id"], created["id"]);
+    assert_eq!(client.get(&format!("/budgets?subject=key:{id}")).await, json!({ "items": [] }));
+    assert_eq!(client.refusal("POST", "/budgets", wish("none")).await, refused(422, "missing_reference"));
+    let nobody = json!({ "subject": "key:0/model:gpt-4o", "unit": "tokens", "limit": 5 });
+    assert_eq!(client.refusal("POST", "/budgets", nobody).await, refused(422, "missing_reference"));
+}
+
+#[tokio::test]
+async fn all_end_users_of_an_organisation_have_a_budget_by_default_that_is_bounded() {
+    let client = Client::founded();
+    client.furnish().await;
+    let wish = |subject: &str| json!({ "subject": subject, "unit": "tokens", "window": "day", "limit": 5 });
+    let created = client.post("/budgets", wish("end-user:acme/*")).await;
+    assert_eq!((&created["end_users"], &created["end_users_max"]), (&json!(0), &json!(10_000)));
+    let path = format!("/budgets/{}", created["id"]);
+    let (_, changed) = client.ask("PUT", &path, json!({ "end_users_max": 7 })).await;
+    assert_eq!((&changed["end_users_max"], &changed["limit"]), (&json!(7), &json!(5)));
+    let (_, changed) = client.ask("PUT", &path, json!({ "limit": 6 })).await;
+    assert_eq!((&changed["end_users_max"], &changed["limit"]), (&json!(7), &json!(6)));
+    let explained = client.get(&format!("{path}/explain")).await;
+    expect_test::expect!["each end user of the organisation has 6 tokens (day) of his own; 0 have it now, and no more than 7 may"].assert_eq(explained["explanation"].as_str().unwrap());
+    assert_eq!(
+        client.refusal("PUT", &path, json!({ "end_users_max": 0 })).await,
+        refused(400, "invalid_body")
+    );
+    let mut bounded = wish("org:acme");
+    bounded["end_users_max"] = json!(7);
+    assert_eq!(client.refusal("POST", "/budgets", bounded).await, refused(400, "invalid_body"));
+    let stranger = wish("end-user:umbrella/ann");
+    assert_eq!(client.refusal("POST", "/budgets", stranger).await, refused(422, "missing_reference"));
+    let written = client.post("/budgets", wish("end-user:acme/a+b&c")).await;
+    assert_eq!((&written["made_from"], &written["end_users"]), (&Value::Null, &Value::Null));
+    let found = client.get("/budgets?subject=end-user:acme/a%2Bb%26c").await;
+    assert_eq!(found["items"][0]["id"], written["id"]);
 }
 
 #[tokio::test]

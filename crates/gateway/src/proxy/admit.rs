@@ -1,19 +1,21 @@
 //! Admission, up to the point where money is needed: who asks, for what, and on whose budgets.
 
-use super::Proxy;
+use super::idempotency;
 use super::inference::Inference;
 use super::pass::Cover;
 use super::permits::Permits;
 use super::request::Ticket;
 use super::wishes::Wishes;
+use super::{Proxy, claim};
 use crate::error::RequestError;
+use crate::funds::Unmet;
 use crate::metrics::Phase;
 use axum::extract::Request;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use quorate_catalog::{ApiKey, Role, Route};
+use quorate_catalog::{ApiKey, Claim, Role, Route};
 use quorate_dialect::Operation;
 use quorate_domain::Secret;
 use quorate_wallet::Charge;
@@ -26,9 +28,13 @@ pub(super) struct Admitted {
     pub(super) head: Arc<Secret<HeaderMap>>,
     pub(super) key: Arc<ApiKey>,
     pub(super) route: Arc<Route>,
+    /// What it says of whose budgets it spends.
+    claim: Claim,
     pub(super) path: Vec<Charge>,
     pub(super) inference: Inference,
     pub(super) wishes: Wishes,
+    /// What it claims by its `Idempotency-Key`, until it has begun.
+    pub(super) once: Option<idempotency::Claim>,
     /// What it holds of the path's permits.
     pub(super) permits: Permits,
     /// Whether a provider was asked already, so that it is some time since the request was let in.
@@ -46,6 +52,8 @@ pub(super) enum Path {
 
 /// A body of the largest size comes in this time over five megabits a second; a slower one holds its place in vain.
 const BODY_LIMIT: Duration = Duration::from_secs(120);
+/// So often an end user is met whose budgets are gone again, because somebody changed the template.
+const MEETINGS_MAX: usize = 8;
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
 
@@ -69,17 +77,21 @@ impl Proxy {
         let key = self.authenticate(&head.headers)?;
         let wishes = Wishes::read(&head.headers, &self.parts.limits)?;
         let inference = Inference::parse(operation, &body)?;
+        let once = idempotency::Claim::read(&head.headers, key.id, operation, &body)?;
         let route = self.route(&key, inference.model())?;
         ticket.label.route = Some(route.spec.name.clone());
-        let path = self.covered_path(&key)?;
+        let claim = claim::read(&head.headers, inference.end_user(), route.spec.name.clone())?;
+        let path = self.covered_path(&key, &claim).await?;
         let headers = quorate_upstream::forwardable(&head.headers);
         Ok(Admitted {
             head: Arc::new(Secret::new(head.headers)),
             key,
             route,
+            claim,
             path,
             inference,
             wishes,
+            once,
             permits: Permits::default(),
             was_sent: false,
             headers,
@@ -88,24 +100,33 @@ impl Proxy {
 
     /// Lets the request in once more, as on arrival, after it had to wait for something: by the key and the budgets of now.
     /// Says whether the budgets are still those that it was let in by before.
-    pub(super) fn admit_again(&self, admitted: &mut Admitted) -> Result<Path, RequestError> {
+    pub(super) async fn admit_again(&self, admitted: &mut Admitted) -> Result<Path, RequestError> {
         let key = self.authenticate(admitted.head.expose())?;
         let _still_there = self.route(&key, admitted.inference.model())?;
-        let path = self.covered_path(&key)?;
+        let path = self.covered_path(&key, &admitted.claim).await?;
         let same = path == admitted.path;
         (admitted.key, admitted.path) = (key, path);
         Ok(if same { Path::Same } else { Path::Other })
     }
 
-    /// The budgets that the key's requests are charged to, if they may go on by them.
-    fn covered_path(&self, key: &ApiKey) -> Result<Vec<Charge>, RequestError> {
-        let path = self.path_of(key);
-        self.trust(self.parts.replica.lease().hold(), key, Cover::of(&path))?;
-        Ok(path)
+    /// The budgets that a request with the key is charged to, if it may go on by them. Waits only for those of an end user
+    /// who was never seen.
+    async fn covered_path(&self, key: &ApiKey, claim: &Claim) -> Result<Vec<Charge>, RequestError> {
+        self.check_claim(claim, key)?;
+        for _ in 0..MEETINGS_MAX {
+            match self.path_of(key, claim) {
+                Ok(path) => {
+                    self.trust(self.parts.replica.lease().hold(), key, Cover::of(&path))?;
+                    return Ok(path);
+                }
+                Err(unmet) => self.meet(&unmet).await?,
+            }
+        }
+        Err(RequestError::QuotaUnavailable)
     }
 
-    fn path_of(&self, key: &ApiKey) -> Vec<Charge> {
-        let subjects = self.parts.replica.catalog().read().subjects_of(key);
+    fn path_of(&self, key: &ApiKey, claim: &Claim) -> Result<Vec<Charge>, Unmet> {
+        let subjects = self.parts.replica.catalog().read().subjects_of(key, claim);
         self.parts.funds.path_of(&subjects)
     }
 

@@ -34,7 +34,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 const ERROR_BYTES_MAX: usize = 256 << 10;
 
 /// Tells a client that its answer was cut, because a budget had no more left.
-const X_MAX_TOKENS: HeaderName = HeaderName::from_static("x-quorate-max-tokens");
+pub(super) const X_MAX_TOKENS: HeaderName = HeaderName::from_static("x-quorate-max-tokens");
 
 /// What came of an attempt.
 pub(super) enum Tried {
@@ -93,7 +93,7 @@ impl Proxy {
     ) -> Tried {
         // An attempt takes its time, and the key may have been revoked meanwhile.
         if admitted.was_sent
-            && let Err(error) = self.admit_again(admitted)
+            && let Err(error) = self.admit_again(admitted).await
         {
             return Tried::Refused(error);
         }

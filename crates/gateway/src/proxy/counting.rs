@@ -8,9 +8,11 @@ use crate::metrics::Metrics;
 use quorate_catalog::{Model, Tokenizer};
 use quorate_domain::Tokens;
 use quorate_tokenizer::Encoding;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 /// So many prompts are counted at the same time.
 const AT_ONCE_MAX: usize = 2;
@@ -18,6 +20,17 @@ const AT_ONCE_MAX: usize = 2;
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// A count that takes longer, with the wait for its turn, is not worth the wait: the request could have stood in line.
 const COUNT_LIMIT: Duration = Duration::from_millis(500);
+
+/// The longest body that is counted for whoever does not wait: some 0.2 ms.
+const AT_ONCE_BYTES_MAX: usize = 4 << 10;
+
+/// Until when a count is worth waiting for: a request waits for it and in line with the same patience.
+pub(super) struct Until<'a> {
+    /// What is left of it.
+    pub(super) patience: Duration,
+    /// Cancelled when nobody may wait any longer.
+    pub(super) closing: &'a CancellationToken,
+}
 
 /// Where prompts are counted.
 pub(super) struct Counting {
@@ -41,12 +54,36 @@ impl Counting {
         &self,
         inference: &Inference,
         model: &Arc<Model>,
+        until: &Until<'_>,
         metrics: &Metrics,
     ) -> Option<Tokens> {
         let encoding = encoding(model.spec.tokenizer?);
         if inference.body().len() > BODY_BYTES_MAX {
             return None;
         }
+        let counted = if until.patience.is_zero() {
+            self.count_at_once(inference, model, encoding)
+        } else {
+            until.wait_for(self.count_in_turn(inference, model, encoding)).await
+        };
+        counted.inspect(|_| metrics.prompt_counted())
+    }
+
+    /// For whoever does not wait at all: only what takes no time.
+    fn count_at_once(&self, inference: &Inference, model: &Model, encoding: Encoding) -> Option<Tokens> {
+        if inference.body().len() > AT_ONCE_BYTES_MAX || !self.loaded(encoding).initialized() {
+            return None;
+        }
+        let _turn = self.turns.try_acquire().ok()?;
+        inference.prompt_counted(&model.spec, encoding).ok()
+    }
+
+    async fn count_in_turn(
+        &self,
+        inference: &Inference,
+        model: &Arc<Model>,
+        encoding: Encoding,
+    ) -> Option<Tokens> {
         self.load(encoding).await;
         let (inference, model) = (inference.clone(), Arc::clone(model));
         let counted = async {
@@ -58,18 +95,30 @@ impl Counting {
             });
             counting.await.ok()?.ok()
         };
-        let counted = tokio::time::timeout(COUNT_LIMIT, counted).await.ok()??;
-        metrics.prompt_counted();
-        Some(counted)
+        tokio::time::timeout(COUNT_LIMIT, counted).await.ok()?
     }
 
     /// Waits until an encoding is loaded, which is so once in the life of a node: it does not count as time for a prompt.
     async fn load(&self, encoding: Encoding) {
-        let loaded = match encoding {
+        let load = async || drop(tokio::task::spawn_blocking(move || encoding.load()).await);
+        self.loaded(encoding).get_or_init(load).await;
+    }
+
+    const fn loaded(&self, encoding: Encoding) -> &OnceCell<()> {
+        match encoding {
             Encoding::O200kBase => &self.o200k_base,
             Encoding::Cl100kBase => &self.cl100k_base,
-        };
-        loaded.get_or_init(async || drop(tokio::task::spawn_blocking(move || encoding.load()).await)).await;
+        }
+    }
+}
+
+impl Until<'_> {
+    async fn wait_for(&self, counted: impl Future<Output = Option<Tokens>>) -> Option<Tokens> {
+        tokio::select! {
+            biased;
+            () = self.closing.cancelled() => None,
+            counted = tokio::time::timeout(self.patience, counted) => counted.ok()?,
+        }
     }
 }
 
@@ -89,6 +138,9 @@ mod tests {
     use quorate_domain::{LogTime, Revision};
     use serde_json::json;
 
+    /// Longer than any count.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
     fn model(tokenizer: Option<&str>) -> Arc<Model> {
         let spec = serde_json::from_value(json!({
             "name": "m", "provider": "p", "upstream_model": "m", "context_tokens": 9, "output_tokens_max": 9,
@@ -103,9 +155,21 @@ mod tests {
         Inference::parse(Operation::Chat, &Bytes::from(body.to_string())).unwrap()
     }
 
+    fn metrics() -> Metrics {
+        Metrics::new(&mut Registry::default())
+    }
+
+    /// How one counts who has this much patience on a node that goes on.
+    async fn within(counting: &Counting, millis: u64, text: &str) -> Option<u64> {
+        let (model, closing) = (model(Some("o200k_base")), CancellationToken::new());
+        let until = Until { patience: Duration::from_millis(millis), closing: &closing };
+        counting.count(&saying(text), &model, &until, &metrics()).await.map(Tokens::get)
+    }
+
     async fn count(text: &str, tokenizer: Option<&str>) -> Option<u64> {
-        let metrics = Metrics::new(&mut Registry::default());
-        Counting::new().count(&saying(text), &model(tokenizer), &metrics).await.map(Tokens::get)
+        let until = Until { patience: PATIENCE, closing: &CancellationToken::new() };
+        let counted = Counting::new().count(&saying(text), &model(tokenizer), &until, &metrics()).await;
+        counted.map(Tokens::get)
     }
 
     /// Eight for the request and eight for its message.
@@ -122,12 +186,36 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bytes_must_do_for_whoever_does_not_get_a_turn_in_time() {
-        let (counting, metrics) = (Counting::new(), Metrics::new(&mut Registry::default()));
+    async fn bytes_must_do_for_whoever_does_not_get_a_turn_in_time_or_within_its_patience() {
+        let counting = Counting::new();
+        counting.load(Encoding::O200kBase).await;
         let turns = counting.turns.acquire_many(2).await.unwrap();
-        let (inference, model) = (saying("hello"), model(Some("o200k_base")));
-        assert_eq!(counting.count(&inference, &model, &metrics).await, None);
+        for (patience_ms, waits_ms) in [(2_000, 500), (300, 300), (0, 0)] {
+            let limit = Duration::from_millis(waits_ms + 1);
+            let counted = tokio::time::timeout(limit, within(&counting, patience_ms, "hello")).await;
+            assert_eq!(counted, Ok(None), "with a patience of {patience_ms} ms");
+        }
         drop(turns);
-        assert_eq!(counting.count(&inference, &model, &metrics).await, Some(Tokens::new(17)));
+        assert_eq!(within(&counting, 2_000, "hello").await, Some(17));
+    }
+
+    #[tokio::test]
+    async fn for_whoever_does_not_wait_a_short_prompt_is_counted_if_the_vocabulary_is_there() {
+        let counting = Counting::new();
+        assert_eq!(within(&counting, 0, "hello").await, None, "it would have to be loaded");
+        counting.load(Encoding::O200kBase).await;
+        assert_eq!(within(&counting, 0, "hello").await, Some(17));
+        assert_eq!(within(&counting, 0, &"x".repeat(AT_ONCE_BYTES_MAX)).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_count_on_a_node_that_clears_its_line() {
+        let (counting, closing) = (Counting::new(), CancellationToken::new());
+        let _turns = counting.turns.acquire_many(2).await.unwrap();
+        closing.cancel();
+        let (prompt, model, metrics) = (saying("hello"), model(Some("o200k_base")), metrics());
+        let until = Until { patience: PATIENCE, closing: &closing };
+        let counted = counting.count(&prompt, &model, &until, &metrics);
+        assert_eq!(tokio::time::timeout(Duration::ZERO, counted).await, Ok(None));
     }
 }

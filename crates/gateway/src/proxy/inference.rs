@@ -49,6 +49,14 @@ impl Inference {
         }
     }
 
+    /// Whom it is for in the end, if the body says so.
+    pub(super) fn end_user(&self) -> Option<&str> {
+        match self {
+            Self::Chat(request) => request.end_user(),
+            Self::Embeddings(request) => request.end_user(),
+        }
+    }
+
     /// Whether the client wants the answer as it comes.
     pub(super) const fn is_stream(&self) -> bool {
         match self {

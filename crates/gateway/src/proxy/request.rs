@@ -4,6 +4,7 @@ use super::Proxy;
 use super::admit::Admitted;
 use super::attempt::{Answered, Tried};
 use super::charge::Charged;
+use super::idempotency::{Early, Execution};
 use super::reply::Caller;
 use crate::error::RequestError;
 use crate::metrics::{Phase, Result as Counted};
@@ -82,6 +83,8 @@ pub(super) struct Ticket {
     pub(super) begun: MonoTime,
     pub(super) number: u64,
     watch: Stopwatch,
+    /// Its record in the log, if it has an `Idempotency-Key`, until that is ended. Apart, as most have none.
+    pub(super) execution: Option<Box<Execution>>,
 }
 
 impl Ticket {
@@ -89,7 +92,14 @@ impl Ticket {
         let number = proxy.n_requests.fetch_add(1, Ordering::Relaxed);
         let id = RequestId::new(proxy, headers, number);
         let label = Label { id, key: None, route: None };
-        Self { label, charged: Charged::NOTHING, begun, number, watch: Stopwatch::start(begun) }
+        Self {
+            label,
+            charged: Charged::NOTHING,
+            begun,
+            number,
+            watch: Stopwatch::start(begun),
+            execution: None,
+        }
     }
 
     /// A phase of the gateway's own work has ended.
@@ -137,6 +147,21 @@ impl Ticket {
         );
     }
 
+    /// Ends the record with what the client is about to be told.
+    async fn conclude(&mut self, proxy: &Proxy, response: Response) -> Response {
+        match self.execution.take() {
+            None => response,
+            Some(execution) => Box::pin(execution.end_with(proxy, response, self.charged)).await,
+        }
+    }
+
+    /// Ends the record of a request whose client is told nothing.
+    async fn conclude_unheard(&mut self, proxy: &Proxy) {
+        if let Some(execution) = self.execution.take() {
+            Box::pin(execution.end_unheard(proxy, self.charged)).await;
+        }
+    }
+
     /// Keeps a client from trying again by itself what may be billed a second time.
     fn seal(&self, mut failure: Response) -> Response {
         if self.charged != Charged::NOTHING {
@@ -153,13 +178,22 @@ impl Ticket {
 impl Proxy {
     /// Tries the targets of the route until one answers, and gives the client that answer or the last failure.
     pub(super) async fn run(self: Arc<Self>, mut admitted: Admitted, mut ticket: Ticket, mut caller: Caller) {
+        if let Some(claim) = admitted.once.take() {
+            match Box::pin(self.claim(claim, &mut admitted, &mut ticket, &mut caller)).await {
+                Ok(execution) => ticket.execution = Some(Box::new(execution)),
+                Err(early) => {
+                    drop(admitted);
+                    return self.end_early(early, &ticket, caller);
+                }
+            }
+        }
         let mut plan = self.plan(&admitted, &ticket);
         ticket.phase_ended(&self, Phase::Parse);
         let mut last = RequestError::NoUsableProvider.into_response();
         loop {
             if caller.is_gone() && plan.n_attempts() > 0 {
                 // Nobody would hear of another attempt, but somebody would pay for it.
-                return ticket.ended(&self, CLIENT_GONE);
+                return self.left(ticket).await;
             }
             match plan.next_step() {
                 Step::Send(place) => match self.attempt(&mut admitted, place, &mut ticket, &mut caller).await
@@ -179,11 +213,11 @@ impl Proxy {
                     }
                     Tried::Refused(error) => {
                         drop(admitted);
-                        return self.refuse(&ticket, caller, error);
+                        return self.refuse(ticket, caller, error).await;
                     }
                     Tried::ClientGone { charged } => {
                         ticket.charged = ticket.charged.plus(charged);
-                        return ticket.ended(&self, CLIENT_GONE);
+                        return self.left(ticket).await;
                     }
                 },
                 Step::Wait(pause) => {
@@ -192,6 +226,7 @@ impl Proxy {
                 }
                 Step::GiveUp(_) => {
                     drop(admitted);
+                    let last = ticket.conclude(&self, last).await;
                     ticket.ended(&self, last.status().as_u16());
                     return caller.give(ticket.seal(last));
                 }
@@ -199,9 +234,31 @@ impl Proxy {
         }
     }
 
-    fn refuse(&self, ticket: &Ticket, caller: Caller, error: RequestError) {
+    async fn refuse(&self, mut ticket: Ticket, caller: Caller, error: RequestError) {
         ticket.refused(self, &error);
-        caller.give(ticket.seal(error.into_response()));
+        let response = ticket.conclude(self, error.into_response()).await;
+        caller.give(ticket.seal(response));
+    }
+
+    /// The client has hung up, and nothing more is tried for it.
+    async fn left(&self, mut ticket: Ticket) {
+        ticket.conclude_unheard(self).await;
+        ticket.ended(self, CLIENT_GONE);
+    }
+
+    /// The request is not executed now.
+    fn end_early(&self, early: Early, ticket: &Ticket, caller: Caller) {
+        match early {
+            Early::Replayed(response) => {
+                ticket.ended(self, response.status().as_u16());
+                caller.give(response);
+            }
+            Early::Refused(error) => {
+                ticket.refused(self, &error);
+                caller.give(error.into_response());
+            }
+            Early::ClientGone => ticket.ended(self, CLIENT_GONE),
+        }
     }
 
     async fn give(&self, answered: Answered, mut ticket: Ticket, caller: Caller) {
@@ -210,6 +267,7 @@ impl Proxy {
                 ticket.watch.skip(read_at);
                 ticket.phase_ended(self, Phase::Settle);
                 ticket.charged = ticket.charged.plus(charged);
+                let response = ticket.conclude(self, response).await;
                 ticket.ended(self, response.status().as_u16());
                 caller.give(response);
             }

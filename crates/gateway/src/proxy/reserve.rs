@@ -6,11 +6,12 @@
 use super::Proxy;
 use super::admit::{Admitted, Path};
 use super::charge::Stake;
+use super::counting::Until;
 use super::reply::Caller;
 use crate::error::{Denial, RequestError};
 use crate::funds::Refusal;
 use quorate_catalog::Model;
-use quorate_domain::{BudgetId, Span, Tokens, Unit};
+use quorate_domain::{BudgetId, MonoTime, Span, Tokens, Unit};
 use quorate_wallet::{Cost, Need, Reservation};
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ pub(super) enum Unreserved {
 
 impl Proxy {
     /// Reserves the most the attempt can cost, and the permits that the request does not hold yet. Where no grant at hand
-    /// covers its bytes, its tokens are counted before it waits.
+    /// covers its bytes, its tokens are counted before it waits in line, with the same patience.
     pub(super) async fn reserve(
         &self,
         admitted: &mut Admitted,
@@ -43,7 +44,7 @@ impl Proxy {
         let waited_since = self.parts.clock.mono();
         let prompt = self.count(admitted, model, caller).await?.map_or(prompt, Ok);
         let need = need_of(admitted, model, &prompt)?;
-        let reserved = self.stand_in_line(admitted, &need, caller).await;
+        let reserved = self.stand_in_line(admitted, (&need, waited_since), caller).await;
         self.parts.metrics.budget_wait(self.parts.clock.mono().since(waited_since));
         self.cut(admitted, (model, &prompt), reserved?, need.most)
     }
@@ -58,10 +59,14 @@ impl Proxy {
         if !admitted.path.iter().any(|charge| matches!(charge.unit, Unit::Tokens | Unit::NanoUsd)) {
             return Ok(None);
         }
+        // Who is not counted because the line is cleared is told so there.
+        let until = Until { patience: admitted.wishes.budget_wait, closing: &self.closing };
         tokio::select! {
             biased;
             () = caller.gone() => Err(Unreserved::ClientGone),
-            counted = self.counting.count(&admitted.inference, model, &self.parts.metrics) => Ok(counted),
+            counted = self.counting.count(&admitted.inference, model, &until, &self.parts.metrics) => {
+                Ok(counted)
+            }
         }
     }
 
@@ -98,14 +103,14 @@ impl Proxy {
         }
     }
 
-    /// Waits for the budgets of the request's path; for those of a new path, if it has another one when it is served.
+    /// Waits for the budgets of the request's path; for those of a new path, if it has another one when it is served. Its patience
+    /// runs from `since`.
     async fn stand_in_line(
         &self,
         admitted: &mut Admitted,
-        need: &Need,
+        (need, since): (&Need, MonoTime),
         caller: &mut Caller,
     ) -> Result<Reservation, Unreserved> {
-        let since = self.parts.clock.mono();
         for _ in 0..PATHS_MAX {
             let waited = self.parts.clock.mono().since(since);
             let patience = admitted.wishes.budget_wait.saturating_sub(waited);
@@ -120,7 +125,7 @@ impl Proxy {
                     reserved.map_err(|refusal| self.no_money(&refusal))?
                 }
             };
-            match self.admit_again(admitted) {
+            match self.admit_again(admitted).await {
                 Ok(Path::Same) => return Ok(reservation),
                 Ok(Path::Other) => {}
                 Err(error) => {

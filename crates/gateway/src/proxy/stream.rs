@@ -8,6 +8,7 @@
 use super::Proxy;
 use super::attempt::{Target, Tried};
 use super::charge::{Assume, Charged, Stake, beyond, cost, larger};
+use super::idempotency::Execution;
 use super::leaving::Leaving;
 use super::pass::Pass;
 use super::reply::{Caller, Listener, with_headers};
@@ -83,6 +84,8 @@ pub(super) struct Stream {
     pass: Option<Arc<Pass>>,
     /// Why it was cut, if we cut it.
     withdrawn: Option<RequestError>,
+    /// The record of a request with an `Idempotency-Key`.
+    execution: Option<Box<Execution>>,
 }
 
 /// A stream that brought no content.
@@ -136,6 +139,7 @@ impl Stream {
             leaving: Leaving::of_whole(),
             pass: None,
             withdrawn: None,
+            execution: None,
         }
     }
 
@@ -213,6 +217,10 @@ impl Stream {
     /// Passes the stream on to its end and settles it. Says what was charged.
     pub(super) async fn pass_on(mut self, proxy: &Proxy, caller: Caller, ticket: &mut Ticket) -> Charged {
         let _open = proxy.parts.metrics.stream_open();
+        self.execution = ticket.execution.take();
+        if let Some(execution) = &mut self.execution {
+            execution.begin_stream(self.status, &self.headers);
+        }
         let mut client = caller.give_stream(self.status, std::mem::take(&mut self.headers));
         let mut last = Bytes::new();
         self.withdrawn = self.pass.as_ref().and_then(|pass| pass.check().err());
@@ -254,6 +262,9 @@ impl Stream {
 
     /// Gives the client a piece, unless the pass ends first: a client may take its time to read.
     async fn give(&mut self, client: &mut Listener, piece: Bytes) {
+        if let Some(execution) = &mut self.execution {
+            execution.record(&piece);
+        }
         tokio::select! {
             biased;
             why = ends(self.pass.as_deref()) => self.withdrawn = Some(why),
@@ -289,7 +300,7 @@ impl Stream {
     async fn cut(mut self, proxy: &Proxy, mut client: Listener, ticket: &mut Ticket) -> Charged {
         self.read_residue(&*proxy.parts.clock).await;
         let (usage, least) = (self.usage(), self.least_cost());
-        let Self { body, reader, stake, target, extent, .. } = self;
+        let Self { body, reader, stake, target, extent, execution, .. } = self;
         drop(body);
         proxy.parts.metrics.limit_ignored();
         tracing::warn!(
@@ -303,7 +314,8 @@ impl Stream {
         let charged = proxy.settle(stake, usage, &target, Assume::AtLeast(least)).await;
         ticket.phase_ended(proxy, Phase::Settle);
         let head = reader.chunk_head().unwrap_or_default();
-        client.hear(length_event(&head, extent.n_choices)).await;
+        let last = [length_event(&head, extent.n_choices), Bytes::new()];
+        say_last(proxy, execution, &mut client, last).await;
         charged
     }
 
@@ -339,7 +351,7 @@ impl Stream {
 
     async fn end(self, proxy: &Proxy, mut client: Listener, last: Bytes, ticket: &mut Ticket) -> Charged {
         let (usage, least) = (self.usage(), self.least_cost());
-        let Self { body, reader, stake, target, withdrawn, .. } = self;
+        let Self { body, reader, stake, target, withdrawn, execution, .. } = self;
         if withdrawn.is_some() || matches!(reader.end(), StreamEnd::Cut) {
             // The provider is left before its place goes to somebody else (I11).
             drop(body);
@@ -349,22 +361,43 @@ impl Stream {
         if let Some(why) = withdrawn {
             proxy.parts.metrics.stream_cut();
             client.cut_short(failure_of(&reader, &why));
+            end_unheard(proxy, execution, charged).await;
             return charged;
         }
-        match reader.end() {
-            StreamEnd::Done | StreamEnd::Failed => client.hear(last).await,
-            StreamEnd::Finished => {
-                client.hear(last).await;
-                client.hear(Bytes::from_static(DONE)).await;
-            }
+        let last = match reader.end() {
+            StreamEnd::Done | StreamEnd::Failed => [last, Bytes::new()],
+            StreamEnd::Finished => [last, Bytes::from_static(DONE)],
             StreamEnd::Cut => {
                 proxy.parts.metrics.stream_cut();
+                if !client.is_there() {
+                    // Left before its end: what more there was nobody knows.
+                    end_unheard(proxy, execution, charged).await;
+                    return charged;
+                }
                 let provider = target.provider.name().to_string();
                 let error = RequestError::ProviderUnreachable { provider, may_have_been_charged: true };
-                client.hear(failure_of(&reader, &error)).await;
+                [failure_of(&reader, &error), Bytes::new()]
             }
-        }
+        };
+        say_last(proxy, execution, &mut client, last).await;
         charged
+    }
+}
+
+/// Gives the client the end of its stream, once the log has it if it has a record there.
+async fn say_last(proxy: &Proxy, execution: Option<Box<Execution>>, client: &mut Listener, last: [Bytes; 2]) {
+    if let Some(mut execution) = execution {
+        last.iter().for_each(|piece| execution.record(piece));
+        Box::pin(execution.end_recorded(proxy)).await;
+    }
+    for piece in last {
+        client.hear(piece).await;
+    }
+}
+
+async fn end_unheard(proxy: &Proxy, execution: Option<Box<Execution>>, charged: Charged) {
+    if let Some(execution) = execution {
+        Box::pin(execution.end_unheard(proxy, charged)).await;
     }
 }
 

@@ -78,6 +78,21 @@ fn whoever_could_be_met_within_its_patience_has_hope_and_the_others_are_told_how
 }
 
 #[test]
+fn what_those_spend_who_stand_before_a_request_leaks_within_its_patience_too() {
+    let (mut script, [a, _]) = bucket();
+    script.ask(a, 60, 60);
+    script.report(a, 60, 0);
+    let behind = |ms, ahead, need| {
+        let patience = Patience { within: Span::from_millis(ms), ahead: Amount::new(ahead) };
+        script.ledger.prospect(BUDGET, Amount::new(need), patience, None).unwrap().0
+    };
+    assert_eq!(behind(120_000, 115, 5), Prospect::Open, "so long the bucket is filled and emptied twice");
+    assert_eq!(behind(120_000, 116, 5), Prospect::Spent);
+    assert_eq!(behind(119_999, 115, 5), Prospect::Spent);
+    assert_eq!(behind(0, 115, 5), Prospect::Spent, "at its last call nothing leaks any more");
+}
+
+#[test]
 fn a_limit_that_is_set_changes_what_it_holds_and_not_what_has_leaked() {
     let (mut script, [a, _]) = bucket();
     script.ask(a, 60, 60);

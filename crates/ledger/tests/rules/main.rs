@@ -7,10 +7,12 @@
     reason = "a test that finds something else has failed"
 )]
 
+mod ahead;
 mod buckets;
 mod calendars;
 mod central;
 mod doubts;
+mod end_users;
 mod grants;
 mod prospects;
 mod rounds;

@@ -184,6 +184,25 @@ fn a_session_that_dies_during_a_round_leaves_its_tally_doubtful_and_the_next_one
 }
 
 #[test]
+fn whom_a_round_has_denied_is_served_of_what_came_back_if_the_next_round_cannot_judge() {
+    let (mut script, [a, b, c]) = three_holders();
+    for _ in 0..2 {
+        script.answer(a, 10, 0);
+        script.answer(b, 10, 0);
+    }
+    script.say(c, demands(&[last_call(3, 30)]));
+    script.answer(a, 10, 0);
+    script.answer(b, 10, 0);
+    script.report(a, 10, 30);
+    assert_eq!((script.served(c), script.shape().2), (vec![], 30), "it was denied, and is to be told so");
+    let from = proves_from(&script.say(c, demands(&[last_call(3, 30)])));
+    script.apply(Command::ExpireSession { session: b });
+    assert_eq!(script.tally(from), Some((30, vec![b])));
+    script.say(c, demands(&[last_call(3, 30)]));
+    assert_eq!((script.served(c), script.shape().2), (vec![3], 0), "nobody can tell it any more");
+}
+
+#[test]
 fn a_session_that_dies_after_its_answer_leaves_no_doubt() {
     let (mut script, [a, b, c]) = three_holders();
     for _ in 0..2 {

@@ -7,6 +7,7 @@
     reason = "a test that finds something else has failed"
 )]
 
+mod ahead;
 mod central;
 mod cluster;
 mod grants;

@@ -2,7 +2,7 @@
 
 use crate::cluster::*;
 use quorate_domain::{Amount, Period, WindowId};
-use quorate_ledger::{Kind, View};
+use quorate_ledger::{Command, Expected, Kind, View};
 
 /// So often is searched.
 const SEARCH_MS: u64 = 5_000;
@@ -121,4 +121,21 @@ fn a_second_loss_in_the_same_window_is_found_too() {
     cluster.follow(at(60_200));
     while cluster.talk(at(60_200)).is_some() {}
     assert_eq!(outstanding(&cluster, first), Some(Amount::ZERO));
+}
+
+#[test]
+fn an_account_whose_budget_is_gone_is_forgotten_with_its_mark_and_its_request_still_ends() {
+    let mut cluster = cluster();
+    let runs = cluster.run(&[TEAM], 10, at(SEARCH_MS));
+    let window = cluster.account(TEAM).window().id;
+    cluster.apply(Command::RemoveBudget { budget: TEAM.budget, expected: Expected::Any });
+    let mut searches = 0;
+    while cluster.wallet.account(TEAM.budget).is_some() {
+        searches += 1;
+        assert!(searches <= 16, "a part of them each time, and all in a minute and a half");
+        cluster.follow(at((1 + searches) * SEARCH_MS));
+    }
+    assert!(cluster.wallet.settled_windows().contains(&(TEAM.budget, window)));
+    assert!(runs.settle(&cost(7)).is_durable());
+    assert!(cluster.wallet.is_at_rest());
 }

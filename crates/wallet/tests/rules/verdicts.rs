@@ -1,7 +1,7 @@
 //! Who is turned away, and with what proof.
 
 use crate::cluster::*;
-use quorate_domain::{MonoTime, PlaceId};
+use quorate_domain::{MonoTime, PlaceId, Refill};
 use quorate_ledger::{Command, Kind};
 use quorate_wallet::*;
 
@@ -127,6 +127,36 @@ fn whoever_was_granted_what_it_needs_is_not_turned_away_while_the_journal_is_wri
     assert_eq!(ids(&serve(&cluster.wallet, at(600))), [id]);
 }
 
+/// The replica shows a grant by name of ten to a request that waits until the 900th millisecond. What the last answer said of
+/// this bucket's grants was good until the 500th.
+fn granted_after_a_lapse() -> (Cluster, PlaceId) {
+    let mut cluster = Cluster::new(100, 100_000, Kind::Bucket(Refill::Second));
+    cluster.other_asks(TEAM, 100);
+    let id = cluster.wallet.queue([TEAM].into(), cost(10), at(1), at(900));
+    cluster.talk(at(1)).unwrap();
+    cluster.other_reports(TEAM, 0, 10);
+    cluster.follow(at(950));
+    assert_eq!(ids(&serve(&cluster.wallet, at(950))), []);
+    (cluster, id)
+}
+
+#[test]
+fn whoever_was_granted_what_it_needs_and_hears_no_more_of_the_ledger_is_told_so_when_the_grant_has_lapsed() {
+    let (cluster, id) = granted_after_a_lapse();
+    assert_eq!(turned_away(&cluster, None, at(1_399)), [], "it may be renewed");
+    assert_eq!(turned_away(&cluster, None, at(1_400)), [(id, None)]);
+    assert!(cluster.wallet.leave(id));
+    assert_eq!(cluster.returned(TEAM), 10);
+}
+
+#[test]
+fn whoever_was_granted_what_it_needs_is_served_as_soon_as_a_lapsed_grant_is_renewed() {
+    let (mut cluster, id) = granted_after_a_lapse();
+    cluster.talk(at(951)).unwrap();
+    assert_eq!(turned_away(&cluster, Some(at(1_400)), at(1_400)), []);
+    assert_eq!(ids(&serve(&cluster.wallet, at(1_400))), [id]);
+}
+
 #[test]
 fn whoever_was_granted_what_it_needs_is_not_turned_away_before_the_wallet_hears_of_it() {
     let (mut cluster, _) = one_waits(10);
@@ -145,6 +175,39 @@ fn when_the_ledger_is_out_of_reach_it_is_said_that_it_is_and_nothing_about_the_b
         assert!(early.is_empty(), "{early:?}");
         assert_eq!(turned_away(&cluster, none, at(510)), [(id, None)]);
     }
+}
+
+/// A team's bucket of which the other session has just spent all.
+fn empty_bucket(limit: u64, refill: Refill) -> Cluster {
+    let mut cluster = Cluster::new(limit, 100_000, Kind::Bucket(refill));
+    cluster.other_asks(TEAM, limit);
+    cluster.other_reports(TEAM, limit, 0);
+    cluster
+}
+
+#[test]
+fn whoever_has_no_hope_is_refused_and_takes_none_from_those_behind() {
+    let mut cluster = empty_bucket(100, Refill::Minute);
+    let patience_ends = at(30_001);
+    let large = cluster.wallet.queue([TEAM].into(), cost(90), at(1), patience_ends);
+    let fits = cluster.wallet.queue([TEAM].into(), cost(45), at(1), patience_ends);
+    let behind = cluster.wallet.queue([TEAM].into(), cost(5), at(1), patience_ends);
+    let late = cluster.wallet.queue([TEAM].into(), cost(1), at(1), patience_ends);
+    let asks = cluster.talk(at(1)).unwrap().asks;
+    let asked: Vec<PlaceId> = asks[0].places.iter().map(|place| place.id).collect();
+    assert_eq!(asked, [fits, behind], "fifty leak in half a minute");
+    let spent = [(large, Some(Cause::Spent)), (late, Some(Cause::Spent))];
+    assert_eq!(turned_away(&cluster, Some(at(1)), at(2)), spent);
+}
+
+#[test]
+fn a_line_may_need_more_than_the_bucket_holds_as_long_as_so_much_leaks_within_its_patience() {
+    let mut cluster = empty_bucket(10, Refill::Second);
+    let queue = |cluster: &Cluster| cluster.wallet.queue([TEAM].into(), cost(1), at(1), at(2_001));
+    let line: Vec<PlaceId> = (0..21).map(|_| queue(&cluster)).collect();
+    cluster.talk(at(1)).unwrap();
+    let last = [(line[20], Some(Cause::Spent))];
+    assert_eq!(turned_away(&cluster, Some(at(1)), at(2)), last, "twenty leak in two seconds");
 }
 
 #[test]

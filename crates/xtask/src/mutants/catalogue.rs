@@ -5,14 +5,22 @@ mod journal;
 mod rounds;
 mod sessions;
 mod spending;
+mod windows;
 
 use super::mutation::Mutation;
 
 /// Every mutation.
 pub(super) fn all() -> impl Iterator<Item = &'static Mutation> {
-    [rounds::MUTATIONS, sessions::MUTATIONS, spending::MUTATIONS, journal::MUTATIONS, buckets::MUTATIONS]
-        .into_iter()
-        .flatten()
+    [
+        rounds::MUTATIONS,
+        sessions::MUTATIONS,
+        spending::MUTATIONS,
+        journal::MUTATIONS,
+        buckets::MUTATIONS,
+        windows::MUTATIONS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 #[cfg(test)]

@@ -2,13 +2,14 @@
 
 use crate::machine;
 use quorate_catalog::{
-    Actor, AllowedModels, ApiKeyText, Apply, BaseUrl, Change, Command, Credential, Dialect, Digest, Expected,
-    Founding, HeaderName, KeySpec, ModelSpec, NewKey, ObjectId, OnRevocation, OrganisationSpec, Outcome,
-    OutputLimitParameter, Owner, Pepper, Prices, PromptOverhead, ProviderSpec, Rejection, Role, RouteSpec,
-    Strategy, Target, TeamSpec, Text, Timeouts, Tokenizer, UserSpec, WhenClientLeaves, WithoutQuorum,
+    Actor, AllowedModels, ApiKeyText, Apply, BaseUrl, Change, Command, Credential, Dialect, Digest,
+    EndUserPolicy, Expected, Founding, HeaderName, KeySpec, ModelSpec, NewKey, ObjectId, OnRevocation,
+    OrganisationSpec, Outcome, OutputLimitParameter, Owner, Pepper, Prices, PromptOverhead, ProviderSpec,
+    Rejection, Role, RouteSpec, Strategy, Target, TeamSpec, Text, Timeouts, Tokenizer, UserSpec,
+    WhenClientLeaves, WithoutQuorum,
 };
 use quorate_domain::{
-    ClusterId, KeyId, LogTime, Name, NodeId, PicoUsdPerToken, Revision, Secret, Span, Tokens,
+    ClusterId, KeyId, LogTime, Name, NodeId, PicoUsdPerToken, Revision, Secret, Span, Tags, Tokens,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -183,6 +184,9 @@ fn key_spec() -> KeySpec {
         expires_at: Some(LogTime::from_millis(1_900_000_000_000)),
         without_quorum: WithoutQuorum::GrantOnly,
         on_revocation: OnRevocation::CutStreams,
+        tags: Tags::parse("prod").unwrap(),
+        request_tags: Tags::parse("batch,eval").unwrap(),
+        end_user: EndUserPolicy::Required,
     }
 }
 

@@ -2,12 +2,14 @@
 
 use crate::machine;
 use quorate_domain::{
-    Amount, BootId, BudgetId, Calendar, KeyId, LogTime, NodeId, Offsets, Period, PlaceId, Refill, Revision,
-    Round, SessionId, Span, Subject, TimeZone, Unit, UtcOffset, Weekday, Window, WindowId, ZoneName,
+    Amount, BootId, BudgetId, Calendar, EndUserId, KeyId, LogTime, NodeId, Offsets, Period, PlaceId, Refill,
+    Revision, Round, SessionId, Span, Subject, TimeZone, Unit, UtcOffset, Weekday, Window, WindowId,
+    ZoneName,
 };
 use quorate_ledger::{
-    Answer, Ask, AutoResolve, BudgetSpec, Command, Evidence, Expected, Heard, Kind, Mark, OpenSession,
-    Outcome, Place, PutBudget, Rejection, Resolve, Spell, SpendingReport, Sync, Urgency, View,
+    Answer, Ask, AutoResolve, BudgetSpec, Command, Evidence, Expected, Heard, Kind, Mark, MeetEndUser,
+    OpenSession, Outcome, Place, PutBudget, PutTemplate, Rejection, Resolve, Spell, SpendingReport, Sync,
+    Urgency, View,
 };
 
 pub(super) fn commands() -> Vec<(&'static str, machine::Command)> {
@@ -65,6 +67,21 @@ fn puts() -> Vec<(&'static str, Command)> {
             ),
         ),
     ];
+    let key_model = Subject::KeyModel(KeyId::new(18), "chat".parse().unwrap());
+    puts.push((
+        "ledger_put_budget_key_model",
+        put(spec(&key_model, Unit::Tokens, Kind::Lifetime, 5_005, never), Expected::Any),
+    ));
+    let tag = Subject::Tag("batch".parse().unwrap());
+    puts.push((
+        "ledger_put_budget_tag",
+        put(spec(&tag, Unit::Tokens, Kind::Lifetime, 5_006, never), Expected::Any),
+    ));
+    let end_user = Subject::EndUser("acme".parse().unwrap(), EndUserId::parse("u-1").unwrap());
+    puts.push((
+        "ledger_put_budget_end_user",
+        put(spec(&end_user, Unit::Tokens, Kind::Lifetime, 5_007, never), Expected::Any),
+    ));
     let of_user = |kind| put(spec(&user, Unit::Tokens, kind, 5_004, never), Expected::Any);
     puts.extend(kinds().into_iter().map(|(name, kind)| (name, of_user(kind))));
     puts
@@ -156,7 +173,23 @@ fn others() -> Vec<(&'static str, Command)> {
         ("ledger_expire_session", Command::ExpireSession { session: session(71) }),
         ("ledger_resolve", Command::Resolve(resolve)),
         ("ledger_put_time_zone", Command::PutTimeZone(berlin())),
+        ("ledger_put_template", Command::PutTemplate(PutTemplate { put: default(), end_users_max: 65 })),
+        ("ledger_meet_end_user", meet()),
     ]
+}
+
+pub(super) fn default() -> PutBudget {
+    let subject = Subject::EndUserDefault("acme".parse().unwrap());
+    let (unit, kind, limit) = (Unit::Tokens, Kind::Lifetime, amount(5_008));
+    PutBudget {
+        spec: BudgetSpec { subject, unit, kind, limit, auto_resolve: AutoResolve::Never },
+        expected: Expected::Absent,
+    }
+}
+
+pub(super) fn meet() -> Command {
+    let (organisation, end_user) = ("acme".parse().unwrap(), EndUserId::parse("u-1").unwrap());
+    Command::MeetEndUser(MeetEndUser { organisation, end_user })
 }
 
 pub(super) fn berlin() -> TimeZone {
@@ -172,7 +205,14 @@ pub(super) fn berlin() -> TimeZone {
 pub(super) fn outcomes() -> Vec<(&'static str, Vec<machine::Outcome>)> {
     let stored = |outcomes: Vec<Outcome>| outcomes.into_iter().map(machine::Outcome::Ledger).collect();
     let rejected = rejections().into_iter().map(Outcome::Rejected).collect();
-    vec![("ledger", stored(successes())), ("ledger_rejected", stored(rejected))]
+    vec![
+        ("ledger", stored(successes())),
+        ("ledger_rejected", stored(rejected)),
+        (
+            "ledger_too_many_end_users",
+            stored(vec![Outcome::Rejected(Rejection::TooManyEndUsers { budget: budget(85), most: 66 })]),
+        ),
+    ]
 }
 
 fn successes() -> Vec<Outcome> {

@@ -50,12 +50,16 @@ impl Reader<'_> {
         usize::try_from(u64::from_le_bytes(self.take()?)).map_err(Error::custom)
     }
 
-    fn text(&mut self) -> Result<String, Error> {
+    fn buffer(&mut self) -> Result<Vec<u8>, Error> {
         let length = self.length()?;
         let (taken, rest) =
             self.bytes.split_at_checked(length).ok_or_else(|| Error::custom("it is cut off"))?;
         self.bytes = rest;
-        String::from_utf8(taken.to_vec()).map_err(Error::custom)
+        Ok(taken.to_vec())
+    }
+
+    fn text(&mut self) -> Result<String, Error> {
+        String::from_utf8(self.buffer()?).map_err(Error::custom)
     }
 }
 
@@ -91,7 +95,6 @@ impl<'de> Deserializer<'de> for &mut Reader<'_> {
         deserialize_f64,
         deserialize_char,
         deserialize_bytes,
-        deserialize_byte_buf,
         deserialize_identifier,
         deserialize_ignored_any
     );
@@ -106,6 +109,10 @@ impl<'de> Deserializer<'de> for &mut Reader<'_> {
             [1] => visitor.visit_bool(true),
             [other] => Err(Error::custom(format!("{other} is neither true nor false"))),
         }
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_byte_buf(self.buffer()?)
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {

@@ -47,10 +47,7 @@ impl Samples {
         assert!(missing.is_empty(), "no frozen sample holds {missing:?}: add one (docs/adr/0004-codec.md)");
         let written = &self.written;
         assert!(written.is_empty(), "these were not there: look at them and commit them: {written:?}");
-        let files = std::fs::read_dir(dir()).unwrap().map(|file| file.unwrap().path());
-        let files: BTreeSet<String> =
-            files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
-        assert_eq!(files, self.names, "every frozen sample is compared with something");
+        assert_eq!(names(), self.names, "every frozen sample is compared with something");
     }
 
     fn bytes(&mut self, name: &str, fresh: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
@@ -66,6 +63,18 @@ impl Samples {
         self.written.push(path);
         bytes
     }
+}
+
+/// All frozen samples whose names begin with one of these, in their envelopes.
+pub(crate) fn frozen(beginnings: &[&str]) -> Vec<Vec<u8>> {
+    let is_meant = |name: &String| beginnings.iter().any(|beginning| name.starts_with(beginning));
+    let read = |name: String| Samples::default().bytes(&name, || unreachable!("{name} was in the directory"));
+    names().into_iter().filter(is_meant).map(read).collect()
+}
+
+fn names() -> BTreeSet<String> {
+    let files = std::fs::read_dir(dir()).unwrap().map(|file| file.unwrap().path());
+    files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
 }
 
 fn bytes_of(text: &str) -> Vec<u8> {

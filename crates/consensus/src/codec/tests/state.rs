@@ -2,7 +2,7 @@
 
 use super::super::Kind;
 use super::samples::Samples;
-use super::{catalogue, ledger};
+use super::{catalogue, idempotency, ledger};
 use crate::machine::{Command, Fingerprint, Frozen, NodeCommand, OpId, Proposal, State, StorageId};
 use crate::{Batch, raft};
 use quorate_catalog::KeyState;
@@ -10,25 +10,41 @@ use quorate_domain::{
     Amount, BootId, BudgetId, Calendar, ClusterId, KeyId, LogTime, NodeId, Period, PlaceId, Refill,
     SessionId, Subject, Unit, Weekday, WindowId,
 };
+use quorate_idempotency::Found;
 use quorate_ledger::{
-    Ask, AutoResolve, BudgetSpec, Command as Ledger, Evidence, Expected, Kind as BudgetKind, OpenSession,
-    Place, PutBudget, SessionState, SpendingReport, Sync, Urgency,
+    Ask, AutoResolve, Budget, BudgetSpec, Command as Ledger, Evidence, Expected, Kind as BudgetKind,
+    OpenSession, Place, PutBudget, SessionState, SpendingReport, Sync, Urgency,
 };
 
 /// What is read is known by what it shows: how it came to be may change, its bytes may not.
 pub(super) fn check(samples: &mut Samples) {
     let frozen: Frozen = samples.read("v1_state", Kind::State, || small().freeze().1.encode());
-    let state = State::default();
-    let meta = raft::SnapshotMeta { last_log_id: Some(log_id(16)), ..raft::SnapshotMeta::default() };
-    state.restore(&meta, frozen);
-    check_what_nodes_need(&state);
+    let state = restored(27, &frozen);
+    check_what_nodes_need(&state, 27);
     check_the_ledger(&state);
+    check_the_records(&state);
 }
 
-fn check_what_nodes_need(state: &State) {
-    assert_eq!(state.time(), LogTime::from_millis(16_000));
-    assert_eq!(state.history().applied, 16);
-    assert_ne!(state.history(), Fingerprint { applied: 16, ..Fingerprint::default() });
+fn restored(index: u64, frozen: &Frozen) -> State {
+    let state = State::default();
+    let meta = raft::SnapshotMeta { last_log_id: Some(log_id(index)), ..raft::SnapshotMeta::default() };
+    state.restore(&meta, Frozen::decode(&frozen.encode()).unwrap());
+    state
+}
+
+fn check_the_records(state: &State) {
+    let records = state.idempotency.read();
+    records.validate().unwrap();
+    let found = idempotency::names().map(|name| records.look(&name, &idempotency::fingerprint(), &|_| true));
+    let is_as_written = matches!(found, [Found::Kept(answer), Found::NotKept, Found::Unknown, Found::InFlight] if answer.status == 201);
+    assert!(is_as_written, "{found:?}");
+}
+
+fn check_what_nodes_need(state: &State, index: u64) {
+    assert_eq!(state.time(), LogTime::from_millis(2_500 * index));
+    let history = state.history().unwrap();
+    assert_eq!(history.applied, index);
+    assert_ne!(history, Fingerprint { applied: index, ..Fingerprint::default() });
     let nodes = state.nodes.read();
     let addresses: Vec<_> = nodes.iter().map(|(id, record)| (id.get(), record.address.as_str())).collect();
     assert_eq!((nodes.cluster(), addresses), (Some(ClusterId::new(0xC1)), vec![(1, "10.0.0.1:7001")]));
@@ -55,23 +71,28 @@ fn check_the_ledger(state: &State) {
     let sums = [report.used, report.outstanding, report.in_doubt, report.overrun, report.free];
     assert_eq!(sums.map(Amount::get), [20, 80, 80, 3, 897]);
     assert!(ledger.budget(BUDGET).unwrap().current().is_central());
-    assert_eq!(ledger.budgets().count(), 3);
+    assert_eq!(ledger.budgets().count(), 6);
+    let ahead = ledger.budget(BY_THE_MINUTE).and_then(Budget::next).unwrap();
+    assert_eq!((ahead.window().id, ahead.outstanding().get()), (NEXT_MINUTE, 64));
+    assert_eq!(ledger.budgets().filter_map(|(_, budget)| budget.origin()).count(), 1);
     assert_eq!(ledger.time_zones().count(), 1);
 }
 
 const BUDGET: BudgetId = BudgetId::new(1);
+const BY_THE_MINUTE: BudgetId = BudgetId::new(4);
+const NEXT_MINUTE: WindowId = WindowId::beginning(LogTime::from_millis(60_000));
 
 fn log_id(index: u64) -> raft::LogId {
     raft::LogId::new(raft::LeaderId { term: 7, node_id: 3 }, index)
 }
 
-/// What the first version made of these commands.
+/// What the version that wrote the latest sample made of these commands.
 fn small() -> State {
     let state = State::default();
     for (index, command) in (1..).zip(script()) {
         let origin = Some(OpId { boot: BootId::new(0xB007), sequence: index });
         let proposals = vec![Proposal { origin, command }].into();
-        let at = LogTime::from_millis(1_000 * index);
+        let at = LogTime::from_millis(2_500 * index);
         state.apply(log_id(index), &Batch { at, proposals });
     }
     state
@@ -86,7 +107,7 @@ fn script() -> Vec<Command> {
         Command::Catalog(catalogue::furnish()),
     ];
     let ledger = [puts(), openings(), spending()].concat();
-    before.into_iter().chain(ledger.into_iter().map(Command::Ledger)).collect()
+    before.into_iter().chain(ledger.into_iter().map(Command::Ledger)).chain(idempotency::script()).collect()
 }
 
 fn puts() -> Vec<Ledger> {
@@ -97,8 +118,10 @@ fn puts() -> Vec<Ledger> {
         let spec = BudgetSpec { subject, unit: Unit::Tokens, kind, limit, auto_resolve: AutoResolve::Never };
         Ledger::PutBudget(PutBudget { spec, expected: Expected::Absent })
     };
-    let kinds = [BudgetKind::Lifetime, BudgetKind::Bucket(Refill::Hour), BudgetKind::Local(calendar)];
-    [Ledger::PutTimeZone(zone)].into_iter().chain(kinds.map(put)).collect()
+    let minute = BudgetKind::Fixed(Period::Minute);
+    let kinds = [BudgetKind::Lifetime, BudgetKind::Bucket(Refill::Hour), BudgetKind::Local(calendar), minute];
+    let of_end_users = [Ledger::PutBudget(ledger::default()), ledger::meet()];
+    [Ledger::PutTimeZone(zone)].into_iter().chain(kinds.map(put)).chain(of_end_users).collect()
 }
 
 fn openings() -> Vec<Ledger> {
@@ -110,7 +133,8 @@ fn openings() -> Vec<Ledger> {
     [1, 2, 3].map(open).into()
 }
 
-/// The first session dies, the second reports the impossible, and the third needs more than is left.
+/// The first session dies, the second reports the impossible, and the third needs more than is left, and something of the
+/// next minute.
 fn spending() -> Vec<Ledger> {
     let say = |session, sequence, reports, asks| {
         Ledger::Sync(Sync { session: SessionId::new(session), sequence, generation: 1, reports, asks })
@@ -122,6 +146,7 @@ fn spending() -> Vec<Ledger> {
         say(2, 1, vec![], vec![ask(50)]),
         say(2, 2, vec![spent(10_000, 0)], vec![]),
         say(3, 1, vec![], vec![ask(950)]),
+        say(3, 2, vec![], vec![ahead(64)]),
     ]
 }
 
@@ -129,6 +154,16 @@ fn ask(need: u64) -> Ask {
     let need = Amount::new(need);
     let place = Place { id: PlaceId::new(1), need, most: need, is_last_call: true };
     Ask { budget: BUDGET, window: None, places: vec![place], want: Amount::ZERO, urgency: Urgency::Proof }
+}
+
+fn ahead(want: u64) -> Ask {
+    Ask {
+        budget: BY_THE_MINUTE,
+        window: Some(NEXT_MINUTE),
+        places: vec![],
+        want: Amount::new(want),
+        urgency: Urgency::CanWait,
+    }
 }
 
 fn spent(used: u64, overrun: u64) -> SpendingReport {

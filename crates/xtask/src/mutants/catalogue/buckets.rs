@@ -4,6 +4,8 @@ use crate::mutants::mutation::{Edit, Mutation};
 
 const BUCKET: &str = "crates/ledger/src/bucket.rs";
 const LEDGER: &str = "crates/ledger/src/ledger.rs";
+const PROSPECT: &str = "crates/ledger/src/prospect.rs";
+const LINE: &str = "crates/wallet/src/line.rs";
 const VERDICT: &str = "crates/wallet/src/verdict.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
@@ -42,5 +44,35 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             wrong: "Some(if goes_by_time { ticket.since } else { ticket.since })",
         }],
         breaks: &["G2"],
+    },
+    Mutation {
+        name: "behind-the-hopeless",
+        why: "who is about to be refused takes nothing from those behind",
+        edits: &[Edit {
+            file: LINE,
+            right: "if has_hope(ticket, ahead) {",
+            wrong: "if has_hope(ticket, ahead) || true {",
+        }],
+        breaks: &["G2"],
+    },
+    Mutation {
+        name: "one-bucketful-for-all",
+        why: "what those in front spend leaks within the patience of who stands behind them",
+        edits: &[Edit {
+            file: PROSPECT,
+            right: "let is_first = patience.ahead.is_zero();",
+            wrong: "let is_first = patience.ahead.is_zero() || true;",
+        }],
+        breaks: &["G2"],
+    },
+    Mutation {
+        name: "lapsed-for-ever",
+        why: "a grant by name that has lapsed may never be renewed",
+        edits: &[Edit {
+            file: VERDICT,
+            right: "return if account.has_ended_at(now) { out_of_time(ticket, now) } else { Verdict::Wait };",
+            wrong: "return if account.has_ended_at(now) { Verdict::Wait } else { Verdict::Wait };",
+        }],
+        breaks: &["L2"],
     },
 ];

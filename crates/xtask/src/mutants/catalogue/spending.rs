@@ -71,8 +71,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         why: "a second account of a window that is over gives back what the first has spent",
         edits: &[Edit {
             file: "crates/wallet/src/wallet.rs",
-            right: "open.or_else(|| self.retired.lock().iter().find(|account| is_it(account)).cloned())",
-            wrong: "open",
+            right: "at_hand.or_else(|| self.retired.lock().iter().find(|account| is_it(account)).cloned())",
+            wrong: "at_hand",
         }],
         breaks: &["I1", "I3", "I5", "I6"],
     },
