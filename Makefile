@@ -89,6 +89,14 @@ START ?= 0
 sim: ## simulate the quota protocol over seeds (SEEDS=20000 START=0); a failing seed is replayed by its number
 	cargo run --quiet --release --package quorate-simulator -- --seeds $(SEEDS) --start $(START)
 
+# Tokio's lots can be seeded only with this flag; what is built with it is kept apart.
+CLUSTER_SIMULATOR = RUSTFLAGS="--cfg tokio_unstable" cargo run --quiet --profile simulation --package quorate-cluster-simulator \
+  --target-dir $(TARGET)/cluster --
+
+.PHONY: sim-cluster
+sim-cluster: rocksdb ## simulate whole clusters of the real node code over seeds (SEEDS=1000 START=0)
+	$(CLUSTER_SIMULATOR) --seeds $(if $(filter file,$(origin SEEDS)),1000,$(SEEDS)) --start $(START)
+
 .PHONY: mutants
 mutants: ## put one mistake after the other into the quota protocol; the simulation must find each (long)
 	cargo xtask mutants

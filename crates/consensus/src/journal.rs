@@ -4,11 +4,12 @@
 //! One fsync serves everyone who waits (docs/adr/0002-storage-layout.md).
 
 use crate::codec::{self, CodecError, Kind, MarkV1, MarkV2};
+use crate::host::{Disk, Host, Table, Write};
 use crate::metrics::JournalMetrics;
-use crate::store::{Database, META, StoreError, Table, Write, Writer};
+use crate::store::{Database, META, StoreError, Writer};
 use quorate_domain::{Amount, BudgetId, GroupId, LogTime, SessionId, WindowId};
 use quorate_ledger::Mark;
-use rocksdb::IteratorMode;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,12 +37,20 @@ impl Journal {
     ///
     /// # Errors
     /// When the directory is in use, damaged, foreign or newer, or the disk is full.
-    #[expect(clippy::needless_pass_by_value, reason = "a handle of metrics, given once")]
     pub fn open(dir: &Path, metrics: JournalMetrics) -> Result<Self, StoreError> {
-        let database = Arc::new(Database::open(dir, "watermark journal", &[MARKS, META])?);
+        Self::open_on(&*Host::machine().disk, dir, metrics)
+    }
+
+    /// The same on another disk.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    #[expect(clippy::needless_pass_by_value, reason = "a handle of metrics, given once")]
+    pub fn open_on(disk: &dyn Disk, dir: &Path, metrics: JournalMetrics) -> Result<Self, StoreError> {
+        let database = Arc::new(Database::open(disk, dir, "watermark journal", &[MARKS, META])?);
         let opened = stored_generation(&database)?;
         let generation = Arc::new(Generation { given: opened.into(), durable: opened.into() });
-        let writer = Arc::new(Writer::start("journal", database.clone(), metrics.sync.clone())?);
+        let writer = Arc::new(Writer::start(disk, "journal", database.clone(), metrics.sync.clone())?);
         Ok(Self { database, writer, generation })
     }
 
@@ -58,13 +67,12 @@ impl Journal {
     /// When a mark is damaged.
     pub fn load(&self) -> Result<Vec<Mark>, StoreError> {
         let database = &self.database;
-        let items = database.raw.iterator_cf(database.table(MARKS), IteratorMode::Start);
-        items
-            .map(|item| {
-                let (key, value) = item.map_err(|error| database.error(&error))?;
-                read(database, &key, &value)
-            })
-            .collect()
+        let mut marks = Vec::new();
+        database.raw.scan(MARKS, &[], &mut |key, value| {
+            marks.push(read(database, key, value)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(marks)
     }
 
     /// Writes marks, and raises the generation with them. They are on the disk when this returns. One write at a time: of two,

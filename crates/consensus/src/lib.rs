@@ -4,13 +4,15 @@
 //! Start with [`Replica::start`], which gives a cheap handle and a [`Runner`] for the owner to spawn. Commands go in
 //! through [`Replica::propose`] on any node; what came of them is read from [`Replica::state`], after
 //! [`Replica::read_barrier`] where the read must be linearizable. The [`Journal`] stands beside, independent of Raft.
-//! Inside: `codec` (bytes), `machine` (the state), `store` (the disk), `transport` (peers), `replica` (the tasks).
+//! Inside: `codec` (bytes), `host` (the machine), `machine` (the state), `store` (the disk), `transport` (peers), `replica` (the tasks).
 
 mod codec;
+pub mod host;
 mod journal;
 mod machine;
 mod metrics;
 mod raft;
+mod raft_runtime;
 mod replica;
 mod store;
 mod transport;
@@ -27,5 +29,5 @@ pub use replica::{
     ChangeError, Identity, PeerStatus, ProposeError, ReadError, Replica, Role, RunError, Runner, Settings,
     SnapshotPolicy, Start, StartError, Status, Timings,
 };
-pub use store::StoreError;
+pub use store::{StoreError, WriterWork};
 pub use transport::Refusal;

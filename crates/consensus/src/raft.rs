@@ -1,7 +1,8 @@
 //! openraft with our types filled in. Everything else in the crate names openraft's types through here.
 
 use crate::machine::{Batch, Outcome};
-use openraft::impls::{InlineBatch, OneshotResponder, TokioRuntime};
+use crate::raft_runtime::Runtime;
+use openraft::impls::{InlineBatch, OneshotResponder};
 use openraft::{EntryPayload, OptionalSend};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -32,7 +33,7 @@ impl openraft::RaftTypeConfig for Types {
     type Vote = Vote;
     type Payload = EntryPayload<Batch, u64, Peer>;
     type Entry = Entry;
-    type AsyncRuntime = TokioRuntime;
+    type AsyncRuntime = Runtime;
     type Responder<T>
         = OneshotResponder<Self, T>
     where

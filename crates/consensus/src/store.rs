@@ -10,12 +10,13 @@ mod snapshot;
 mod tail;
 mod writer;
 
-pub(crate) use database::{Database, Keyspace, LOG, META, Table};
+pub(crate) use database::{Database, Keyspace, LOG, META};
 pub use error::StoreError;
 pub(crate) use log::LogStore;
 pub(crate) use machine::StateStore;
-pub(crate) use snapshot::{Incoming, SnapshotFile, Snapshots, sync_dir};
-pub(crate) use writer::{Change, Done, Write, Writer};
+pub(crate) use snapshot::{Incoming, SnapshotFile, Snapshots};
+pub use writer::WriterWork;
+pub(crate) use writer::{Change, Done, Writer};
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ mod session;
 
 pub use handshake::Refusal;
 pub(crate) use handshake::{HandshakeError, Local};
-pub(crate) use link::{AskError, Lane, Link, LinkError, LinkTask, Links, ask_once};
+pub(crate) use link::{AskError, Caller, Lane, Link, LinkError, LinkTask, Links, ask_once};
 pub(crate) use listener::Listener;
 pub(crate) use message::{LeaderHint, Request, Response};
 pub(crate) use network::Network;

@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// A replica of the cluster, as the gateway knows it.
-pub(crate) struct BridgedReplica(pub(crate) Replica);
+pub struct BridgedReplica(pub Replica);
 
 /// The node's journal, as the gateway knows it.
-pub(crate) struct BridgedJournal(pub(crate) Journal);
+pub struct BridgedJournal(pub Journal);
 
 impl BridgedReplica {
     async fn propose(&self, command: Command, limit: Duration) -> Result<Outcome, Unavailable> {

@@ -21,6 +21,7 @@ mod ticker;
 mod waiting_room;
 
 pub use beginning::Beginning;
+pub use bridge::{BridgedJournal, BridgedReplica};
 pub use clock::SystemClock;
 pub use declared::Config;
 pub use mint::mint_key;
@@ -29,3 +30,4 @@ pub use reference::{ReferenceError, environment, resolve};
 pub use serve::serve;
 pub use settings::{ClusterSettings, ConfigError, FirstStart, Settings};
 pub use tasks::{Ended, OnEnd, Tasks};
+pub use ticker::keep_time;

@@ -170,7 +170,7 @@ impl Node {
             end.run_until_cancelled(renewal).await;
             Ok(())
         });
-        let beat = ticker::run(Arc::clone(&replica), Arc::clone(&self.clock), money.stop());
+        let beat = ticker::keep_time(Arc::clone(&replica), Arc::clone(&self.clock), money.stop());
         money.spawn("ticker", OnEnd::Ignore, async {
             beat.await;
             Ok(())

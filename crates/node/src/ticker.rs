@@ -16,7 +16,7 @@ const BEHIND: Span = Span::from_millis(900);
 const MINUTE_MS: u64 = 60_000;
 
 /// Proposes a tick whenever this node leads and log time has fallen behind, and what is due then, until `stop`.
-pub(crate) async fn run(replica: Arc<dyn Replica>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+pub async fn keep_time(replica: Arc<dyn Replica>, clock: Arc<dyn Clock>, stop: CancellationToken) {
     while tokio::time::timeout(next_look(clock.wall()), stop.cancelled()).await.is_err() {
         let leads = replica.status().leader == Some(replica.node());
         if leads && is_behind(replica.ledger().read().time(), clock.wall()) {

@@ -55,6 +55,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("fake-provider", &[]),
     ("simulator", &["domain", "ledger", "wallet"]),
     (
+        "cluster-simulator",
+        &["domain", "ledger", "wallet", "lease", "catalog", "consensus", "gateway", "node"],
+    ),
+    (
         "bench",
         &[
             "domain",

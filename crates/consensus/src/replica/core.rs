@@ -5,6 +5,7 @@ use super::entries::Group;
 use super::freshness::Freshness;
 use super::proposer::Pending;
 use super::settings::Timings;
+use crate::host::Disk;
 use crate::machine::{State, StorageId};
 use crate::metrics::Metrics;
 use crate::raft::Types;
@@ -33,6 +34,7 @@ pub(crate) struct Core {
     pub(super) raft: Raft<Types, StateStore>,
     pub(super) log: LogStore,
     pub(super) links: Arc<Links>,
+    pub(super) disk: Arc<dyn Disk>,
     pub(super) metrics: Metrics,
     pub(super) applied: watch::Receiver<u64>,
     pub(super) leader: watch::Sender<Option<NodeId>>,

@@ -1,12 +1,12 @@
 //! Who this data directory is. Written once, durably, before anybody else can know it.
 
 use crate::codec::{self, Kind};
+use crate::host::{Disk, Host};
 use crate::machine::StorageId;
-use crate::store::{StoreError, sync_dir};
+use crate::store::StoreError;
 use quorate_domain::{ClusterId, NodeId};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::{ErrorKind, Write as _};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 const FILE: &str = "identity";
@@ -38,8 +38,12 @@ impl Identity {
     /// # Errors
     /// When the file cannot be read or is not ours.
     pub fn load(dir: &Path) -> Result<Option<Self>, StoreError> {
+        Self::load_from(&*Host::machine().disk, dir)
+    }
+
+    pub(super) fn load_from(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, StoreError> {
         let path = dir.join(FILE);
-        match std::fs::read(&path) {
+        match disk.open(&path).and_then(|file| file.read(0, file.size()?)) {
             Ok(bytes) => codec::decode(Kind::Identity, &bytes)
                 .map(Some)
                 .map_err(|error| StoreError::from_codec(&path, &error)),
@@ -49,15 +53,15 @@ impl Identity {
     }
 
     /// Writes the identity and waits until it is on the disk.
-    pub(super) fn store(&self, dir: &Path) -> Result<(), StoreError> {
+    pub(super) fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
         let draft = dir.join(DRAFT);
-        let written = File::create(&draft).and_then(|mut file| {
-            file.write_all(&codec::encode(Kind::Identity, self))?;
-            file.sync_all()
-        });
-        written
-            .and_then(|()| std::fs::rename(&draft, dir.join(FILE)))
-            .map_err(|error| StoreError::from_io(&draft, &error))?;
-        sync_dir(dir)
+        let write = || -> io::Result<()> {
+            let mut file = disk.create(&draft)?;
+            file.append(&codec::encode(Kind::Identity, self))?;
+            file.sync()?;
+            disk.rename(&draft, &dir.join(FILE))?;
+            disk.sync_dir(dir)
+        };
+        write().map_err(|error| StoreError::from_io(&draft, &error))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::error::StartError;
 use crate::machine::StorageId;
-use crate::transport::{AskError, HandshakeError, Local, Refusal, Request, Response, ask_once};
+use crate::transport::{AskError, Caller, HandshakeError, Refusal, Request, Response, ask_once};
 use quorate_domain::{Clock, ClusterId, NodeId, Span};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Asks the seeds, and whoever they name, until one lets this node in.
 pub(super) async fn join(
-    local: &Local,
+    caller: &Caller,
     seeds: &[String],
     (storage, address): (StorageId, &str),
     clock: &dyn Clock,
@@ -25,7 +25,7 @@ pub(super) async fn join(
     let mut hint = None;
     let mut asked = String::new();
     while let Some(seed) = hint.take().or_else(|| turn.next().cloned()) {
-        match ask_once(local, &seed, &request, ONE_QUESTION).await {
+        match ask_once(caller, &seed, &request, ONE_QUESTION).await {
             Ok(Response::Joined { cluster, node }) => return Ok((cluster, node)),
             Ok(Response::NotLeader(leader)) => {
                 cause = "it does not lead and knows no leader".to_owned();
@@ -49,9 +49,9 @@ pub(super) async fn join(
 }
 
 /// Makes sure that a node that has a place belongs to the cluster of these seeds. Seeds that are away say nothing.
-pub(super) async fn compare(local: &Local, seeds: &[String]) -> Result<(), StartError> {
+pub(super) async fn compare(caller: &Caller, seeds: &[String]) -> Result<(), StartError> {
     for seed in seeds {
-        let asked = ask_once(local, seed, &Request::ReadIndex, ONE_QUESTION).await;
+        let asked = ask_once(caller, seed, &Request::ReadIndex, ONE_QUESTION).await;
         if let Err(AskError::Handshake(HandshakeError::Refused(refusal))) = asked
             && matches!(refusal, Refusal::Cluster { .. } | Refusal::Secret)
         {

@@ -6,11 +6,11 @@ use super::error::{ChangeError, RunError};
 use super::proposer::{self, Pending};
 use super::rounds::{self, Asker};
 use super::{comparison, freshness, observe, status, steward};
+use crate::host::{Socket, run_blocking};
 use crate::transport::{LinkTask, Listener};
 use quorate_domain::NodeId;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,7 @@ const HAND_OVER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Runner {
     pub(super) core: Arc<Core>,
-    pub(super) socket: TcpListener,
+    pub(super) socket: Box<dyn Socket>,
     pub(super) listener: Listener,
     pub(super) links: mpsc::Receiver<LinkTask>,
     pub(super) pending: mpsc::Receiver<Pending>,
@@ -57,7 +57,7 @@ impl Runner {
         let _ = core.raft.shutdown().await;
         tasks.shutdown().await;
         let log = core.log.clone();
-        let _ = tokio::task::spawn_blocking(move || log.close()).await;
+        let _ = run_blocking(&*core.disk, move || log.close()).await;
         result
     }
 }

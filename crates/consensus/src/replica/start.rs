@@ -12,18 +12,18 @@ use super::rounds::ASKERS_MAX;
 use super::runner::Runner;
 use super::service::Service;
 use super::settings::{Settings, Start};
+use crate::host::{self, Host, Socket};
 use crate::machine::StorageId;
 use crate::metrics::Metrics;
 use crate::raft::Peer;
 use crate::store::{LogStore, Snapshots, StateStore, StoreError};
-use crate::transport::{Links, Listener, Local, Network};
+use crate::transport::{Caller, Links, Listener, Local, Network};
 use openraft::{Config, Raft};
 use quorate_domain::{BootId, Clock, ClusterId, NodeId, Secret};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 /// The first node of a cluster.
@@ -40,31 +40,44 @@ impl Replica {
     /// # Errors
     /// When the address is taken, the directory cannot be used, or no cluster lets the node in.
     pub async fn start(
-        mut settings: Settings,
+        settings: Settings,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
+        start: Start,
+    ) -> Result<(Self, Runner), StartError> {
+        Self::start_on(Host::machine(), settings, (clock, metrics), start).await
+    }
+
+    /// The same on another host.
+    ///
+    /// # Errors
+    /// As [`Replica::start`].
+    pub async fn start_on(
+        host: Host,
+        mut settings: Settings,
+        (clock, metrics): (Arc<dyn Clock>, Metrics),
         start: Start,
     ) -> Result<(Self, Runner), StartError> {
         if settings.secret.expose().is_empty() {
             settings.secret = draw_secret()?;
         }
-        let (socket, address) = listen(&settings).await?;
+        let (socket, address) = listen(&host, &settings).await?;
         // The lock on the log guards the identity too: no second process gets past it.
-        std::fs::create_dir_all(&settings.dir).map_err(|error| StoreError::from_io(&settings.dir, &error))?;
-        let log = LogStore::open(&settings.dir.join("raft"), metrics.log.clone())?;
-        let (storage, place) = settle(&settings, &address, &*clock, start).await?;
-        let opened = Opened { settings, clock, metrics, socket, address, log, storage, place };
+        host.disk.create_dir(&settings.dir).map_err(|error| StoreError::from_io(&settings.dir, &error))?;
+        let log = LogStore::open(&*host.disk, &settings.dir.join("raft"), metrics.log.clone())?;
+        let (storage, place) = settle(&host, &settings, (&address, &*clock), start).await?;
+        let opened = Opened { host, settings, clock, metrics, socket, address, log, storage, place };
         opened.run().await
     }
 }
 
-async fn listen(settings: &Settings) -> Result<(TcpListener, String), StartError> {
+async fn listen(host: &Host, settings: &Settings) -> Result<(Box<dyn Socket>, String), StartError> {
     let failed = |error: std::io::Error| StartError::Listen {
         address: settings.listen.to_string(),
         cause: error.to_string(),
     };
-    let socket = TcpListener::bind(settings.listen).await.map_err(failed)?;
-    let bound = socket.local_addr().map_err(failed)?;
+    let socket = host.network.listen(settings.listen).await.map_err(failed)?;
+    let bound = socket.address().map_err(failed)?;
     if bound.ip().is_unspecified() && settings.advertise.is_none() {
         let problem = format!("peers cannot dial {bound}: an address to advertise must be set");
         return Err(StartError::Settings(problem));
@@ -75,25 +88,26 @@ async fn listen(settings: &Settings) -> Result<(TcpListener, String), StartError
 
 /// Finds or makes the node's place in a cluster.
 async fn settle(
+    host: &Host,
     settings: &Settings,
-    address: &str,
-    clock: &dyn Clock,
+    (address, clock): (&str, &dyn Clock),
     start: Start,
 ) -> Result<(StorageId, Place), StartError> {
-    let identity = match Identity::load(&settings.dir)? {
+    let identity = match Identity::load_from(&*host.disk, &settings.dir)? {
         Some(identity) => identity,
         None => {
             let identity = Identity { storage: StorageId::new(random()?), place: None };
-            identity.store(&settings.dir)?;
+            identity.store(&*host.disk, &settings.dir)?;
             identity
         }
     };
     let secret = Arc::new(settings.secret.clone());
     let storage = identity.storage;
+    let caller = |local| Caller { local, network: host.network.clone() };
     let place = match (identity.place, start) {
         (Some(place), Start::Join { seeds }) => {
             let local = Local { cluster: Some(place.cluster), node: Some(place.node), secret };
-            join::compare(&local, &seeds).await?;
+            join::compare(&caller(local), &seeds).await?;
             return Ok((storage, place));
         }
         (Some(place), Start::Found | Start::Resume) => return Ok((storage, place)),
@@ -101,30 +115,31 @@ async fn settle(
         (None, Start::Found) => Place { cluster: ClusterId::new(random()?), node: FOUNDER, founder: true },
         (None, Start::Join { seeds }) => {
             let local = Local { cluster: None, node: None, secret };
-            let (cluster, node) = join::join(&local, &seeds, (storage, address), clock).await?;
+            let (cluster, node) = join::join(&caller(local), &seeds, (storage, address), clock).await?;
             Place { cluster, node, founder: false }
         }
     };
-    Identity { storage, place: Some(place) }.store(&settings.dir)?;
+    Identity { storage, place: Some(place) }.store(&*host.disk, &settings.dir)?;
     Ok((storage, place))
 }
 
 fn draw_secret() -> Result<Secret<Vec<u8>>, StartError> {
     let mut secret = vec![0; SECRET_BYTES];
-    getrandom::fill(&mut secret).map_err(|error| StartError::Random(error.to_string()))?;
+    host::fill(&mut secret).map_err(|error| StartError::Random(error.to_string()))?;
     Ok(Secret::new(secret))
 }
 
 fn random() -> Result<u64, StartError> {
-    getrandom::u64().map_err(|error| StartError::Random(error.to_string()))
+    host::random().map_err(|error| StartError::Random(error.to_string()))
 }
 
 /// Everything but Raft.
 struct Opened {
+    host: Host,
     settings: Settings,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
-    socket: TcpListener,
+    socket: Box<dyn Socket>,
     address: String,
     log: LogStore,
     storage: StorageId,
@@ -139,9 +154,11 @@ impl Opened {
             node: Some(node),
             secret: Arc::new(self.settings.secret.clone()),
         };
-        let (links, link_tasks) = Links::new(local.clone());
+        let (links, link_tasks) =
+            Links::new(Caller { local: local.clone(), network: self.host.network.clone() });
         let links = Arc::new(links);
-        let snapshots = Arc::new(Snapshots::open(&self.settings.dir.join("snapshots"))?);
+        let snapshots =
+            Arc::new(Snapshots::open(self.host.disk.clone(), &self.settings.dir.join("snapshots"))?);
         let (applied_sender, applied) = watch::channel(0);
         let store = StateStore::new(snapshots.clone(), applied_sender, self.metrics.snapshot.clone());
         let state = store.state().clone();
@@ -168,6 +185,7 @@ impl Opened {
             raft: raft.clone(),
             log: self.log,
             links,
+            disk: self.host.disk,
             metrics: self.metrics,
             applied,
             leader: watch::Sender::new(None),

@@ -1,9 +1,9 @@
-//! One RocksDB: how it is opened, and how its keys are built.
+//! One database: what it is for, and how its keys are built.
 
 use super::StoreError;
 use crate::codec::{self, Kind};
+use crate::host::{Disk, Durability, Table, Tables, Write};
 use quorate_domain::GroupId;
-use rocksdb::{DB, DBCompressionType, DBRecoveryMode, Options, WriteBatch, WriteOptions};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -12,19 +12,9 @@ pub(crate) const LOG: Table = Table("log");
 /// Single records: vote, committed, purged, format.
 pub(crate) const META: Table = Table("meta");
 
-/// A memtable of the log. Appends are sequential, so larger ones only make recovery longer.
-const MEMTABLE_BYTES: usize = 64 << 20;
-/// Past this, RocksDB flushes whatever keeps an old write-ahead log alive.
-const WAL_BYTES_MAX: u64 = 256 << 20;
-/// RocksDB's own text logs that are kept.
-const TEXT_LOGS_MAX: usize = 4;
 /// The layout of keys and tables. Raised when a node of today could not read it.
 const FORMAT: u64 = 1;
 const FORMAT_TAG: u8 = 0;
-
-/// A column family.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Table(pub(crate) &'static str);
 
 /// Builds keys. They all begin with the group, so that groups can share a disk one day.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,45 +45,34 @@ struct Format {
     purpose: String,
 }
 
-/// An open RocksDB that knows where it lives.
+/// An open database that knows where it lives.
 #[derive(Debug)]
 pub(crate) struct Database {
-    pub(crate) raw: DB,
+    pub(crate) raw: Box<dyn Tables>,
     pub(crate) dir: PathBuf,
 }
 
 impl Database {
     /// Opens or creates the database with these tables, and checks that it is of our making.
-    pub(crate) fn open(dir: &Path, purpose: &str, tables: &[Table]) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(dir).map_err(|error| StoreError::from_io(dir, &error))?;
-        let names = tables.iter().map(|table| (table.0, options()));
-        let raw = DB::open_cf_with_opts(&options(), dir, names)
-            .map_err(|error| StoreError::from_rocksdb(dir, &error))?;
-        let database = Self { raw, dir: dir.to_owned() };
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        purpose: &str,
+        tables: &[Table],
+    ) -> Result<Self, StoreError> {
+        let database = Self { raw: disk.open_database(dir, tables)?, dir: dir.to_owned() };
         check_format(&database, purpose)?;
         Ok(database)
     }
 
-    /// The table's handle in RocksDB.
-    pub(crate) fn table(&self, table: Table) -> &rocksdb::ColumnFamily {
-        self.raw.cf_handle(table.0).expect("every table was named when the database was opened")
-    }
-
     /// One record.
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.raw.get_cf(self.table(table), key).map_err(|error| self.error(&error))
+        self.raw.get(table, key)
     }
 
     /// Writes all or nothing, and waits until it is on the disk.
-    pub(crate) fn write_synced(&self, batch: WriteBatch) -> Result<(), StoreError> {
-        let mut options = WriteOptions::default();
-        options.set_sync(true);
-        self.raw.write_opt(batch, &options).map_err(|error| self.error(&error))
-    }
-
-    /// An error of RocksDB's, with the directory's name.
-    pub(crate) fn error(&self, error: &rocksdb::Error) -> StoreError {
-        StoreError::from_rocksdb(&self.dir, error)
+    pub(crate) fn write_synced(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        self.raw.write(writes, Durability::Synced)
     }
 }
 
@@ -102,9 +81,8 @@ fn check_format(database: &Database, purpose: &str) -> Result<(), StoreError> {
     let key = Keyspace::default().tag(FORMAT_TAG);
     let ours = Format { version: FORMAT, purpose: purpose.to_owned() };
     let Some(bytes) = database.get(META, &key)? else {
-        let mut batch = WriteBatch::default();
-        batch.put_cf(database.table(META), key, codec::encode(Kind::Format, &ours));
-        return database.write_synced(batch);
+        let value = codec::encode(Kind::Format, &ours);
+        return database.write_synced(vec![Write::Put { table: META, key, value }]);
     };
     let found: Format =
         codec::decode(Kind::Format, &bytes).map_err(|error| StoreError::from_codec(&database.dir, &error))?;
@@ -117,19 +95,4 @@ fn check_format(database: &Database, purpose: &str) -> Result<(), StoreError> {
         return Err(StoreError::Foreign { dir: database.dir.clone(), found });
     }
     Ok(())
-}
-
-fn options() -> Options {
-    let mut options = Options::default();
-    options.create_if_missing(true);
-    options.create_missing_column_families(true);
-    // A torn tail was never acknowledged; damage anywhere else must refuse to open rather than forget entries.
-    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
-    options.set_track_and_verify_wals_in_manifest(true);
-    options.set_compression_type(DBCompressionType::None);
-    options.set_write_buffer_size(MEMTABLE_BYTES);
-    options.set_max_total_wal_size(WAL_BYTES_MAX);
-    options.set_max_background_jobs(2);
-    options.set_keep_log_file_num(TEXT_LOGS_MAX);
-    options
 }

@@ -1,18 +1,18 @@
 //! The Raft log, vote, committed and purged marks, as openraft wants them kept.
 
 use super::tail::Tail;
-use super::{Change, Database, Done, Keyspace, LOG, META, StoreError, Write, Writer};
+use super::{Change, Database, Done, Keyspace, LOG, META, StoreError, Writer};
 use crate::codec::{self, EntryV1, Kind, LogIdV1, VoteV1};
+use crate::host::{Disk, Write};
 use crate::metrics::SyncMetrics;
 use crate::raft::{self, Types};
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use parking_lot::RwLock;
-use rocksdb::{Direction, IteratorMode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 use std::io;
-use std::ops::{Bound, Range, RangeBounds};
+use std::ops::{Bound, ControlFlow, Range, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,12 +49,12 @@ struct View {
 
 impl LogStore {
     /// Opens or creates the log in `dir` and reads its newest entries.
-    pub(crate) fn open(dir: &Path, metrics: SyncMetrics) -> Result<Self, StoreError> {
-        let database = Arc::new(Database::open(dir, "raft log", &[LOG, META])?);
+    pub(crate) fn open(disk: &dyn Disk, dir: &Path, metrics: SyncMetrics) -> Result<Self, StoreError> {
+        let database = Arc::new(Database::open(disk, dir, "raft log", &[LOG, META])?);
         let keys = Keyspace::default();
         let view = View::load(&database, keys)?;
         let durable = Arc::new(AtomicU64::new(view.tail.last().map_or(0, |last| last.index)));
-        let writer = Writer::start("raft-log", database.clone(), metrics)?;
+        let writer = Writer::start(disk, "raft-log", database.clone(), metrics)?;
         Ok(Self(Arc::new(Shared { database, keys, writer, durable, view: RwLock::new(view) })))
     }
 
@@ -151,18 +151,16 @@ impl View {
     fn load_entries(&mut self, database: &Database, keys: Keyspace) -> Result<(), StoreError> {
         let mut expected = self.purged.map(|purged| purged.index + 1);
         let start = keys.at(expected.unwrap_or(0));
-        let mode = IteratorMode::From(&start, Direction::Forward);
-        for item in database.raw.iterator_cf(database.table(LOG), mode) {
-            let (key, bytes) = item.map_err(|error| database.error(&error))?;
-            let Some(index) = keys.index_of(&key) else { break };
+        database.raw.scan(LOG, &start, &mut |key, bytes| {
+            let Some(index) = keys.index_of(key) else { return Ok(ControlFlow::Break(())) };
             if expected.is_some_and(|expected| index != expected) {
                 let cause = format!("entry {index} follows where {} belongs", expected.unwrap_or(0));
                 return Err(StoreError::Corrupt { dir: database.dir.clone(), cause });
             }
-            self.tail.push(decode_entry(database, index, &bytes)?, bytes.len(), u64::MAX);
+            self.tail.push(decode_entry(database, index, bytes)?, bytes.len(), u64::MAX);
             expected = Some(index + 1);
-        }
-        Ok(())
+            Ok(ControlFlow::Continue(()))
+        })
     }
 }
 
@@ -283,9 +281,6 @@ impl RaftLogStorage<Types> for LogStore {
         let (from, to) = (keys.at(from), keys.at(upto.index + 1));
         let gone = Write::DeleteRange { table: LOG, from: from.clone(), to: to.clone() };
         self.0.writer.write(vec![mark, gone]).await?;
-        let database = &self.0.database;
-        // Whole files go at once; what remains of the range goes with the next compaction.
-        let dropped = database.raw.delete_file_in_range_cf(database.table(LOG), from, to);
-        Ok(dropped.map_err(|error| database.error(&error))?)
+        Ok(self.0.database.raw.reclaim(LOG, &from, &to)?)
     }
 }

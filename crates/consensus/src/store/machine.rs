@@ -1,6 +1,7 @@
 //! Drives the replicated state as openraft asks: applies entries, takes and installs snapshots.
 
 use super::{SnapshotFile, Snapshots};
+use crate::host::run_blocking;
 use crate::machine::{Frozen, State};
 use crate::metrics::SnapshotMetrics;
 use crate::raft::{self, Types};
@@ -71,11 +72,12 @@ impl RaftSnapshotBuilder<Types> for Draft {
 
     async fn build_snapshot(&mut self) -> Result<Taken, io::Error> {
         let (meta, state, store) = (self.meta.clone(), self.state.take(), self.store.clone());
-        let written = tokio::task::spawn_blocking(move || {
+        let disk = store.snapshots.disk.clone();
+        let written = run_blocking(&*disk, move || {
             let state = state.ok_or_else(|| io::Error::other("a snapshot draft is written once"))?;
             Ok::<_, io::Error>(store.snapshots.write(&meta, &state)?)
         });
-        let snapshot = written.await.map_err(io::Error::other)??;
+        let snapshot = written.await??;
         self.store.metrics.taken(snapshot.size, self.store.state.time());
         Ok(Snapshot { meta: self.meta.clone(), snapshot })
     }
@@ -109,8 +111,8 @@ impl RaftStateMachine<Types> for StateStore {
         meta: &raft::SnapshotMeta,
         snapshot: SnapshotFile,
     ) -> Result<(), io::Error> {
-        let (store, meta) = (self.clone(), meta.clone());
-        let installed = tokio::task::spawn_blocking(move || {
+        let (store, meta, disk) = (self.clone(), meta.clone(), self.snapshots.disk.clone());
+        let installed = run_blocking(&*disk, move || {
             let (_, frozen) = snapshot.read()?;
             let kept = store.snapshots.adopt(&meta, &snapshot)?;
             store.state.restore(&meta, frozen);
@@ -118,7 +120,7 @@ impl RaftStateMachine<Types> for StateStore {
             store.metrics.taken(kept.size, store.state.time());
             Ok::<_, io::Error>(())
         });
-        installed.await.map_err(io::Error::other)?
+        installed.await?
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Taken>, io::Error> {

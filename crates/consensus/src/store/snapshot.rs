@@ -2,12 +2,12 @@
 
 use super::StoreError;
 use crate::codec::{self, HEADER_LEN, Kind, SnapshotMetaV1};
+use crate::host::{Content, Disk};
 use crate::machine::Frozen;
 use crate::raft;
 use parking_lot::Mutex;
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const FINISHED: &str = "snapshot";
@@ -16,7 +16,7 @@ const UNFINISHED: &str = "tmp";
 /// An open snapshot file. It can be read to its end even if a newer one has taken its place.
 #[derive(Debug)]
 pub(crate) struct SnapshotFile {
-    pub(crate) file: File,
+    file: Box<dyn Content>,
     pub(crate) path: PathBuf,
     pub(crate) size: u64,
 }
@@ -24,6 +24,7 @@ pub(crate) struct SnapshotFile {
 /// The directory of snapshots. At most one is finished and current.
 #[derive(Debug)]
 pub(crate) struct Snapshots {
+    pub(crate) disk: Arc<dyn Disk>,
     dir: PathBuf,
     current: Mutex<Option<(raft::SnapshotMeta, PathBuf)>>,
     drafts: AtomicU64,
@@ -31,33 +32,32 @@ pub(crate) struct Snapshots {
 
 impl Snapshots {
     /// Opens the directory, removes what was left unfinished, and finds the newest snapshot.
-    pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(dir).map_err(|error| StoreError::from_io(dir, &error))?;
+    pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, StoreError> {
+        disk.create_dir(dir).map_err(|error| StoreError::from_io(dir, &error))?;
         let mut finished = Vec::new();
-        let listing = std::fs::read_dir(dir).map_err(|error| StoreError::from_io(dir, &error))?;
-        for item in listing {
-            let path = item.map_err(|error| StoreError::from_io(dir, &error))?.path();
+        let listing = disk.list(dir).map_err(|error| StoreError::from_io(dir, &error))?;
+        for path in listing {
             match path.extension().and_then(|extension| extension.to_str()) {
                 Some(FINISHED) => finished.push(path),
                 Some(UNFINISHED) => {
-                    std::fs::remove_file(&path).map_err(|error| StoreError::from_io(&path, &error))?;
+                    disk.remove(&path).map_err(|error| StoreError::from_io(&path, &error))?;
                 }
                 Some(_) | None => {}
             }
         }
         // Names sort by index. The newest counts even if it is damaged: an older state must not come back silently.
         let current = match finished.into_iter().max() {
-            Some(path) => Some((SnapshotFile::open(&path)?.meta()?, path)),
+            Some(path) => Some((SnapshotFile::open(&*disk, &path)?.meta()?, path)),
             None => None,
         };
-        Ok(Self { dir: dir.to_owned(), current: Mutex::new(current), drafts: AtomicU64::new(0) })
+        Ok(Self { disk, dir: dir.to_owned(), current: Mutex::new(current), drafts: AtomicU64::new(0) })
     }
 
     /// What the current snapshot covers, and the open file.
     pub(crate) fn current(&self) -> Result<Option<(raft::SnapshotMeta, SnapshotFile)>, StoreError> {
         let current = self.current.lock();
         let Some((meta, path)) = current.as_ref() else { return Ok(None) };
-        Ok(Some((meta.clone(), SnapshotFile::open(path)?)))
+        Ok(Some((meta.clone(), SnapshotFile::open(&*self.disk, path)?)))
     }
 
     /// Writes a snapshot and makes it the current one. Blocks until it is durable.
@@ -77,8 +77,7 @@ impl Snapshots {
     pub(crate) fn receive(&self) -> Result<Incoming, StoreError> {
         let draft = self.drafts.fetch_add(1, Ordering::Relaxed);
         let path = self.dir.join(format!("{draft}.{UNFINISHED}"));
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
-        let file = file.map_err(|error| StoreError::from_io(&path, &error))?;
+        let file = self.disk.create(&path).map_err(|error| StoreError::from_io(&path, &error))?;
         Ok(Incoming { file, path, size: 0, sum: crc32fast::Hasher::new() })
     }
 
@@ -91,21 +90,21 @@ impl Snapshots {
     ) -> Result<SnapshotFile, StoreError> {
         let mut current = self.current.lock();
         if current.as_ref().is_some_and(|(newer, _)| newer.last_log_id > meta.last_log_id) {
-            let outdated = SnapshotFile::open(&file.path)?;
+            let outdated = SnapshotFile::open(&*self.disk, &file.path)?;
             // Whoever built it may still read it through the open file.
-            std::fs::remove_file(&file.path).map_err(|error| StoreError::from_io(&file.path, &error))?;
+            self.disk.remove(&file.path).map_err(|error| StoreError::from_io(&file.path, &error))?;
             return Ok(outdated);
         }
         let path = self.dir.join(file_name(meta));
         if file.path != path {
-            std::fs::rename(&file.path, &path).map_err(|error| StoreError::from_io(&path, &error))?;
-            sync_dir(&self.dir)?;
+            self.disk.rename(&file.path, &path).map_err(|error| StoreError::from_io(&path, &error))?;
+            self.disk.sync_dir(&self.dir).map_err(|error| StoreError::from_io(&self.dir, &error))?;
         }
         let earlier = current.replace((meta.clone(), path.clone()));
         if let Some((_, earlier)) = earlier.filter(|(_, earlier)| *earlier != path) {
-            std::fs::remove_file(&earlier).map_err(|error| StoreError::from_io(&earlier, &error))?;
+            self.disk.remove(&earlier).map_err(|error| StoreError::from_io(&earlier, &error))?;
         }
-        SnapshotFile::open(&path)
+        SnapshotFile::open(&*self.disk, &path)
     }
 }
 
@@ -115,15 +114,10 @@ fn file_name(meta: &raft::SnapshotMeta) -> String {
     format!("{index:020}-{term:020}.{FINISHED}")
 }
 
-/// Makes names in a directory durable.
-pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| StoreError::from_io(dir, &error))
-}
-
 impl SnapshotFile {
-    fn open(path: &Path) -> Result<Self, StoreError> {
-        let file = File::open(path).map_err(|error| StoreError::from_io(path, &error))?;
-        let size = file.metadata().map_err(|error| StoreError::from_io(path, &error))?.len();
+    fn open(disk: &dyn Disk, path: &Path) -> Result<Self, StoreError> {
+        let file = disk.open(path).map_err(|error| StoreError::from_io(path, &error))?;
+        let size = file.size().map_err(|error| StoreError::from_io(path, &error))?;
         Ok(Self { file, path: path.to_owned(), size })
     }
 
@@ -147,12 +141,7 @@ impl SnapshotFile {
 
     /// A piece of the file; shorter at its end.
     pub(crate) fn bytes(&self, from: u64, length: u64) -> Result<Vec<u8>, StoreError> {
-        let mut bytes = Vec::new();
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(from))
-            .and_then(|_| file.take(length).read_to_end(&mut bytes))
-            .map_err(|error| StoreError::from_io(&self.path, &error))?;
-        Ok(bytes)
+        self.file.read(from, length).map_err(|error| StoreError::from_io(&self.path, &error))
     }
 
     /// Bytes that the first record takes, known to be there.
@@ -172,7 +161,7 @@ impl SnapshotFile {
 /// A snapshot on its way. Dropped unfinished, it leaves a file that the next start removes.
 #[derive(Debug)]
 pub(crate) struct Incoming {
-    file: File,
+    file: Box<dyn Content>,
     path: PathBuf,
     size: u64,
     sum: crc32fast::Hasher,
@@ -183,7 +172,7 @@ impl Incoming {
     pub(crate) fn write(&mut self, piece: &[u8]) -> Result<(), StoreError> {
         self.sum.update(piece);
         self.size += piece.len() as u64;
-        self.file.write_all(piece).map_err(|error| StoreError::from_io(&self.path, &error))
+        self.file.append(piece).map_err(|error| StoreError::from_io(&self.path, &error))
     }
 
     /// Bytes so far.
@@ -198,7 +187,7 @@ impl Incoming {
 
     /// Makes the content durable.
     pub(crate) fn finish(self) -> Result<SnapshotFile, StoreError> {
-        self.file.sync_all().map_err(|error| StoreError::from_io(&self.path, &error))?;
+        self.file.sync().map_err(|error| StoreError::from_io(&self.path, &error))?;
         Ok(SnapshotFile { file: self.file, path: self.path, size: self.size })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::codec::{self, Kind};
+use crate::host::{Disk, Host, Write};
 use crate::machine::Batch;
 use crate::metrics::Metrics;
 use crate::raft::{self, Types};
@@ -36,8 +37,8 @@ struct Fresh;
 impl StoreBuilder<Types, LogStore, StateStore, TempDir> for Fresh {
     async fn build(&self) -> Result<(TempDir, LogStore, StateStore), openraft::StorageError<Types>> {
         let dir = TempDir::new().unwrap();
-        let log = LogStore::open(&dir.path().join("raft"), metrics().log).unwrap();
-        let snapshots = Snapshots::open(&dir.path().join("snapshots")).unwrap();
+        let log = open(&dir.path().join("raft")).unwrap();
+        let snapshots = Snapshots::open(disk(), &dir.path().join("snapshots")).unwrap();
         let state = StateStore::new(Arc::new(snapshots), watch::Sender::new(0), metrics().snapshot);
         Ok((dir, log, state))
     }
@@ -52,8 +53,16 @@ fn entry(index: u64) -> raft::Entry {
     raft::Entry { log_id: log_id(index), payload: EntryPayload::Normal(batch) }
 }
 
+fn disk() -> Arc<dyn Disk> {
+    Host::machine().disk
+}
+
 fn open(dir: &Path) -> Result<LogStore, StoreError> {
-    LogStore::open(dir, metrics().log)
+    LogStore::open(&*disk(), dir, metrics().log)
+}
+
+fn database(dir: &Path, purpose: &str) -> Database {
+    Database::open(&*disk(), dir, purpose, &[LOG, META]).unwrap()
 }
 
 #[test]
@@ -115,15 +124,14 @@ async fn a_directory_in_use_is_refused_as_locked() {
 #[test]
 fn a_database_of_another_purpose_or_a_newer_format_is_refused() {
     let dir = TempDir::new().unwrap();
-    drop(Database::open(dir.path(), "journal", &[LOG, META]).unwrap());
+    drop(database(dir.path(), "journal"));
     assert!(matches!(open(dir.path()), Err(StoreError::Foreign { .. })));
 
     let dir = TempDir::new().unwrap();
-    let database = Database::open(dir.path(), "raft log", &[LOG, META]).unwrap();
-    let mut batch = rocksdb::WriteBatch::default();
-    let newer = codec::encode(Kind::Format, &(2_u64, "raft log".to_owned()));
-    batch.put_cf(database.table(META), Keyspace::default().tag(0), newer);
-    database.write_synced(batch).unwrap();
+    let database = database(dir.path(), "raft log");
+    let value = codec::encode(Kind::Format, &(2_u64, "raft log".to_owned()));
+    let newer = Write::Put { table: META, key: Keyspace::default().tag(0), value };
+    database.write_synced(vec![newer]).unwrap();
     drop(database);
     assert!(matches!(open(dir.path()), Err(StoreError::Newer { found: 2, supported: 1, .. })));
 }
@@ -136,14 +144,13 @@ async fn a_gap_or_a_damaged_entry_refuses_to_open() {
         log.blocking_append((0..10).map(entry)).await.unwrap();
         log.close();
         drop(log);
-        let database = Database::open(dir.path(), "raft log", &[LOG, META]).unwrap();
-        let mut batch = rocksdb::WriteBatch::default();
+        let database = database(dir.path(), "raft log");
         let key = Keyspace::default().at(5);
-        match damage {
-            Some(bytes) => batch.put_cf(database.table(LOG), key, bytes),
-            None => batch.delete_cf(database.table(LOG), key),
-        }
-        database.write_synced(batch).unwrap();
+        let write = match damage {
+            Some(value) => Write::Put { table: LOG, key, value },
+            None => Write::Delete { table: LOG, key },
+        };
+        database.write_synced(vec![write]).unwrap();
         drop(database);
         assert!(matches!(open(dir.path()), Err(StoreError::Corrupt { .. })));
     }
@@ -152,14 +159,14 @@ async fn a_gap_or_a_damaged_entry_refuses_to_open() {
 #[test]
 fn a_damaged_snapshot_is_told_and_no_older_one_takes_its_place() {
     let dir = TempDir::new().unwrap();
-    let snapshots = Snapshots::open(dir.path()).unwrap();
+    let snapshots = Snapshots::open(disk(), dir.path()).unwrap();
     let state = crate::State::default();
     state.pass(log_id(7));
     let (meta, frozen) = state.freeze();
     let path = snapshots.write(&meta, &frozen).unwrap().path;
     std::fs::write(dir.path().join("9.tmp"), "left over").unwrap();
 
-    let reopened = Snapshots::open(dir.path()).unwrap();
+    let reopened = Snapshots::open(disk(), dir.path()).unwrap();
     let (found, file) = reopened.current().unwrap().unwrap();
     assert_eq!(found, meta);
     assert_eq!(file.read().unwrap().1, frozen);
@@ -169,18 +176,18 @@ fn a_damaged_snapshot_is_told_and_no_older_one_takes_its_place() {
     let last = bytes.len() - 1;
     bytes[last] ^= 0xFF;
     std::fs::write(&path, &bytes).unwrap();
-    let damaged = Snapshots::open(dir.path()).unwrap().current().unwrap().unwrap().1;
+    let damaged = Snapshots::open(disk(), dir.path()).unwrap().current().unwrap().unwrap().1;
     assert!(matches!(damaged.read(), Err(StoreError::Corrupt { .. })));
     bytes[10] ^= 0xFF;
     std::fs::write(&path, &bytes).unwrap();
-    assert!(matches!(Snapshots::open(dir.path()), Err(StoreError::Corrupt { .. })));
+    assert!(matches!(Snapshots::open(disk(), dir.path()), Err(StoreError::Corrupt { .. })));
 }
 
 #[tokio::test]
 async fn after_a_failed_write_nothing_is_written_any_more() {
     let dir = TempDir::new().unwrap();
-    let database = Arc::new(Database::open(dir.path(), "raft log", &[LOG, META]).unwrap());
-    let writer = Writer::start("test", database, metrics().log).unwrap();
+    let database = Arc::new(database(dir.path(), "raft log"));
+    let writer = Writer::start(&*disk(), "test", database, metrics().log).unwrap();
     let put = |key: &str| {
         let (key, value) = (key.as_bytes().to_vec(), Vec::new());
         vec![Write::Put { table: META, key, value }]

@@ -1,29 +1,21 @@
 //! The one thread that writes a database: takes all that waits, writes one batch, syncs once, calls back in order.
+//! Whose thread it is, the disk decides.
 
-use super::{Database, StoreError, Table};
+use super::{Database, StoreError};
+use crate::host::{Disk, Durability, Hands, Write};
 use crate::metrics::SyncMetrics;
 use crate::raft;
 use crossbeam::channel::{Receiver, Sender};
 use openraft::storage::IOFlushed;
-use parking_lot::Mutex;
-use rocksdb::{WriteBatch, WriteOptions};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Changes that may wait. Each is an append of up to a thousand entries: more waiting is not more throughput.
 const QUEUE_MAX: usize = 1_024;
 /// One batch stays below this, so that the first caller in it does not wait for megabytes behind it.
 const BATCH_BYTES: usize = 8 << 20;
-
-/// One effect on the database.
-pub(crate) enum Write {
-    Put { table: Table, key: Vec<u8>, value: Vec<u8> },
-    Delete { table: Table, key: Vec<u8> },
-    DeleteRange { table: Table, from: Vec<u8>, to: Vec<u8> },
-}
 
 /// Who is told when a change is on the disk.
 pub(crate) enum Done {
@@ -52,12 +44,13 @@ pub(crate) struct Writer {
     queue: Sender<Order>,
     slots: Arc<Semaphore>,
     failure: Arc<OnceLock<String>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    hands: Box<dyn Hands>,
 }
 
 impl Writer {
     /// Starts the thread.
     pub(crate) fn start(
+        disk: &dyn Disk,
         name: &str,
         database: Arc<Database>,
         metrics: SyncMetrics,
@@ -66,13 +59,10 @@ impl Writer {
         let (queue, orders) = crossbeam::channel::bounded(QUEUE_MAX + 1);
         let failure = Arc::new(OnceLock::new());
         let dir = database.dir.clone();
-        let work = Work { database, metrics, failure: failure.clone() };
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || work.run(&orders))
-            .map_err(|error| StoreError::from_io(&dir, &error))?;
+        let work = WriterWork { orders, database, metrics, failure: failure.clone() };
+        let hands = disk.start_writer(name, work).map_err(|error| StoreError::from_io(&dir, &error))?;
         let slots = Arc::new(Semaphore::new(QUEUE_MAX));
-        Ok(Self { queue, slots, failure, thread: Mutex::new(Some(thread)) })
+        Ok(Self { queue, slots, failure, hands })
     }
 
     /// Puts a change into the queue. Waits for a place, not for the disk.
@@ -81,7 +71,9 @@ impl Writer {
         let slot = self.slots.clone().acquire_owned().await.map_err(|_| stopped())?;
         self.queue
             .try_send(Order::Write(change, slot))
-            .map_err(|_| self.check().err().unwrap_or_else(stopped))
+            .map_err(|_| self.check().err().unwrap_or_else(stopped))?;
+        self.hands.wake();
+        Ok(())
     }
 
     /// Writes durably, and waits for it.
@@ -110,9 +102,7 @@ impl Writer {
     pub(crate) fn stop(&self) {
         self.slots.close();
         let _ = self.queue.try_send(Order::Stop);
-        if let Some(thread) = self.thread.lock().take() {
-            let _ = thread.join();
-        }
+        self.hands.finish();
     }
 }
 
@@ -127,26 +117,39 @@ fn stopped() -> StoreError {
     StoreError::Stopped { cause: "the node is stopping".to_owned() }
 }
 
-/// What the thread owns.
-struct Work {
+/// What there is to write to a database, and who waits for it. For whoever the disk lets write.
+pub struct WriterWork {
+    orders: Receiver<Order>,
     database: Arc<Database>,
     metrics: SyncMetrics,
     failure: Arc<OnceLock<String>>,
 }
 
-impl Work {
-    fn run(self, orders: &Receiver<Order>) {
-        let mut going = true;
-        while going && let Ok(first) = orders.recv() {
-            let mut taken = Vec::new();
-            going = collect(first, orders, &mut taken);
-            self.write(taken);
+/// What is written together.
+pub struct Taken {
+    changes: Vec<(Change, OwnedSemaphorePermit)>,
+    is_last: bool,
+}
+
+impl WriterWork {
+    /// Writes until it is told to end. Blocks.
+    pub fn run(self) {
+        let mut is_last = false;
+        while !is_last && let Ok(first) = self.orders.recv() {
+            is_last = self.write(self.collect(first));
         }
     }
 
-    fn write(&self, taken: Vec<(Change, OwnedSemaphorePermit)>) {
-        let (changes, slots): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
-        let (batch, dones) = self.batch(changes);
+    /// Takes what waits, if anything does.
+    #[must_use]
+    pub fn take(&self) -> Option<Taken> {
+        Some(self.collect(self.orders.try_recv().ok()?))
+    }
+
+    /// Writes it and tells whoever waits. Says whether that was the end. May block.
+    pub fn write(&self, taken: Taken) -> bool {
+        let (changes, slots): (Vec<_>, Vec<_>) = taken.changes.into_iter().unzip();
+        let (batch, dones) = batch(changes);
         let result = match self.failure.get() {
             Some(cause) => Err(cause.clone()),
             None => self.commit(batch, &dones),
@@ -155,65 +158,69 @@ impl Work {
         for done in dones {
             done.tell(result.as_ref().err());
         }
+        taken.is_last
     }
 
-    fn batch(&self, changes: Vec<Change>) -> (WriteBatch, Vec<Done>) {
-        let mut batch = WriteBatch::default();
-        let mut dones = Vec::with_capacity(changes.len());
-        for change in changes {
-            for write in change.writes {
-                self.add(&mut batch, write);
+    /// Takes what waits, up to a batch's size.
+    fn collect(&self, first: Order) -> Taken {
+        let mut taken = Taken { changes: Vec::new(), is_last: false };
+        let mut next = Some(first);
+        let mut bytes = 0;
+        while let Some(order) = next {
+            match order {
+                Order::Stop => {
+                    taken.is_last = true;
+                    break;
+                }
+                Order::Write(change, slot) => {
+                    bytes += change.writes.iter().map(Write::bytes).sum::<usize>();
+                    taken.changes.push((change, slot));
+                }
             }
-            dones.push(change.done);
+            next = if bytes < BATCH_BYTES { self.orders.try_recv().ok() } else { None };
         }
-        (batch, dones)
-    }
-
-    fn add(&self, batch: &mut WriteBatch, write: Write) {
-        match write {
-            Write::Put { table, key, value } => batch.put_cf(self.database.table(table), key, value),
-            Write::Delete { table, key } => batch.delete_cf(self.database.table(table), key),
-            Write::DeleteRange { table, from, to } => {
-                batch.delete_range_cf(self.database.table(table), from, to);
-            }
-        }
+        taken
     }
 
     /// After the first failure nothing is written any more: what the disk holds then is not known (fsync may
     /// report a loss once and succeed the next time).
-    fn commit(&self, batch: WriteBatch, dones: &[Done]) -> Result<(), String> {
+    fn commit(&self, batch: Vec<Write>, dones: &[Done]) -> Result<(), String> {
         let entries: u64 = dones.iter().map(Done::entries).sum();
         let sync = dones.iter().any(|done| !matches!(done, Done::Unsynced));
-        let mut options = WriteOptions::default();
-        options.set_sync(sync);
+        let durability = if sync { Durability::Synced } else { Durability::Unsynced };
         let timer = self.metrics.start();
-        let written = self.database.raw.write_opt(batch, &options);
+        let written = self.database.raw.write(batch, durability);
         if sync {
             self.metrics.synced(timer, entries);
         }
         written.map_err(|error| {
-            let cause = self.database.error(&error).to_string();
+            let cause = error.to_string();
             tracing::error!(%cause, "a write to the disk failed; the node stops");
             self.failure.get_or_init(|| cause).clone()
         })
     }
 }
 
-/// Takes what waits, up to a batch's size. Says whether to go on after it.
-fn collect(first: Order, orders: &Receiver<Order>, taken: &mut Vec<(Change, OwnedSemaphorePermit)>) -> bool {
-    let mut next = Some(first);
-    let mut bytes = 0;
-    while let Some(order) = next {
-        match order {
-            Order::Stop => return false,
-            Order::Write(change, slot) => {
-                bytes += change.writes.iter().map(Write::bytes).sum::<usize>();
-                taken.push((change, slot));
-            }
-        }
-        next = if bytes < BATCH_BYTES { orders.try_recv().ok() } else { None };
+fn batch(changes: Vec<Change>) -> (Vec<Write>, Vec<Done>) {
+    let mut batch = Vec::new();
+    let mut dones = Vec::with_capacity(changes.len());
+    for change in changes {
+        batch.extend(change.writes);
+        dones.push(change.done);
     }
-    true
+    (batch, dones)
+}
+
+impl std::fmt::Debug for WriterWork {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WriterWork").field("database", &self.database).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Taken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Taken").field("changes", &self.changes.len()).finish_non_exhaustive()
+    }
 }
 
 impl Write {

@@ -5,6 +5,7 @@
 
 use super::frame::{FrameError, Frames};
 use crate::codec::{self, Kind};
+use crate::host::{self, Stream};
 use futures_util::StreamExt as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use quorate_domain::{ClusterId, GroupId, NodeId, Secret};
@@ -14,7 +15,6 @@ use sha2::Sha256;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 use tokio_util::codec::FramedRead;
 
 const PROTOCOL: u16 = 1;
@@ -125,7 +125,7 @@ enum Verdict {
 
 /// Calls a peer. `expects` names the node that must answer, if the caller knows.
 pub(super) async fn call(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     local: &Local,
     expects: Option<NodeId>,
 ) -> Result<(), HandshakeError> {
@@ -135,14 +135,14 @@ pub(super) async fn call(
 }
 
 /// Answers a caller.
-pub(super) async fn answer(stream: &mut TcpStream, local: &Local) -> Result<Peer, HandshakeError> {
+pub(super) async fn answer(stream: &mut Stream, local: &Local) -> Result<Peer, HandshakeError> {
     tokio::time::timeout(PATIENCE, answer_in_time(stream, local))
         .await
         .unwrap_or(Err(HandshakeError::TooSlow))
 }
 
 async fn call_in_time(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     local: &Local,
     expects: Option<NodeId>,
 ) -> Result<(), HandshakeError> {
@@ -162,7 +162,7 @@ async fn call_in_time(
     }
 }
 
-async fn answer_in_time(stream: &mut TcpStream, local: &Local) -> Result<Peer, HandshakeError> {
+async fn answer_in_time(stream: &mut Stream, local: &Local) -> Result<Peer, HandshakeError> {
     let hello: Hello = receive(stream).await?;
     let challenge = Challenge { protocol: PROTOCOL, nonce: nonce()? };
     send(stream, &challenge).await?;
@@ -212,16 +212,17 @@ fn is_proof(local: &Local, side: &[u8], said: (&Hello, &Challenge), proof: &Proo
 
 fn nonce() -> Result<Nonce, HandshakeError> {
     let mut nonce = Nonce::default();
-    getrandom::fill(&mut nonce).map_err(HandshakeError::Random)?;
+    host::fill(&mut nonce).map_err(HandshakeError::Random)?;
     Ok(nonce)
 }
 
-async fn send<T: Serialize>(stream: &mut TcpStream, message: &T) -> Result<(), HandshakeError> {
-    Ok(stream.write_all(&codec::encode(Kind::Handshake, message)).await?)
+async fn send<T: Serialize>(stream: &mut Stream, message: &T) -> Result<(), HandshakeError> {
+    stream.write.write_all(&codec::encode(Kind::Handshake, message)).await?;
+    Ok(stream.write.flush().await?)
 }
 
 /// The other side says nothing beyond this message before it is answered, so nothing is read too far.
-async fn receive<T: DeserializeOwned>(stream: &mut TcpStream) -> Result<T, HandshakeError> {
-    let mut frames = FramedRead::new(stream, Frames::new(Kind::Handshake, RECORD_MAX));
+async fn receive<T: DeserializeOwned>(stream: &mut Stream) -> Result<T, HandshakeError> {
+    let mut frames = FramedRead::new(&mut stream.read, Frames::new(Kind::Handshake, RECORD_MAX));
     Ok(frames.next().await.ok_or(HandshakeError::Ended)??)
 }

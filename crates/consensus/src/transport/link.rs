@@ -4,24 +4,21 @@ use super::frame::{FRAME_MAX, FrameError, Frames};
 use super::handshake::{self, HandshakeError, Local};
 use super::message::{Request, Response};
 use crate::codec::{self, Kind};
+use crate::host::{self, Stream};
 use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use quorate_domain::NodeId;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncWriteExt as _, BufWriter};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::codec::FramedRead;
 
 /// Requests that may wait per lane. Appends come at most a few dozen at a time; more waiting means a dead peer.
 const LANE_MAX: usize = 256;
-/// What the kernel may hold back: a heartbeat waits behind no more than this.
-const SEND_BUFFER: u32 = 512 << 10;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 /// A peer that owes an answer and says nothing for so long is gone, whatever TCP believes.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
@@ -87,19 +84,26 @@ pub(crate) struct Link {
     snapshot: mpsc::Sender<Outgoing>,
 }
 
+/// Who calls, and over which network.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) local: Local,
+    pub(crate) network: Arc<dyn host::Network>,
+}
+
 /// The ways to all peers.
 #[derive(Debug)]
 pub(crate) struct Links {
-    local: Local,
+    caller: Caller,
     links: Mutex<BTreeMap<NodeId, Arc<Link>>>,
     started: mpsc::Sender<LinkTask>,
 }
 
 impl Links {
     /// No links yet. Whoever holds the receiver must run every task that comes out of it.
-    pub(crate) fn new(local: Local) -> (Self, mpsc::Receiver<LinkTask>) {
+    pub(crate) fn new(caller: Caller) -> (Self, mpsc::Receiver<LinkTask>) {
         let (started, tasks) = mpsc::channel(LANE_MAX);
-        (Self { local, links: Mutex::default(), started }, tasks)
+        (Self { caller, links: Mutex::default(), started }, tasks)
     }
 
     /// The way to a node that listens at `address` now.
@@ -127,7 +131,7 @@ impl Links {
         // The owner stops before the links do: then nobody waits for an answer any more.
         let _ = self.started.try_send(LinkTask {
             link: link.clone(),
-            local: self.local.clone(),
+            caller: self.caller.clone(),
             queues,
             complained: false,
         });
@@ -179,15 +183,15 @@ impl Link {
 
 /// Asks one question of whoever listens at an address, outside any link. For a node that is not a member yet.
 pub(crate) async fn ask_once(
-    local: &Local,
+    caller: &Caller,
     address: &str,
     request: &Request,
     within: Duration,
 ) -> Result<Response, AskError> {
     timeout(within, async {
-        let stream = connect(address, local, None).await?;
-        let (read, mut write) = stream.into_split();
+        let Stream { read, mut write, peer: _ } = connect(address, caller, None).await?;
         write.write_all(&codec::encode(Kind::Frame, &(1_u64, request))).await.map_err(HandshakeError::Io)?;
+        write.flush().await.map_err(HandshakeError::Io)?;
         let mut answers = FramedRead::new(read, Frames::<(u64, Response)>::new(Kind::Frame, FRAME_MAX));
         match answers.next().await {
             Some(answer) => Ok(answer.map_err(HandshakeError::Frame)?.1),
@@ -209,34 +213,20 @@ pub(crate) enum AskError {
     TooSlow(Duration),
 }
 
-async fn connect(address: &str, local: &Local, expects: Option<NodeId>) -> Result<TcpStream, HandshakeError> {
-    let mut stream = timeout(CONNECT_PATIENCE, dial(address))
+async fn connect(address: &str, caller: &Caller, expects: Option<NodeId>) -> Result<Stream, HandshakeError> {
+    let mut stream = timeout(CONNECT_PATIENCE, caller.network.dial(address))
         .await
         .map_err(|_| HandshakeError::TooSlow)
         .and_then(|dialled| Ok(dialled?))?;
-    handshake::call(&mut stream, local, expects).await?;
+    handshake::call(&mut stream, &caller.local, expects).await?;
     Ok(stream)
-}
-
-async fn dial(address: &str) -> std::io::Result<TcpStream> {
-    let mut failure = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
-    for address in tokio::net::lookup_host(address).await? {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_send_buffer_size(SEND_BUFFER)?;
-        socket.set_nodelay(true)?;
-        match socket.connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
 }
 
 /// The work behind a link: connect, write what waits, hand out answers; again when the connection breaks.
 #[derive(Debug)]
 pub(crate) struct LinkTask {
     link: Arc<Link>,
-    local: Local,
+    caller: Caller,
     queues: Queues,
     /// Whether people know already that the peer will not talk.
     complained: bool,
@@ -248,14 +238,15 @@ struct Queues {
     snapshot: mpsc::Receiver<Outgoing>,
 }
 
-type Pending = Mutex<HashMap<u64, Reply>>;
+/// In the order of asking, so that whoever waits is told in an order.
+type Pending = Mutex<BTreeMap<u64, Reply>>;
 
 impl LinkTask {
     /// Runs until the link's owner stops it.
     pub(crate) async fn run(mut self) {
         while let Some(first) = self.queues.next().await {
             let address = self.link.address.lock().clone();
-            match connect(&address, &self.local, Some(self.link.node)).await {
+            match connect(&address, &self.caller, Some(self.link.node)).await {
                 Ok(stream) => {
                     self.complained = false;
                     self.converse(stream, first).await;
@@ -265,9 +256,9 @@ impl LinkTask {
         }
     }
 
-    async fn converse(&mut self, stream: TcpStream, first: Outgoing) {
+    async fn converse(&mut self, stream: Stream, first: Outgoing) {
         let pending = Pending::default();
-        let (read, write) = stream.into_split();
+        let Stream { read, write, peer: _ } = stream;
         let ended = tokio::select! {
             ended = write_requests(write, first, &mut self.queues, &pending) => ended,
             ended = read_answers(read, &pending) => ended,
@@ -330,7 +321,7 @@ impl std::fmt::Debug for Queues {
 }
 
 async fn write_requests(
-    write: OwnedWriteHalf,
+    write: impl AsyncWrite + Unpin,
     first: Outgoing,
     queues: &mut Queues,
     pending: &Pending,
@@ -352,7 +343,7 @@ async fn write_requests(
     Ok(())
 }
 
-async fn read_answers(read: OwnedReadHalf, pending: &Pending) -> Result<(), FrameError> {
+async fn read_answers(read: impl AsyncRead + Unpin, pending: &Pending) -> Result<(), FrameError> {
     let mut answers = FramedRead::new(read, Frames::<(u64, Response)>::new(Kind::Frame, FRAME_MAX));
     loop {
         match timeout(SILENCE_MAX, answers.next()).await {

@@ -5,6 +5,7 @@ use super::handshake::{self, HandshakeError, Local};
 use super::message::{Request, Response};
 use super::session::{Appends, Arrival, install};
 use crate::codec::{self, Kind};
+use crate::host::{Socket, Stream};
 use crate::raft::Types;
 use crate::replica::Service;
 use crate::store::{Snapshots, StateStore};
@@ -12,9 +13,7 @@ use futures_util::StreamExt as _;
 use openraft::Raft;
 use openraft::raft::TransferLeaderRequest;
 use std::sync::Arc;
-use tokio::io::{AsyncWriteExt as _, BufWriter};
-use tokio::net::tcp::OwnedWriteHalf;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _, BufWriter};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::codec::FramedRead;
@@ -37,13 +36,13 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Runs until it is dropped.
-    pub(crate) async fn run(self, socket: TcpListener) {
+    pub(crate) async fn run(self, socket: Box<dyn Socket>) {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut connections = JoinSet::new();
         while let Ok(place) = places.clone().acquire_owned().await {
             while connections.try_join_next().is_some() {}
             match socket.accept().await {
-                Ok((stream, _)) => {
+                Ok(stream) => {
                     let listener = self.clone();
                     connections.spawn(async move {
                         listener.serve(stream).await;
@@ -58,11 +57,11 @@ impl Listener {
         }
     }
 
-    async fn serve(self, mut stream: TcpStream) {
+    async fn serve(self, mut stream: Stream) {
         let peer = match self.welcome(&mut stream).await {
             Ok(peer) => peer,
             Err(error) => {
-                let from = stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
+                let from = stream.peer;
                 tracing::warn!(from, %error, "a peer was not let in");
                 return;
             }
@@ -72,13 +71,12 @@ impl Listener {
         }
     }
 
-    async fn welcome(&self, stream: &mut TcpStream) -> Result<handshake::Peer, HandshakeError> {
-        stream.set_nodelay(true)?;
+    async fn welcome(&self, stream: &mut Stream) -> Result<handshake::Peer, HandshakeError> {
         handshake::answer(stream, &self.local).await
     }
 
-    async fn converse(self, stream: TcpStream) -> Result<(), FrameError> {
-        let (read, write) = stream.into_split();
+    async fn converse(self, stream: Stream) -> Result<(), FrameError> {
+        let Stream { read, write, peer: _ } = stream;
         let (queue, answers) = mpsc::channel(ANSWERS_MAX);
         let mut tasks = JoinSet::new();
         tasks.spawn(write_answers(write, answers));
@@ -173,7 +171,9 @@ impl Conversation {
                 Ok(incoming) => {
                     let (listener, answers) = (self.listener.clone(), self.answers.clone());
                     self.tasks.spawn(async move {
-                        answers.send(id, &install(&listener.raft, vote.into(), incoming).await).await;
+                        let disk = &*listener.snapshots.disk;
+                        let response = install(&listener.raft, disk, vote.into(), incoming).await;
+                        answers.send(id, &response).await;
                     });
                 }
                 Err(response) => self.answers.send(id, &response).await,
@@ -213,7 +213,7 @@ impl Answers {
     }
 }
 
-async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Vec<u8>>) {
+async fn write_answers(write: impl AsyncWrite + Unpin, mut answers: mpsc::Receiver<Vec<u8>>) {
     let mut write = BufWriter::new(write);
     while let Some(answer) = answers.recv().await {
         let mut next = Some(answer);

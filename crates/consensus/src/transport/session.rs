@@ -2,6 +2,7 @@
 
 use super::listener::Answers;
 use super::message::{AppendV1, Response};
+use crate::host::{Disk, run_blocking};
 use crate::raft::{self, Types};
 use crate::store::{Incoming, SnapshotFile, Snapshots, StateStore, StoreError};
 use futures_util::StreamExt as _;
@@ -123,10 +124,11 @@ impl Arrival {
 /// Makes an arrived snapshot durable and hands it to openraft.
 pub(super) async fn install(
     raft: &Raft<Types, StateStore>,
+    disk: &dyn Disk,
     vote: raft::Vote,
     incoming: Incoming,
 ) -> Response {
-    let finished = tokio::task::spawn_blocking(move || {
+    let finished = run_blocking(disk, move || {
         let file = incoming.finish()?;
         Ok::<(raft::SnapshotMeta, SnapshotFile), StoreError>((file.meta()?, file))
     });

@@ -2,10 +2,11 @@
 
 use super::frame::{FRAME_MAX, FrameError, Frames};
 use super::handshake::{self, HandshakeError, Local, Refusal};
-use super::link::{Lane, LinkError, Links};
+use super::link::{Caller, Lane, LinkError, Links};
 use super::message::{Piece, Request, Response};
 use super::session::Arrival;
 use crate::codec::{self, CodecError, HEADER_LEN, Kind};
+use crate::host::{Host, Socket, Stream};
 use crate::store::Snapshots;
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
@@ -14,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
 use tokio_util::codec::{Decoder as _, FramedRead};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,20 +24,29 @@ fn local(node: u64, cluster: u64, secret: &str) -> Local {
     Local { cluster: Some(ClusterId::new(cluster)), node: Some(NodeId::new(node)), secret }
 }
 
+fn caller(local: Local) -> Caller {
+    Caller { local, network: Host::machine().network }
+}
+
+async fn socket() -> (Box<dyn Socket>, String) {
+    let socket = Host::machine().network.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = socket.address().unwrap().to_string();
+    (socket, address)
+}
+
 /// Both ends of a handshake.
 async fn meet(
     caller: &Local,
     answerer: &Local,
     expects: u64,
 ) -> (Result<(), HandshakeError>, Result<handshake::Peer, HandshakeError>) {
-    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = socket.local_addr().unwrap();
+    let (socket, address) = socket().await;
     let call = async {
-        let mut stream = TcpStream::connect(address).await.unwrap();
+        let mut stream = Host::machine().network.dial(&address).await.unwrap();
         handshake::call(&mut stream, caller, Some(NodeId::new(expects))).await
     };
     let answer = async {
-        let (mut stream, _) = socket.accept().await.unwrap();
+        let mut stream = socket.accept().await.unwrap();
         handshake::answer(&mut stream, answerer).await
     };
     tokio::join!(call, answer)
@@ -88,9 +97,9 @@ fn a_frame_that_claims_too_much_is_refused_by_its_header() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_heartbeat_overtakes_a_snapshot_that_waits_for_the_network() {
-    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (links, mut tasks) = Links::new(local(1, 9, "s"));
-    let link = links.to(NodeId::new(2), &socket.local_addr().unwrap().to_string());
+    let (socket, address) = socket().await;
+    let (links, mut tasks) = Links::new(caller(local(1, 9, "s")));
+    let link = links.to(NodeId::new(2), &address);
     let mut running = tokio::task::JoinSet::new();
     running.spawn(tasks.recv().await.unwrap().run());
 
@@ -99,11 +108,11 @@ async fn a_heartbeat_overtakes_a_snapshot_that_waits_for_the_network() {
     for offset in 0..100 {
         answers.push(link.send(Lane::Snapshot, &chunk(offset)).await.unwrap());
     }
-    let (mut stream, _) = socket.accept().await.unwrap();
+    let mut stream = socket.accept().await.unwrap();
     handshake::answer(&mut stream, &local(2, 9, "s")).await.unwrap();
     answers.push(link.send(Lane::Control, &Request::ReadIndex).await.unwrap());
 
-    let (read, mut write) = stream.into_split();
+    let Stream { read, mut write, peer: _ } = stream;
     let mut questions = FramedRead::new(read, Frames::<(u64, Request)>::new(Kind::Frame, FRAME_MAX));
     let mut order = Vec::new();
     while order.len() < 101 {
@@ -120,14 +129,14 @@ async fn a_heartbeat_overtakes_a_snapshot_that_waits_for_the_network() {
 
 #[tokio::test]
 async fn a_broken_connection_fails_what_waits_and_the_next_question_connects_again() {
-    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (links, mut tasks) = Links::new(local(1, 9, "s"));
-    let link = links.to(NodeId::new(2), &socket.local_addr().unwrap().to_string());
+    let (socket, address) = socket().await;
+    let (links, mut tasks) = Links::new(caller(local(1, 9, "s")));
+    let link = links.to(NodeId::new(2), &address);
     let mut running = tokio::task::JoinSet::new();
     running.spawn(tasks.recv().await.unwrap().run());
     for _ in 0..2 {
         let hang_up = async {
-            let (mut stream, _) = socket.accept().await.unwrap();
+            let mut stream = socket.accept().await.unwrap();
             handshake::answer(&mut stream, &local(2, 9, "s")).await.unwrap();
         };
         let asked = link.ask(Lane::Control, &Request::ReadIndex, PATIENCE);
@@ -142,7 +151,7 @@ async fn a_broken_connection_fails_what_waits_and_the_next_question_connects_aga
 #[test]
 fn a_snapshot_must_arrive_whole_and_in_order() {
     let dir = TempDir::new().unwrap();
-    let mut arrival = Arrival::new(Arc::new(Snapshots::open(dir.path()).unwrap()));
+    let mut arrival = Arrival::new(Arc::new(Snapshots::open(Host::machine().disk, dir.path()).unwrap()));
     let accepted = |response| matches!(response, Response::SnapshotProgress);
     assert!(!accepted(arrival.add(1, 0, b"nothing began")));
     assert!(accepted(arrival.begin(1, 6)));

@@ -4,13 +4,13 @@ use super::Refusal;
 use parking_lot::Mutex;
 use quorate_domain::{MonoTime, PlaceId, SessionId};
 use quorate_wallet::{Charge, Need, Reservation, Wallet};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
 pub(super) struct Desk {
-    /// Every wallet numbers its own line: the session tells them apart.
-    called: Mutex<HashMap<Address, oneshot::Sender<Answer>>>,
+    /// Every wallet numbers its own line: the session tells them apart. In order, so that everyone is called in an order.
+    called: Mutex<BTreeMap<Address, oneshot::Sender<Answer>>>,
     places_max: usize,
 }
 

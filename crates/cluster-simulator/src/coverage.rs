@@ -1,0 +1,134 @@
+//! Which of the states that matter were really reached. Seeds that miss one have shown nothing about it.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+macro_rules! reached {
+    ($($(#[$doc:meta])* $state:ident),* $(,)?) => {
+        /// A state that matters.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Reached { $($(#[$doc])* $state),* }
+
+        impl Reached {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$state),*];
+        }
+    };
+}
+
+reached! {
+    /// A request was admitted from a grant at hand.
+    AdmittedLocally,
+    /// A request was admitted after waiting in line.
+    AdmittedInLine,
+    /// A request was cut to what there was.
+    CutShort,
+    /// A budget went from slices to request by request.
+    CentralMode,
+    /// It did while some way was cut.
+    CentralModeWhileCut,
+    /// A denial by what no return can change.
+    DeniedSpent,
+    /// A denial of what is larger than the budget.
+    DeniedTooBig,
+    /// A denial proven by a round.
+    DeniedHeld,
+    /// A denial that counts what silent nodes hold as in doubt.
+    DeniedDoubtful,
+    /// A denial where only what dead sessions hold would have been enough.
+    DeniedInDoubt,
+    /// A request was told that the ledger is out of reach.
+    Unavailable,
+    /// A request came to a node whose lease had ended.
+    NotFresh,
+    /// A node that reached no majority admitted a request.
+    MinoritySpent,
+    /// A provider's answer was lost, and the request charged in full.
+    UsageLost,
+    /// Somebody else leads.
+    LeaderChanged,
+    /// The leader died.
+    LeaderCrashed,
+    /// Leadership was handed over.
+    LeaderTransferred,
+    /// A node died while it held grants.
+    CrashedWithGrant,
+    /// A crash lost what was not synced.
+    UnsyncedLost,
+    /// A machine vanished without closing its connections.
+    Vanished,
+    /// A node stood still.
+    Paused,
+    /// A time of day jumped back.
+    ClockJumpedBack,
+    /// A connection broke with something on its way.
+    ConnectionBroke,
+    /// A node far behind got a snapshot.
+    SnapshotInstalled,
+    /// It did while it held grants.
+    SnapshotInstalledWithGrant,
+    /// A session was fenced or closed and its node opened another.
+    SessionReopened,
+    /// A node drained and came back.
+    Drained,
+    /// A node joined a cluster under load.
+    Joined,
+    /// A node was removed.
+    Removed,
+    /// A write came to nothing, for certain.
+    WriteUnavailable,
+    /// It is not known whether a write was applied.
+    WriteUnknown,
+    /// And then it turned out to have been.
+    UnknownWriteApplied,
+    /// A linearizable read was answered.
+    ReadAnswered,
+    /// A revocation was acknowledged by all nodes.
+    RevokedEverywhere,
+    /// A revocation waited until leases had ended.
+    RevocationWaitedOut,
+    /// A revoked key was refused.
+    RevokedKeyRefused,
+    /// A key was admitted after its revocation was committed, within the bound.
+    RevokedKeyWithinBound,
+}
+
+/// How often each state was reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage(BTreeMap<Reached, u64>);
+
+impl Coverage {
+    /// A state was reached so many times more.
+    pub fn reach(&mut self, state: Reached, times: u64) {
+        *self.0.entry(state).or_default() += times;
+    }
+
+    /// How often a state was reached.
+    #[must_use]
+    pub fn count(&self, state: Reached) -> u64 {
+        self.0.get(&state).copied().unwrap_or(0)
+    }
+
+    /// Adds what another run has reached.
+    pub fn add(&mut self, other: &Self) {
+        for (state, count) in &other.0 {
+            self.reach(*state, *count);
+        }
+    }
+
+    /// States that were never reached.
+    #[must_use]
+    pub fn missing(&self) -> Vec<Reached> {
+        Reached::ALL.iter().copied().filter(|state| self.count(*state) == 0).collect()
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for state in Reached::ALL {
+            writeln!(f, "  {:<28}{:>10}", format!("{state:?}"), self.count(*state))?;
+        }
+        Ok(())
+    }
+}

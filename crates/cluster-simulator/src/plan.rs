@@ -1,0 +1,215 @@
+//! What happens in a run, drawn from its seed: the cluster, its traffic, and what goes wrong.
+
+use crate::chance::Chance;
+use crate::network::Latency;
+
+/// A whole run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The number it was made from.
+    pub seed: u64,
+    pub(crate) nodes: usize,
+    pub(crate) latency: Latency,
+    /// The longest a sync takes, in microseconds.
+    pub(crate) sync_us: u64,
+    /// A snapshot is taken after so many entries, and so many are kept before it.
+    pub(crate) snapshots: (u64, u64),
+    /// By how many parts in a million each node's clock runs fast.
+    pub(crate) ppm: Vec<i64>,
+    /// For how long traffic and faults go on.
+    pub(crate) runs_ms: u64,
+    /// Limits of the shared budget (for ever), of the shared budget (by the minute), and of each key.
+    pub(crate) limits: [u64; 3],
+    pub(crate) requests: Vec<RequestPlan>,
+    pub(crate) limit_changes: Vec<(u64, u64)>,
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestPlan {
+    pub(crate) at_ms: u64,
+    pub(crate) node: usize,
+    pub(crate) key: usize,
+    pub(crate) most: u64,
+    pub(crate) least: u64,
+    pub(crate) actual: u64,
+    pub(crate) takes_ms: u64,
+    pub(crate) patience_ms: u64,
+    pub(crate) is_usage_lost: bool,
+}
+
+/// Something that goes wrong.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    pub(crate) at_ms: u64,
+    pub(crate) for_ms: u64,
+    pub(crate) what: What,
+}
+
+/// Whom it meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    Node(usize),
+    /// Whoever leads at that moment.
+    Leader,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// The process dies.
+    Kill(Who),
+    /// The machine is gone.
+    Vanish(Who),
+    /// Neither heard nor hearing.
+    CutOff(Who),
+    /// What is sent to it is lost.
+    Deafen(Who),
+    /// What it sends is lost.
+    Mute(Who),
+    /// From one to the other nothing gets through.
+    OneWay(usize, usize),
+    /// Two nodes do not see each other.
+    Pair(usize, usize),
+    /// The nodes up to there do not see those behind.
+    Split(usize),
+    /// The same, but one sees both sides.
+    Bridge(usize),
+    /// The machine stands still.
+    Pause(Who),
+    /// Its time of day jumps by so many milliseconds.
+    Jump(Who, i64),
+    /// The connections between two nodes break.
+    Reset(usize, usize),
+    /// Syncs take up to so many microseconds.
+    SlowDisk(Who, u64),
+    /// Leadership is handed over.
+    Transfer,
+    /// The process is told to stop, and started again.
+    Drain(Who),
+    /// Somebody takes a node for dead that is not, and ends its session.
+    Expire(Who),
+    /// Another node joins.
+    Join,
+    /// A node is removed for good.
+    Remove(usize),
+}
+
+/// Keys that send requests. The last of them is revoked on the way.
+pub(crate) const KEYS: usize = 4;
+
+impl Plan {
+    /// The run of a seed.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        let chance = Chance::of(seed, 1);
+        let nodes = [3, 3, 3, 4, 5][chance.place(5)];
+        let runs_ms = chance.within(8_000..16_000);
+        let snapshots = match chance.place(4) {
+            0 => (5_000, 1_000),
+            1 => (200, 50),
+            2 => (60, 10),
+            _ => (25, 0),
+        };
+        let late = [0, 5, 20][chance.place(3)];
+        let mut plan = Self {
+            seed,
+            nodes,
+            latency: Latency { usual_us: [400, 2_000, 10_000][chance.place(3)], late, late_us: 250_000 },
+            sync_us: [300, 2_000, 10_000, 80_000][chance.place(4)],
+            snapshots,
+            ppm: (0..=nodes).map(|_| i64::try_from(chance.within(0..1_900)).unwrap_or(0) - 950).collect(),
+            runs_ms,
+            limits: [0; 3],
+            requests: Vec::new(),
+            limit_changes: Vec::new(),
+            faults: Vec::new(),
+        };
+        plan.draw_requests(&chance);
+        plan.draw_faults(&chance);
+        plan
+    }
+
+    /// What there is to say about it, but for its requests.
+    #[must_use]
+    pub fn summary(&self) -> Self {
+        Self { requests: Vec::new(), ..self.clone() }
+    }
+
+    fn draw_requests(&mut self, chance: &Chance) {
+        let count = chance.within(60..260);
+        for _ in 0..count {
+            let most = chance.within(10..200);
+            let takes_ms = if chance.per_mille(60) { 3_000 } else { chance.within(1..400) };
+            self.requests.push(RequestPlan {
+                at_ms: chance.within(0..self.runs_ms),
+                node: chance.place(self.nodes),
+                key: chance.place(KEYS),
+                most,
+                least: if chance.per_mille(300) { chance.within(5..most + 1) } else { most },
+                actual: chance.within(1..most + 1),
+                takes_ms,
+                patience_ms: chance.within(50..2_500),
+                is_usage_lost: chance.per_mille(20),
+            });
+        }
+        self.requests.sort_by_key(|request| request.at_ms);
+        let demand: u64 = self.requests.iter().map(|request| request.actual).sum();
+        // Between plenty, and so little that most are turned away.
+        let part = |least, most| (demand * chance.within(least..most) / 1_000).max(50);
+        self.limits = [part(200, 1_300), part(200, 1_300), part(80, 600)];
+        if chance.per_mille(100) {
+            // Larger than the whole budget.
+            let request = &mut self.requests[chance.place(usize::try_from(count).unwrap_or(1))];
+            request.most = self.limits[1] + 1;
+            request.least = request.most;
+        }
+        for _ in 0..chance.within(0..3) {
+            self.limit_changes.push((chance.within(0..self.runs_ms), part(200, 1_300)));
+        }
+        self.limit_changes.sort_unstable();
+    }
+
+    fn draw_faults(&mut self, chance: &Chance) {
+        let count = chance.within(1..9);
+        for _ in 0..count {
+            let at_ms = chance.within(200..self.runs_ms);
+            let for_ms =
+                if chance.per_mille(200) { chance.within(3_000..8_000) } else { chance.within(100..3_000) };
+            self.faults.push(Fault { at_ms, for_ms, what: self.draw_fault(chance) });
+        }
+        if chance.per_mille(150) {
+            self.faults.push(Fault { at_ms: chance.within(200..self.runs_ms), for_ms: 0, what: What::Join });
+        }
+        if self.nodes > 3 && chance.per_mille(250) {
+            let what = What::Remove(self.nodes - 1);
+            self.faults.push(Fault { at_ms: chance.within(200..self.runs_ms), for_ms: 0, what });
+        }
+        self.faults.sort_by_key(|fault| fault.at_ms);
+    }
+
+    fn draw_fault(&self, chance: &Chance) -> What {
+        let node = chance.place(self.nodes);
+        let other = (node + 1 + chance.place(self.nodes - 1)) % self.nodes;
+        let who = if chance.per_mille(400) { Who::Leader } else { Who::Node(node) };
+        match chance.place(21) {
+            0..=3 => What::Kill(who),
+            4 | 5 => What::Vanish(who),
+            6 | 7 => What::CutOff(who),
+            8 => What::Deafen(who),
+            9 => What::Mute(who),
+            10 => What::OneWay(node, other),
+            11 => What::Pair(node, other),
+            12 => What::Split(1 + chance.place(self.nodes - 1)),
+            13 => What::Bridge(node),
+            14 => What::Pause(who),
+            15 => What::Jump(who, i64::try_from(chance.within(0..240_000)).unwrap_or(0) - 120_000),
+            16 => What::Reset(node, other),
+            17 => What::SlowDisk(who, chance.within(20_000..900_000)),
+            18 => What::Transfer,
+            19 => What::Expire(who),
+            _ => What::Drain(who),
+        }
+    }
+}

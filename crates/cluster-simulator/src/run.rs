@@ -1,0 +1,389 @@
+//! One run: a cluster is founded and grown, traffic and harm go on for a while, everything is healed, and the judge closes the books.
+
+use crate::coverage::{Coverage, Reached};
+use crate::judge::Violation;
+use crate::life::Death;
+use crate::operators::{
+    Book, all_owner, apply, is_there, key_text, new_key, organisation, pepper, put, spec,
+};
+use crate::plan::{KEYS, Plan, RequestPlan};
+use crate::traffic::Ending;
+use crate::world::World;
+use quorate_catalog::{
+    Change, Command as CatalogCommand, Expected as CatalogExpected, Founding, OrganisationSpec,
+    Outcome as CatalogOutcome, Owner,
+};
+use quorate_consensus::host::seed_this_thread;
+use quorate_domain::{BudgetId, KeyId, Period, Subject};
+use quorate_ledger::{Expected, Kind, Outcome};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Longer than anything takes when nothing is wrong: then somebody waits for ever.
+const PATIENCE: Duration = Duration::from_secs(30);
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(50);
+/// A request that fits is admitted in this time once all is well.
+const ADMITTED_WITHIN: Duration = Duration::from_secs(5);
+/// The longest a run takes, in simulated time.
+const RUN_MAX: Duration = Duration::from_secs(300);
+
+/// What came of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// The first broken promise, if any.
+    pub violation: Option<Violation>,
+    /// What was reached.
+    pub coverage: Coverage,
+    /// A digest of everything that happened.
+    pub digest: u64,
+    /// Requests that were sent to a provider.
+    pub admitted: u64,
+    /// Requests that were turned away.
+    pub denied: u64,
+    /// Entries of the log.
+    pub entries: u64,
+    /// Milliseconds of simulated time.
+    pub simulated_ms: u64,
+    /// What happened, if it was to be told.
+    pub story: Vec<String>,
+}
+
+/// Runs a plan. Once a process: what threads draw is not reset.
+///
+/// # Panics
+/// When the runtime cannot be built.
+#[must_use]
+pub fn run(plan: &Plan, tells: bool) -> Report {
+    seed_this_thread(plan.seed ^ 0x5eed);
+    let runtime = runtime(plan.seed);
+    let (seed, plan) = (plan.seed, plan.clone());
+    let report = runtime.block_on(async {
+        let world = Arc::new(World::new(plan, tells));
+        if tokio::time::timeout(RUN_MAX, world.clone().all()).await.is_err() {
+            world.broken("live", "the run does not end".to_owned());
+        }
+        let history = world.furthest().and_then(|alive| alive.replica.state().history());
+        let entries = history.map_or(0, |history| history.applied);
+        let lost: u64 = world.seats.iter().map(|seat| seat.platter.lost.load(Ordering::Relaxed)).sum();
+        let mut judge = world.judge.lock();
+        judge.coverage.reach(Reached::UnsyncedLost, lost);
+        Report {
+            seed,
+            violation: judge.violation.clone(),
+            coverage: judge.coverage.clone(),
+            digest: world.story.digest(),
+            admitted: judge.admitted,
+            denied: judge.denied,
+            entries,
+            simulated_ms: crate::clock::millis(world.at()),
+            story: world.story.lines(),
+        }
+    });
+    // Nothing waits for what is left: it has no disk and no network, or nothing to do.
+    runtime.shutdown_background();
+    report
+}
+
+#[cfg(tokio_unstable)]
+fn runtime(seed: u64) -> tokio::runtime::Runtime {
+    let lots = tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes());
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let built = builder.enable_time().start_paused(true).rng_seed(lots).build();
+    built.expect("a runtime without I/O needs nothing of the system")
+}
+
+/// Without that flag runs are not repeatable, because tokio draws lots of its own.
+#[cfg(not(tokio_unstable))]
+fn runtime(_seed: u64) -> tokio::runtime::Runtime {
+    let built = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    built.expect("a runtime without I/O needs nothing of the system")
+}
+
+/// Whether the same seed gives the same run: only if the runtime's lots can be seeded.
+pub const IS_REPEATABLE: bool = cfg!(tokio_unstable);
+
+/// What the run began with.
+struct Begun {
+    shared: BudgetId,
+    revoked: KeyId,
+    texts: Arc<[String]>,
+}
+
+impl World {
+    async fn all(self: Arc<Self>) {
+        let Some(begun) = self.found().await else {
+            return self.broken("live", "the cluster was not founded".to_owned());
+        };
+        self.story.tell(|| "the cluster stands".to_owned());
+        let until = self.at() + Duration::from_millis(self.plan.runs_ms);
+        self.spawn(self.clone().send_requests(begun.texts.clone()));
+        self.spawn(self.clone().do_harm());
+        let shared = Subject::Organisation(organisation());
+        self.spawn(self.clone().change_limits(begun.shared, shared));
+        let book = self.aside(self.clone().keep_book(until));
+        let revoke_at = self.at() + Duration::from_millis(self.plan.runs_ms * 6 / 10);
+        let keys = self.aside(self.clone().keep_keys((begun.revoked, revoke_at)));
+        while self.at() < until {
+            self.look_around();
+            if self.is_broken() {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        self.heal().await;
+        let (Ok(book), Ok(keys)) = (book.await, keys.await) else {
+            return self.broken("live", "an operator was never answered".to_owned());
+        };
+        self.end_well(book, &keys).await;
+    }
+
+    /// Does something aside, and brings back what came of it.
+    fn aside<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let (sender, result) = oneshot::channel();
+        self.spawn(async move { drop(sender.send(task.await)) });
+        result
+    }
+
+    async fn found(self: &Arc<Self>) -> Option<Begun> {
+        for place in 0..self.plan.nodes {
+            self.boot(place);
+            let votes = || {
+                let all = self.all_alive();
+                let sees = |alive: &Arc<crate::node::Alive>| {
+                    let status = alive.replica.status();
+                    status.leader.is_some()
+                        && status.peers.iter().filter(|peer| peer.votes).count() == place + 1
+                };
+                all.len() == place + 1 && all.iter().all(sees)
+            };
+            if !self.wait_for(votes).await {
+                return None;
+            }
+        }
+        let alive = self.alive(0)?;
+        let admin = key_text(0);
+        let texts: Vec<_> = (1..=KEYS as u64).map(key_text).collect();
+        let found = CatalogCommand::Found(Founding::new(alive.replica.cluster(), pepper(), &admin));
+        let spec_of = OrganisationSpec { name: organisation(), description: None };
+        let mut changes = vec![Change::PutOrganisation { expected: CatalogExpected::Absent, spec: spec_of }];
+        changes.extend(texts.iter().map(|text| new_key(text, all_owner())));
+        for command in [found, apply(changes)] {
+            let outcome = alive.bridged.propose_catalog(command, WRITE_LIMIT).await.ok()?;
+            if let CatalogOutcome::Rejected(rejection) = outcome {
+                self.broken("start", rejection.to_string());
+                return None;
+            }
+        }
+        let [for_ever, by_the_minute, of_each] = self.plan.limits;
+        let all = Subject::Organisation(organisation());
+        let shared = self.put_budget(all.clone(), Kind::Lifetime, for_ever).await?;
+        self.put_budget(all, Kind::Fixed(Period::Minute), by_the_minute).await?;
+        for text in &texts[..2] {
+            self.put_budget(Subject::Key(text.id()), Kind::Lifetime, of_each).await?;
+        }
+        let open = || self.all_alive().iter().all(|alive| alive.funds.is_open());
+        if !self.wait_for(open).await {
+            return None;
+        }
+        let revoked = texts[KEYS - 1].id();
+        let texts = texts.iter().map(|text| text.expose().to_owned()).collect();
+        Some(Begun { shared, revoked, texts })
+    }
+
+    async fn put_budget(&self, subject: Subject, kind: Kind, limit: u64) -> Option<BudgetId> {
+        let alive = self.some_alive()?;
+        let command = put(spec(subject, kind, limit), Expected::Absent);
+        let outcome = alive.bridged.propose_ledger(command, WRITE_LIMIT).await.ok()?;
+        if !is_there(&outcome) {
+            self.broken("start", format!("a budget was refused: {outcome:?}"));
+        }
+        let Outcome::BudgetStored { budget, .. } = outcome else { return None };
+        self.judge.lock().allowed.insert(budget, limit);
+        Some(budget)
+    }
+
+    fn look_around(&self) {
+        self.look();
+        let Some(furthest) = self.furthest() else { return };
+        let ledger = furthest.replica.state().ledger.read();
+        if ledger.budgets().any(|(_, budget)| budget.current().is_central()) {
+            self.reach(Reached::CentralMode);
+            if self.hub.is_cut() {
+                self.reach(Reached::CentralModeWhileCut);
+            }
+        }
+    }
+
+    async fn wait_for(&self, state: impl Fn() -> bool) -> bool {
+        let reached = async {
+            while !state() && !self.is_broken() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, reached).await.is_ok()
+    }
+
+    /// Everything is well again: ways are open, machines run, and all that belong to the cluster are up.
+    async fn heal(self: &Arc<Self>) {
+        self.story.tell(|| "everything is healed".to_owned());
+        for (place, seat) in self.seats.iter().enumerate() {
+            seat.platter.slowness_us.store(self.plan.sync_us, Ordering::Relaxed);
+            if seat.now.lock().is_out {
+                self.end(place, Death::Killed);
+            }
+        }
+        self.hub.heal_all();
+        for (place, seat) in self.seats.iter().enumerate() {
+            if !seat.now.lock().is_out {
+                self.boot(place);
+            }
+        }
+    }
+
+    fn members(&self) -> usize {
+        self.seats.iter().filter(|seat| !seat.now.lock().is_out).count()
+    }
+
+    fn is_well(&self) -> bool {
+        let all = self.all_alive();
+        let drains = self.seats.iter().any(|seat| seat.now.lock().drains);
+        let serves = |alive: &Arc<crate::node::Alive>| {
+            let is_fresh = alive.replica.lease().0.is_fresh(alive.clock.mono());
+            alive.replica.status().leader.is_some() && alive.funds.is_open() && is_fresh
+        };
+        !drains && all.len() == self.members() && all.iter().all(serves)
+    }
+
+    async fn end_well(self: &Arc<Self>, mut book: Book, keys: &[KeyId]) {
+        // What was begun before goes on for a while: late deaths come back, drains end.
+        if !self.wait_for(|| self.is_well()).await {
+            return self.broken("live", format!("not all serve again: {}", self.describe()));
+        }
+        self.read_book(&mut book).await;
+        self.check_keys(keys);
+        self.probe().await;
+        let idle = || self.all_alive().iter().all(|alive| alive.busy.load(Ordering::Relaxed) == 0);
+        if !self.wait_for(idle).await {
+            return self.broken("L2", "a request is never served nor turned away".to_owned());
+        }
+        // Providers may still work for nodes that are gone.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        self.close().await;
+    }
+
+    fn check_keys(&self, keys: &[KeyId]) {
+        for alive in self.all_alive() {
+            let catalog = alive.replica.state().catalog.read();
+            for key in keys {
+                if !catalog.keys().contains_key(key) {
+                    self.broken("linearizable", format!("key {key} was acknowledged and is lost"));
+                }
+            }
+        }
+    }
+
+    /// A request that fits is admitted on every node; at once, but where somebody has ended the node's session: the node hears of
+    /// that when it speaks the next time, and whoever made it speak is told to try again.
+    async fn probe(self: &Arc<Self>) {
+        let (Some(alive), text) = (self.some_alive(), key_text(50)) else { return };
+        let created =
+            alive.bridged.propose_catalog(apply(vec![new_key(&text, Owner::default())]), WRITE_LIMIT).await;
+        let subject = Subject::Key(text.id());
+        if created.is_err() || self.put_budget(subject, Kind::Lifetime, 10_000).await.is_none() {
+            return self.broken("live", "nothing can be written after all is healed".to_owned());
+        }
+        let request = RequestPlan {
+            at_ms: 0,
+            node: 0,
+            key: 0,
+            most: 100,
+            least: 100,
+            actual: 60,
+            takes_ms: 10,
+            patience_ms: 2_000,
+            is_usage_lost: false,
+        };
+        for (number, alive) in self.all_alive().into_iter().enumerate() {
+            if alive.bridged.read_barrier(WRITE_LIMIT).await.is_err() {
+                self.broken("live", "no read is confirmed after all is healed".to_owned());
+            }
+            let served = async {
+                while self.serve(&alive, (1_000 + number, &request), text.expose()).await != Ending::Served {
+                    tokio::time::sleep(LOOK).await;
+                }
+            };
+            if tokio::time::timeout(ADMITTED_WITHIN, served).await.is_err() {
+                self.broken("live", format!("node {} does not serve what fits", alive.life.node + 1));
+            }
+        }
+    }
+
+    /// All sessions are closed, and the books compared.
+    async fn close(self: &Arc<Self>) {
+        let all = self.all_alive();
+        all.iter().for_each(|alive| alive.stop_money.cancel());
+        let closed = || all.iter().all(|alive| alive.money_stopped.is_cancelled());
+        if !self.wait_for(closed).await {
+            return self.broken("live", "a session is never closed".to_owned());
+        }
+        let same = || {
+            let histories: Vec<_> = all
+                .iter()
+                .map(|alive| alive.replica.state().history().map(|history| history.applied))
+                .collect();
+            histories.windows(2).all(|pair| pair[0] == pair[1])
+        };
+        if !self.wait_for(same).await {
+            return self.broken("live", "not all apply the same".to_owned());
+        }
+        for alive in &all {
+            let hash = alive.replica.state().hash();
+            self.judge.lock().hash(alive.life.node, hash.applied, hash.sha256);
+        }
+        let Some(furthest) = self.furthest() else { return };
+        let ledger = furthest.replica.state().ledger.read();
+        if let Err(broken) = ledger.validate() {
+            self.broken(broken.id, broken.what);
+        }
+        let members = furthest.replica.state().nodes.read().iter().map(|(node, _)| node).collect();
+        self.judge.lock().close(&ledger, &members);
+    }
+
+    fn describe(&self) -> String {
+        let all = self.all_alive().into_iter().map(|alive| {
+            let status = alive.replica.status();
+            let is_fresh = alive.replica.lease().0.is_fresh(alive.clock.mono());
+            format!(
+                "{}: {:?} of {:?} term {} applied {} funds {} fresh {is_fresh}",
+                alive.life.node + 1,
+                status.role,
+                status.leader,
+                status.term,
+                status.applied,
+                alive.funds.is_open()
+            )
+        });
+        all.collect::<Vec<_>>().join("; ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_cluster_lives_through_its_run_and_keeps_all_promises() {
+        let report = run(&Plan::of(1), false);
+        assert_eq!(report.violation, None);
+        assert!(report.admitted > 0);
+    }
+}
