@@ -79,10 +79,11 @@ impl Proxy {
         let key = self.authenticate(&head.headers)?;
         let wishes = Wishes::read(&head.headers, &self.parts.limits)?;
         let inference = Inference::parse(operation, &body)?;
-        let once = idempotency::Claim::read(&head.headers, key.id, operation, &body)?;
         let route = self.route(&key, inference.model())?;
         ticket.label.route = Some(route.spec.name.clone());
         let claim = claim::read(&head.headers, inference.end_user(), route.spec.name.clone())?;
+        let whose = claim::whose(&head.headers, &claim);
+        let once = idempotency::Claim::read(&head.headers, key.id, (operation, &body), &whose)?;
         let path = match once {
             None => self.covered_path(&key, &claim).await?,
             Some(_) => self.check_claim(&claim, &key).map(|()| Vec::new())?,
