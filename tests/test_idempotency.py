@@ -175,6 +175,43 @@ def test_another_request_under_the_key_is_refused_and_another_api_key_has_names_
     assert len(cluster.provider.entries(model)) == 2
 
 
+def test_another_end_user_or_other_tags_under_the_key_are_refused(cluster):
+    name, model, key = served(cluster, "whose", request_tags=["batch", "eval"])
+    text = fresh("order")
+    end_user, tags = "x-quorate-end-user", "x-quorate-tags"
+    first = ask(cluster.nodes[0], key, name, text, {end_user: "ann", tags: "batch,eval"})
+    assert first.status_code == 200
+    for others in ({end_user: "bob", tags: "batch,eval"}, {end_user: "ann", tags: "batch"}, {end_user: "ann"}, {}):
+        for node in cluster.nodes:
+            assert refused(ask(node, key, name, text, others)) == KEY_REUSED
+    again = ask(cluster.nodes[1], key, name, text, {end_user: "ann", tags: "eval, batch"})
+    assert (again.content, again.headers[REPLAY]) == (first.content, "true")
+    assert len(cluster.provider.entries(model)) == 1, "I14: one bill"
+
+
+def test_a_repeat_is_answered_although_its_end_user_would_be_one_too_many(cluster):
+    name, model, _ = served(cluster, "crowded")
+    organisation = fresh("crowd")
+    cluster.admin.call("POST", "/organisations", {"name": organisation})
+    key = cluster.admin.key(owner={"organisation": organisation})
+    for node in cluster.nodes:
+        node.admin.get("/keys")
+    text = fresh("order")
+    first = ask(cluster.nodes[0], key, name, text, user="ann")
+    assert first.status_code == 200
+    template = {"subject": f"end-user:{organisation}/*", "unit": "requests", "limit": 5, "end_users_max": 1}
+    cluster.admin.call("POST", "/budgets", template)
+    for node in cluster.nodes:
+        node.admin.get("/keys")
+    assert ask(cluster.nodes[0], key, name, fresh("order"), user="bob").status_code == 200
+    for node in cluster.nodes:
+        again = ask(node, key, name, text, user="ann")
+        assert (again.content, again.headers.get(REPLAY)) == (first.content, "true")
+        anew = ask(node, key, name, fresh("order"), user="ann")
+        assert (anew.status_code, anew.json()["error"]["code"]) == (429, "too_many_end_users")
+    assert len(cluster.provider.entries(model)) == 2, "I14: one bill each"
+
+
 def test_what_is_no_key_is_refused_and_a_revoked_api_key_gets_no_replay(cluster):
     name, _, key = served(cluster, "refused")
     for text in ("", '""', "x" * 256):

@@ -20,6 +20,12 @@ impl Digest {
         }
         Self(sum.finalize().into())
     }
+
+    /// As a part of another one.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl fmt::Debug for Digest {

@@ -127,8 +127,9 @@ impl State {
         progress.dedup = frozen.dedup;
         *self.nodes.write() = frozen.nodes;
         *self.catalog.write() = frozen.catalog;
-        *self.ledger.write() = frozen.ledger;
-        *self.idempotency.write() = frozen.idempotency;
+        // Both at once: by the sessions of one index and the records of another, what lives would look as if it were lost.
+        let (mut ledger, mut records) = (self.ledger.write(), self.idempotency.write());
+        (*ledger, *records) = (frozen.ledger, frozen.idempotency);
     }
 
     /// The fingerprint of the state as it is now. Costs a copy of the state: for tests, audits and comparisons.
@@ -320,6 +321,24 @@ mod tests {
             told(&state, 6, 1_001, Command::Ledger(Ledger::Tick));
             assert!(state.idempotency.read().is_empty(), "time alone drops what has expired");
         }
+    }
+
+    #[test]
+    fn nobody_sees_the_ledger_of_a_snapshot_beside_the_records_before_it() {
+        let (meta, frozen) = State::default().freeze();
+        let state = &State::default();
+        std::thread::scope(|scope| {
+            let held = state.idempotency.read();
+            let restoring = scope.spawn(|| state.restore(&meta, frozen));
+            // Nobody else may read a lock that a writer waits for.
+            while !restoring.is_finished() && state.idempotency.try_read().is_some() {
+                std::thread::yield_now();
+            }
+            let seen = state.ledger.try_read().is_some();
+            drop(held);
+            restoring.join().unwrap();
+            assert!(!seen);
+        });
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(super) struct Admitted {
     pub(super) route: Arc<Route>,
     /// What it says of whose budgets it spends.
     claim: Claim,
+    /// The budgets it is charged to. Those of a request that claims something by its `Idempotency-Key` are found when it is
+    /// about to begin: a repeat spends nothing, and meets nobody.
     pub(super) path: Vec<Charge>,
     pub(super) inference: Inference,
     pub(super) wishes: Wishes,
@@ -77,11 +79,15 @@ impl Proxy {
         let key = self.authenticate(&head.headers)?;
         let wishes = Wishes::read(&head.headers, &self.parts.limits)?;
         let inference = Inference::parse(operation, &body)?;
-        let once = idempotency::Claim::read(&head.headers, key.id, operation, &body)?;
         let route = self.route(&key, inference.model())?;
         ticket.label.route = Some(route.spec.name.clone());
         let claim = claim::read(&head.headers, inference.end_user(), route.spec.name.clone())?;
-        let path = self.covered_path(&key, &claim).await?;
+        let whose = claim::whose(&head.headers, &claim);
+        let once = idempotency::Claim::read(&head.headers, key.id, (operation, &body), &whose)?;
+        let path = match once {
+            None => self.covered_path(&key, &claim).await?,
+            Some(_) => self.check_claim(&claim, &key).map(|()| Vec::new())?,
+        };
         let headers = quorate_upstream::forwardable(&head.headers);
         Ok(Admitted {
             head: Arc::new(Secret::new(head.headers)),
@@ -99,7 +105,8 @@ impl Proxy {
     }
 
     /// Lets the request in once more, as on arrival, after it had to wait for something: by the key and the budgets of now.
-    /// Says whether the budgets are still those that it was let in by before.
+    /// Says whether the budgets are still those that it was let in by before. Nothing is reserved for a request that claims
+    /// something by its `Idempotency-Key` until this was called.
     pub(super) async fn admit_again(&self, admitted: &mut Admitted) -> Result<Path, RequestError> {
         let key = self.authenticate(admitted.head.expose())?;
         let _still_there = self.route(&key, admitted.inference.model())?;

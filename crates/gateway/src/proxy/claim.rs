@@ -2,9 +2,10 @@
 
 use super::Proxy;
 use crate::error::RequestError;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use quorate_catalog::{ApiKey, Claim, EndUser, EndUserPolicy};
 use quorate_domain::{EndUserId, Name, Tags};
+use quorate_idempotency::Digest;
 
 const X_TAGS: HeaderName = HeaderName::from_static("x-quorate-tags");
 const X_END_USER: HeaderName = HeaderName::from_static("x-quorate-end-user");
@@ -17,6 +18,20 @@ pub(super) fn read(headers: &HeaderMap, of_body: Option<&str>, route: Name) -> R
     Ok(Claim { route, tags: tags(headers)?, end_user: end_user(headers, of_body) })
 }
 
+/// What tells a request from one with the same body whose headers say something else: the same for those that say the same
+/// in other words. What is no end user's id is told as it stands, so that one of them is not taken for another.
+pub(super) fn whose(headers: &HeaderMap, claim: &Claim) -> Digest {
+    let tags: Vec<_> = claim.tags.iter().map(Name::as_str).collect();
+    let tags = tags.join(",");
+    let mut parts = vec![tags.as_bytes()];
+    match &claim.end_user {
+        EndUser::Unsaid => {}
+        EndUser::Is(id) => parts.push(id.as_str().as_bytes()),
+        EndUser::Unusable => parts.extend(end_users(headers).map(HeaderValue::as_bytes)),
+    }
+    Digest::of(&parts)
+}
+
 /// A header that stands twice is one list.
 fn tags(headers: &HeaderMap) -> Result<Tags, RequestError> {
     let refused =
@@ -27,7 +42,7 @@ fn tags(headers: &HeaderMap) -> Result<Tags, RequestError> {
 }
 
 fn end_user(headers: &HeaderMap, of_body: Option<&str>) -> EndUser {
-    let mut said = headers.get_all(X_END_USER).iter().filter(|value| !value.is_empty());
+    let mut said = end_users(headers);
     let of = |text: &str| EndUserId::parse(text).map_or(EndUser::Unusable, EndUser::Is);
     match (said.next(), said.next()) {
         (None, _) => of_body.map_or(EndUser::Unsaid, of),
@@ -35,6 +50,10 @@ fn end_user(headers: &HeaderMap, of_body: Option<&str>) -> EndUser {
         // Which of them is meant is not ours to guess.
         (Some(_), Some(_)) => EndUser::Unusable,
     }
+}
+
+fn end_users(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
+    headers.get_all(X_END_USER).iter().filter(|value| !value.is_empty())
 }
 
 impl Proxy {
@@ -68,7 +87,6 @@ impl Proxy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     fn said(
         name: &HeaderName,
@@ -108,5 +126,28 @@ mod tests {
         {
             assert_eq!(of(values, of_body), EndUser::Unusable, "{values:?} {of_body:?}");
         }
+    }
+
+    #[test]
+    fn who_says_another_end_user_or_other_tags_is_told_apart_and_other_words_for_the_same_are_not() {
+        let of = |said: &[(&HeaderName, &'static str)], of_body| {
+            let mut headers = HeaderMap::new();
+            said.iter().for_each(|(name, value)| _ = headers.append(*name, HeaderValue::from_static(value)));
+            whose(&headers, &read(&headers, of_body, "chat".parse().unwrap()).unwrap())
+        };
+        let unlike = [
+            of(&[], None),
+            of(&[], Some("ann")),
+            of(&[(&X_END_USER, "bob")], Some("ann")),
+            of(&[(&X_END_USER, "a b")], Some("ann")),
+            of(&[(&X_END_USER, "a c")], Some("ann")),
+            of(&[(&X_END_USER, "ann"), (&X_END_USER, "bob")], None),
+            of(&[(&X_TAGS, "ann")], None),
+            of(&[(&X_TAGS, "ann,bob")], None),
+            of(&[(&X_TAGS, "ann"), (&X_END_USER, "bob")], None),
+        ];
+        assert_eq!(unlike.iter().collect::<std::collections::HashSet<_>>().len(), unlike.len());
+        assert_eq!(of(&[(&X_END_USER, "ann")], Some("bob")), of(&[], Some("ann")));
+        assert_eq!(of(&[(&X_TAGS, "b, a")], None), of(&[(&X_TAGS, "a"), (&X_TAGS, "b,a")], None));
     }
 }

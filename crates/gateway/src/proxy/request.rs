@@ -147,6 +147,11 @@ impl Ticket {
         );
     }
 
+    /// What its attempts were charged, with the one that is about to end.
+    pub(super) fn charged_with(&self, last: Charged) -> Charged {
+        self.charged.plus(last)
+    }
+
     /// Ends the record with what the client is about to be told.
     async fn conclude(&mut self, proxy: &Proxy, response: Response) -> Response {
         match self.execution.take() {

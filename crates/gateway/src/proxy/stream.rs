@@ -361,7 +361,7 @@ impl Stream {
         if let Some(why) = withdrawn {
             proxy.parts.metrics.stream_cut();
             client.cut_short(failure_of(&reader, &why));
-            end_unheard(proxy, execution, charged).await;
+            end_unheard(proxy, execution, ticket.charged_with(charged)).await;
             return charged;
         }
         let last = match reader.end() {
@@ -371,7 +371,7 @@ impl Stream {
                 proxy.parts.metrics.stream_cut();
                 if !client.is_there() {
                     // Left before its end: what more there was nobody knows.
-                    end_unheard(proxy, execution, charged).await;
+                    end_unheard(proxy, execution, ticket.charged_with(charged)).await;
                     return charged;
                 }
                 let provider = target.provider.name().to_string();

@@ -19,22 +19,23 @@ pub(in crate::proxy) struct Claim {
 }
 
 impl Claim {
-    /// What a request claims, if it has the header.
+    /// What a request claims, if it has the header. `whose` is what its headers say of whose budgets it spends: nobody is
+    /// given the answer of another end user.
     ///
     /// # Errors
     /// A header that is no key, or more than one.
     pub(in crate::proxy) fn read(
         headers: &HeaderMap,
         key: KeyId,
-        operation: Operation,
-        body: &Bytes,
+        (operation, body): (Operation, &Bytes),
+        whose: &Digest,
     ) -> Result<Option<Self>, NotExecuted> {
         let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
         if headers.get_all(IDEMPOTENCY_KEY).iter().nth(1).is_some() {
             return Err(NotExecuted::InvalidKey);
         }
         let name = Name { key, text: Digest::of(&[text(value)?.as_bytes()]) };
-        let fingerprint = Digest::of(&[b"POST", path(operation).as_bytes(), body]);
+        let fingerprint = Digest::of(&[b"POST", path(operation).as_bytes(), body, whose.as_bytes()]);
         Ok(Some(Self { name, fingerprint }))
     }
 }
@@ -63,12 +64,22 @@ mod tests {
         operation: Operation,
         body: &'static str,
     ) -> Result<Claim, NotExecuted> {
+        claim_for(b"", values, key, (operation, body))
+    }
+
+    fn claim_for(
+        whose: &[u8],
+        values: &[&str],
+        key: u64,
+        (operation, body): (Operation, &'static str),
+    ) -> Result<Claim, NotExecuted> {
         let value = |text: &&str| (IDEMPOTENCY_KEY, HeaderValue::from_str(text).unwrap());
         let mut headers = HeaderMap::new();
         for (name, value) in values.iter().map(value) {
             headers.append(name, value);
         }
-        let read = Claim::read(&headers, KeyId::new(key), operation, &Bytes::from_static(body.as_bytes()));
+        let asked = (operation, &Bytes::from_static(body.as_bytes()));
+        let read = Claim::read(&headers, KeyId::new(key), asked, &Digest::of(&[whose]));
         read.map(|claim| claim.unwrap())
     }
 
@@ -78,7 +89,8 @@ mod tests {
         assert_eq!(claim(&["\"a-1\""], 1, Operation::Chat, "{}"), Ok(plain));
         assert_ne!(claim(&["a-1"], 2, Operation::Chat, "{}").unwrap().name, plain.name);
         assert_ne!(claim(&["a-2"], 1, Operation::Chat, "{}").unwrap().name, plain.name);
-        let read = Claim::read(&HeaderMap::new(), KeyId::new(1), Operation::Chat, &Bytes::new());
+        let asked = (Operation::Chat, &Bytes::new());
+        let read = Claim::read(&HeaderMap::new(), KeyId::new(1), asked, &Digest::of(&[]));
         assert_eq!(read, Ok(None));
     }
 
@@ -89,6 +101,13 @@ mod tests {
             let other = claim(&["a"], 1, operation, body).unwrap();
             assert_eq!((other.name, other.fingerprint == plain.fingerprint), (plain.name, false));
         }
+    }
+
+    #[test]
+    fn the_same_body_for_somebody_else_is_another_request_of_the_same_name() {
+        let [ann, bob] =
+            [b"ann", b"bob"].map(|whose| claim_for(whose, &["a"], 1, (Operation::Chat, "{}")).unwrap());
+        assert_eq!((ann.name, ann.fingerprint == bob.fingerprint), (bob.name, false));
     }
 
     #[test]

@@ -79,6 +79,7 @@ impl Proxy {
                     return Err(Early::Replayed(replay::replay(answer)));
                 }
             }
+            // It is to be executed: only now its budgets matter.
             self.admit_again(admitted).await.map_err(Early::Refused)?;
             match self.begin(&claim, ticket).await {
                 Begun::Yes(execution) => return Ok(execution),
