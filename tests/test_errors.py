@@ -1,9 +1,12 @@
 """Errors as clients get them, for each page in docs/errors: how to provoke it, its status, and who should do what."""
 
 import contextlib
+import http.client
 import re
 import socket
 import threading
+import time
+import urllib.parse
 
 import httpx
 import pytest
@@ -340,3 +343,18 @@ def test_errors_of_a_node_without_a_quorum_say_that_another_one_may_answer(own_c
     without_session = eventually(ask, 30, "a node that answers, though it has no session with the ledger")
     assert told(without_session) == (503, "not_ready", "gateway", "true")
     assert without_session.headers["retry-after"] == "1"
+
+
+def test_a_request_that_is_refused_before_its_body_is_there_does_not_cost_the_connection(cluster):
+    url = urllib.parse.urlsplit(cluster.nodes[0].client_url)
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: {url.netloc}\r\nauthorization: Bearer nobody\r\ncontent-length: 2\r\n\r\n"
+    with socket.create_connection((url.hostname, url.port), timeout=10) as connection:
+        for _ in range(3):
+            connection.sendall(head.encode())
+            # The node has the head before the body: were it to answer now, the connection would be of no use any more.
+            time.sleep(0.1)
+            connection.sendall(b"{}")
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            assert answer.status == 401
+            answer.read()

@@ -54,6 +54,9 @@ pub(super) enum Path {
 
 /// A body of the largest size comes in this time over five megabits a second; a slower one holds its place in vain.
 const BODY_LIMIT: Duration = Duration::from_secs(120);
+/// Of a body that nobody wants, so much is read at most, and for so long.
+const UNWANTED_BYTES_MAX: usize = 64 * 1_024;
+const UNWANTED_LIMIT: Duration = Duration::from_secs(1);
 /// So often an end user is met whose budgets are gone again, because somebody changed the template.
 const MEETINGS_MAX: usize = 8;
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -66,11 +69,14 @@ impl Proxy {
         request: Request,
         ticket: &mut Ticket,
     ) -> Result<Admitted, RequestError> {
-        if !self.parts.funds.is_open() {
-            return Err(RequestError::NotReady);
-        }
         let (head, body) = request.into_parts();
-        let key = self.authenticate(&head.headers)?;
+        let key = match self.knock(&head.headers) {
+            Ok(key) => key,
+            Err(refused) => {
+                pass_over(body).await;
+                return Err(refused);
+            }
+        };
         ticket.label.key = Some(key.id);
         ticket.phase_ended(self, Phase::Authenticate);
         let body = read(&head.headers, body, self.parts.limits.body_bytes_max).await?;
@@ -102,6 +108,11 @@ impl Proxy {
             was_sent: false,
             headers,
         })
+    }
+
+    /// The key of a request whose body is not there yet.
+    fn knock(&self, headers: &HeaderMap) -> Result<Arc<ApiKey>, RequestError> {
+        if self.parts.funds.is_open() { self.authenticate(headers) } else { Err(RequestError::NotReady) }
     }
 
     /// Lets the request in once more, as on arrival, after it had to wait for something: by the key and the budgets of now.
@@ -184,6 +195,14 @@ fn key_text(headers: &HeaderMap) -> Result<&str, RequestError> {
     }
     let value = headers.get(X_API_KEY).or_else(|| headers.get(API_KEY)).ok_or(RequestError::MissingKey)?;
     value.to_str().map_err(|_| RequestError::InvalidKey)
+}
+
+/// Reads on to the end of a body that nobody wants, if it is short: an answer in the middle of it costs the client its connection, and the
+/// next request on it an error.
+async fn pass_over(body: axum::body::Body) {
+    let rest = Limited::new(body, UNWANTED_BYTES_MAX).collect();
+    // However it ends: the answer is the same.
+    drop(tokio::time::timeout(UNWANTED_LIMIT, rest).await);
 }
 
 async fn read(headers: &HeaderMap, body: axum::body::Body, bytes_max: usize) -> Result<Bytes, RequestError> {
