@@ -166,7 +166,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
                 wrong: "let free = above;\n        let below = Amount::ZERO;",
             },
         ],
-        breaks: &["G2", "I5"],
+        breaks: &["G2", "L2", "I5"],
     },
     Mutation {
         name: "old-quotes-served",
