@@ -1,12 +1,14 @@
 //! The admin API over a replica of one, asked as a client would ask.
 
+mod alone;
 mod doubts;
 mod lease;
 mod refusals;
 mod zones;
 
 use super::{Admin, Initialised, LogLevel, Setup, SetupError};
-use crate::replica::{ClusterStatus, Eventually, Replica, Unavailable};
+use crate::replica::{Eventually, Unavailable};
+use alone::Alone;
 use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
@@ -16,14 +18,11 @@ use quorate_catalog::{
     Actor, ApiKeyText, Apply, Catalog, Change, Command, Digest, Expected, Founding, KeySpec, NewKey, Pepper,
     Role,
 };
-use quorate_domain::{BootId, Clock, ClusterId, KeyId, LogTime, MonoTime, NodeId, Secret, Span};
-use quorate_idempotency::Records;
-use quorate_lease::{Lease, RevocationBound, Standing};
+use quorate_domain::{Clock, ClusterId, KeyId, LogTime, MonoTime, NodeId, Secret};
+use quorate_lease::Lease;
 use quorate_ledger::Ledger;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::watch;
 use tower::ServiceExt;
 
 const NOW: LogTime = LogTime::from_millis(1_700_000_000_000);
@@ -37,118 +36,6 @@ impl Clock for StoppedClock {
 
     fn wall(&self) -> LogTime {
         NOW
-    }
-}
-
-/// Agrees with itself at once.
-struct Alone {
-    catalog: RwLock<Catalog>,
-    ledger: RwLock<Ledger>,
-    idempotency: RwLock<Records>,
-    outage: Option<Unavailable>,
-    lease: Lease,
-    /// What the cluster has agreed on and this replica has not heard of.
-    unheard: Mutex<Option<Command>>,
-}
-
-impl Replica for Alone {
-    fn node(&self) -> NodeId {
-        NodeId::new(1)
-    }
-
-    fn boot(&self) -> BootId {
-        BootId::new(1)
-    }
-
-    fn catalog(&self) -> &RwLock<Catalog> {
-        &self.catalog
-    }
-
-    fn ledger(&self) -> &RwLock<Ledger> {
-        &self.ledger
-    }
-
-    fn propose_catalog(
-        &self,
-        command: Command,
-        _limit: Duration,
-    ) -> Eventually<'_, Result<quorate_catalog::Outcome, Unavailable>> {
-        Box::pin(async move {
-            if let Some(outage) = self.outage {
-                return Err(outage);
-            }
-            Ok(self.catalog.write().apply(NOW, command))
-        })
-    }
-
-    fn propose_ledger(
-        &self,
-        command: quorate_ledger::Command,
-        _limit: Duration,
-    ) -> Eventually<'_, Result<quorate_ledger::Outcome, Unavailable>> {
-        Box::pin(async move { Ok(self.ledger.write().apply(NOW, command)) })
-    }
-
-    fn idempotency(&self) -> &RwLock<Records> {
-        &self.idempotency
-    }
-
-    fn propose_idempotency(
-        &self,
-        command: quorate_idempotency::Command,
-        _limit: Duration,
-    ) -> Eventually<'_, Result<quorate_idempotency::Outcome, Unavailable>> {
-        Box::pin(async move { Ok(self.idempotency.write().apply(NOW, command, &|_| true)) })
-    }
-
-    fn read_barrier(&self, _limit: Duration) -> Eventually<'_, Result<(), Unavailable>> {
-        Box::pin(async move {
-            self.outage.map_or(Ok(()), Err)?;
-            if let Some(command) = self.unheard.lock().take() {
-                self.catalog.write().apply(NOW, command);
-            }
-            Ok(())
-        })
-    }
-
-    fn applied(&self) -> watch::Receiver<u64> {
-        watch::channel(0).1
-    }
-
-    fn lease(&self) -> &Lease {
-        &self.lease
-    }
-
-    fn revocation_bound(&self) -> Span {
-        RevocationBound::DEFAULT.span()
-    }
-
-    fn everywhere(&self, _since: MonoTime) -> Eventually<'_, Standing> {
-        Box::pin(async { Standing::Acknowledged })
-    }
-
-    fn status(&self) -> ClusterStatus {
-        ClusterStatus {
-            cluster: "9".to_owned(),
-            node: NodeId::new(1),
-            leader: self.outage.is_none().then_some(NodeId::new(1)),
-            term: 1,
-            last_log: None,
-            committed: None,
-            applied: None,
-            snapshot: None,
-            history: None,
-            differs_from: Vec::new(),
-            members: Vec::new(),
-        }
-    }
-
-    fn remove(&self, _node: NodeId) -> Eventually<'_, Result<(), String>> {
-        Box::pin(async { Err("alone".to_owned()) })
-    }
-
-    fn transfer_leadership(&self, _to: Option<NodeId>) -> Eventually<'_, Result<(), String>> {
-        Box::pin(async { Err("alone".to_owned()) })
     }
 }
 
