@@ -51,7 +51,8 @@ pub struct Violation {
 
 impl Ledger {
     /// Applies one committed command. Total and deterministic: a command that cannot be carried out is answered, and
-    /// changes nothing. `at` never regresses.
+    /// changes nothing but what is over by then: windows, and budgets made for end users that would be made anew the same. `at` never
+    /// regresses.
     pub fn apply(&mut self, at: LogTime, command: Command) -> Outcome {
         self.time = self.time.max(at);
         match command {
