@@ -1,15 +1,19 @@
 """Calendar-window budgets: the headers clients pace themselves by, the refusal that says when to come back."""
 
 import re
+import time
 
 import httpx
+import pytest
+
+from support.wait import eventually
 
 BODY = {"model": "windowed", "max_tokens": 10, "messages": [{"role": "user", "content": "hello"}]}
 
 
-def ask(node, key):
+def ask(node, key, model="windowed"):
     headers = {"authorization": f"Bearer {key['secret']}"}
-    return httpx.post(f"{node.client_url}/v1/chat/completions", json=BODY, headers=headers, timeout=30)
+    return httpx.post(f"{node.client_url}/v1/chat/completions", json=BODY | {"model": model}, headers=headers, timeout=30)
 
 
 def test_a_window_budget_tells_its_limit_what_remains_and_when_it_resets(cluster):
@@ -43,3 +47,23 @@ def test_a_lifetime_budget_has_no_window_to_tell_of(cluster):
     answer = ask(cluster.nodes[0], key)
     assert answer.status_code == 200
     assert not [name for name in answer.headers if name.startswith("x-ratelimit")]
+
+
+@pytest.mark.timeout(240)
+def test_a_budget_in_use_is_granted_of_its_next_minute_before_it_begins(cluster):
+    cluster.serve("next-minute")
+    key = cluster.admin.key(budgets=[{"unit": "requests", "limit": 100, "window": "minute"}])
+    eventually(lambda: time.time() % 60 < 45, 30, "a minute that is not about to end")
+    assert ask(cluster.nodes[0], key, "next-minute").status_code == 200
+    budget = cluster.admin.budget_of(key)
+    this = cluster.admin.explain(budget)["window_end"]
+
+    def next_minute():
+        shown = cluster.admin.explain(budget)
+        return shown if shown["window_end"] != this else None
+
+    # Nobody asks for anything meanwhile: what a node holds of it was granted before.
+    shown = eventually(next_minute, 90, "the next minute")
+    assert shown["used"] == 0 and shown["granted"] > 0, shown
+    assert ask(cluster.nodes[0], key, "next-minute").status_code == 200
+    eventually(lambda: cluster.admin.explain(budget)["used"] == 1, what="one in the new minute")
