@@ -236,6 +236,7 @@ impl Ledger {
         self.expect_budget(id, expected)?;
         self.unmake(id);
         self.drop_budget(id);
+        self.forget_the_empty();
         Ok(Outcome::Done)
     }
 
@@ -253,7 +254,6 @@ impl Ledger {
         let accounts = budget.accounts().chain(budget.next());
         accounts.for_each(|account| release_all(&mut self.sessions, id, account.window().id));
         self.central.remove(&id);
-        self.forget_the_empty();
     }
 
     fn expect_budget(&mut self, id: BudgetId, expected: Expected) -> Result<&mut Budget, Rejection> {
