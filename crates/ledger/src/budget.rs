@@ -198,9 +198,9 @@ impl Budget {
 
     /// Lets leak what has leaked by now. Before anything is changed: what an entry tells leaks only from then on.
     pub(crate) fn leak(&mut self, at: LogTime, is_live: &dyn Fn(SessionId) -> bool) {
-        let (before, measure) = (self.limit(), self.measure());
-        let Some(leak) = &mut self.leak else { return };
-        *leak = leak.at(at, measure);
+        let Some(leak) = self.leak else { return };
+        let before = self.limit();
+        self.leak = Some(leak.at(at, self.measure()));
         let limit = self.limit();
         if limit > before
             && let Some(mut current) = self.accounts.last_entry()

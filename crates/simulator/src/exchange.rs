@@ -1,7 +1,8 @@
 //! What a node says to the log, one thing at a time, and how it takes the answer.
 
 use crate::coverage::Reached;
-use crate::world::{Event, World, boot_id, node_id};
+use crate::event::Event;
+use crate::world::{World, boot_id, node_id};
 use quorate_domain::MonoTime;
 use quorate_ledger::{Command, OpenSession, Outcome, Sync};
 use quorate_wallet::{Speech, Wallet};
@@ -94,6 +95,7 @@ impl World {
         match (node.exchange.take().map(|(_, exchange)| exchange), outcome) {
             (Some(Exchange::Opening), Outcome::SessionOpened { session }) => {
                 let heard = self.log.ledger.journal_of(node_id(place));
+                self.journals_written += 1;
                 node.disk.accepted(session, heard);
                 node.wallet = Some(Arc::new(Wallet::new(session)));
                 node.free_since = self.now;

@@ -3,7 +3,7 @@
 use crate::node::Node;
 use crate::oracle::Violation;
 use crate::plan::RequestPlan;
-use crate::world::{World, in_unit};
+use crate::world::{World, in_unit, place_of};
 use quorate_domain::{BudgetId, PlaceId};
 use quorate_ledger::{Budget, SessionState};
 use quorate_wallet::{Cause, Refusal};
@@ -24,7 +24,7 @@ impl World {
 
     /// At least so much can be had of a bucket within the patience of a request, and no more of it is taken before it or in doubt.
     fn hope(&self, node: &Node, id: PlaceId, budget: BudgetId) -> Option<(i128, i128)> {
-        let of = usize::try_from(budget.get() - 1).ok()?;
+        let of = place_of(budget);
         let bucket = node.replica.budget(budget)?;
         let number = *node.tickets.get(&id)?;
         let leaks = leaks_within(bucket, self.patience_of(number)?)?;

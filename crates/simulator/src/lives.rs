@@ -1,10 +1,11 @@
 //! The lives of requests: they come, perhaps wait, run, are billed, and are settled.
 
 use crate::coverage::Reached;
+use crate::event::Event;
 use crate::oracle::{Spot, Violation};
 use crate::plan::RequestPlan;
 use crate::request::State;
-use crate::world::{Event, World, budget_id, in_unit};
+use crate::world::{World, budget_id, in_unit, place_of};
 use quorate_domain::{Amount, BudgetId, MonoTime, NanoUsd, Tokens, Unit, WindowId};
 use quorate_wallet::{Charge, Cost, Need, Overrun, Reservation};
 
@@ -27,6 +28,7 @@ impl World {
             return;
         }
         let plan = self.plan.requests[number].clone();
+        self.touched.insert(plan.node);
         let node = &self.nodes[plan.node];
         let knows_all = plan.path.iter().all(|place| node.replica.budget(budget_id(*place)).is_some());
         let serves = node.is_up && !node.is_paused && node.drains.is_none() && knows_all;
@@ -143,7 +145,7 @@ impl World {
     pub(crate) fn bills(&mut self, number: usize) {
         let plan = self.plan.requests[number].clone();
         for (spot, reserved) in self.requests[number].spots.clone() {
-            let place = usize::try_from(spot.0.get() - 1).expect("budgets are numbered from one");
+            let place = place_of(spot.0);
             let spent = charged(self.plan.budgets[place].unit, self.actual(number));
             if spent > reserved {
                 self.coverage.reach(Reached::Overrun);
@@ -176,7 +178,7 @@ impl World {
         let plan = &self.plan.requests[number];
         let Some(reservation) = self.requests[number].reservation.take() else { return };
         let beyond = |(spot, reserved): &(Spot, u64)| {
-            let place = usize::try_from(spot.0.get() - 1).ok()?;
+            let place = place_of(spot.0);
             let spent = charged(self.plan.budgets[place].unit, actual);
             (spent > *reserved).then(|| (*spot, spent - reserved))
         };

@@ -2,8 +2,9 @@
 //! the log of him, as often as it must, and lets his requests come again until its replica has it.
 
 use crate::coverage::Reached;
+use crate::event::Event;
 use crate::plan::{Making, Plan};
-use crate::world::{Event, World, budget_id};
+use crate::world::{World, budget_id};
 use quorate_domain::{EndUserId, Name};
 use quorate_ledger::{Command, MeetEndUser};
 

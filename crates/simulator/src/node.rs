@@ -3,12 +3,13 @@
 
 use crate::coverage::Reached;
 use crate::disk::Disk;
+use crate::event::Event;
 use crate::exchange::{EXCHANGE_LIMIT_US, Exchange};
 use crate::oracle::{Oracle, Spot, Violation};
 use crate::plan::{DiskFate, Plan};
-use crate::request::{Request, State};
-use crate::world::{Event, World, in_unit, node_id};
-use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, SessionId, Unit};
+use crate::request::State;
+use crate::world::{World, in_unit, node_id, place_of};
+use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, SessionId, Unit, WindowId};
 use quorate_ledger::{Account, Command, Ledger, Mark};
 use quorate_wallet::{Cause, Marked, Overrun, Refusal, Wallet};
 use rand::RngExt;
@@ -50,6 +51,17 @@ pub(crate) struct Node {
     pub(crate) looks_at: Option<u64>,
     /// It drains, and comes back so long after.
     pub(crate) drains: Option<u64>,
+    /// Its line, as it was when it was looked at last.
+    line: LineSeen,
+}
+
+/// What is seen of a node's line.
+#[derive(Debug, Default)]
+struct LineSeen {
+    /// What those in it have taken already.
+    held: Vec<(BudgetId, WindowId, Amount)>,
+    /// The budget that each of them lacks.
+    lacks: BTreeMap<PlaceId, BudgetId>,
 }
 
 impl Node {
@@ -77,6 +89,7 @@ impl Node {
             untold: Vec::new(),
             looks_at: None,
             drains: None,
+            line: LineSeen::default(),
         }
     }
 
@@ -89,15 +102,21 @@ impl Node {
         self.tickets.values().copied()
     }
 
+    /// Takes down what is to be seen of its line, after something has happened to it.
+    pub(crate) fn look_at_line(&mut self) {
+        let wallet = self.wallet.as_ref().filter(|_| self.is_up && !self.tickets.is_empty());
+        self.line = wallet.map_or_else(LineSeen::default, |wallet| LineSeen {
+            held: wallet.held_in_line(),
+            lacks: self.tickets.keys().filter_map(|id| Some((*id, wallet.lacks(*id)?))).collect(),
+        });
+    }
+
     /// What requests in its line need of the ledger, budget by budget.
-    pub(crate) fn needs(&self, plan: &Plan) -> Vec<(BudgetId, u64)> {
-        let Some(wallet) = self.wallet.as_ref().filter(|_| self.is_up) else { return Vec::new() };
-        let need = |(id, number): (&PlaceId, &usize)| {
-            let budget = wallet.lacks(*id)?;
-            let place = usize::try_from(budget.get() - 1).ok()?;
-            Some((budget, in_unit(plan.budgets[place].unit, plan.requests[*number].bound)))
-        };
-        self.tickets.iter().filter_map(need).collect()
+    pub(crate) fn needs(&self, plan: &Plan) -> impl Iterator<Item = (BudgetId, u64)> {
+        self.line.lacks.iter().map(|(id, budget)| {
+            let place = place_of(*budget);
+            (*budget, in_unit(plan.budgets[place].unit, plan.requests[self.tickets[id]].bound))
+        })
     }
 
     pub(crate) fn has_line(&self) -> bool {
@@ -107,21 +126,18 @@ impl Node {
     /// I2: what is true of this node's spending is below what its journal holds, or known to the ledger.
     pub(crate) fn check(&self, oracle: &Oracle, ledger: &Ledger) -> Result<(), Violation> {
         let Some(wallet) = self.wallet.as_ref().filter(|_| self.is_up) else { return Ok(()) };
+        let session = wallet.session();
         for account in wallet.accounts() {
-            let spot = (account.budget(), account.window().id, wallet.session());
-            let (truth, durable) =
-                (oracle.truth(spot).taken(), self.disk.bound(spot.2, spot.0, spot.1).get());
+            let (budget, window) = (account.budget(), account.window().id);
+            let taken = oracle.truth((budget, window, session)).taken();
+            let durable = self.disk.bound(session, budget, window).get();
             // The journal forgets what the ledger knows.
             // The ledger keeps no window of which it does not know all.
-            let Some(shown) = ledger.budget(spot.0).and_then(|budget| budget.account(spot.1)) else {
-                continue;
-            };
-            let known = shown.holding(spot.2).map_or(0, |held| held.used.get());
-            if truth > durable.max(known) {
-                let what = format!(
-                    "node {}, budget {}: {truth} taken, {durable} in the journal",
-                    self.place, spot.0
-                );
+            let Some(shown) = ledger.budget(budget).and_then(|it| it.account(window)) else { continue };
+            let known = shown.holding(session).map_or(0, |held| held.used.get());
+            if taken > durable.max(known) {
+                let what =
+                    format!("node {}, budget {budget}: {taken} taken, {durable} in the journal", self.place);
                 return Err(Violation { id: "I2", what });
             }
         }
@@ -130,18 +146,12 @@ impl Node {
 
     /// What the ledger has granted by name to requests of this node that wait for it still, and what those in line
     /// have taken of this budget already.
-    pub(crate) fn granted_by_name(&self, account: &Account, budget: BudgetId, requests: &[Request]) -> u64 {
-        let Some(wallet) = self.wallet.as_ref().filter(|_| self.is_up) else { return 0 };
-        let taken = wallet
-            .held_in_line()
-            .into_iter()
-            .filter(|(of, window, _)| (*of, *window) == (budget, account.window().id));
-        let taken: u64 = taken.map(|(_, _, amount)| amount.get()).sum();
-        let Some(holding) = account.holding(wallet.session()) else { return taken };
-        let is_awaited = |id: &PlaceId| {
-            let waits = self.tickets.get(id).is_some_and(|number| requests[*number].state == State::Waits);
-            waits && wallet.lacks(*id) == Some(budget)
-        };
+    pub(crate) fn granted_by_name(&self, account: &Account, budget: BudgetId) -> u64 {
+        let of_it =
+            |(of, window, _): &&(BudgetId, WindowId, Amount)| (*of, *window) == (budget, account.window().id);
+        let taken: u64 = self.line.held.iter().filter(of_it).map(|(_, _, amount)| amount.get()).sum();
+        let Some(holding) = self.session().and_then(|session| account.holding(session)) else { return taken };
+        let is_awaited = |id: &PlaceId| self.line.lacks.get(id) == Some(&budget);
         let awaited = holding.served.iter().filter(|(id, _)| is_awaited(id));
         taken + awaited.map(|(_, amount)| amount.get()).sum::<u64>()
     }
@@ -188,6 +198,7 @@ impl World {
 
     /// What was in memory is gone. Providers go on with what they have begun.
     pub(crate) fn end_life(&mut self, place: usize) {
+        self.touched.insert(place);
         let node = &mut self.nodes[place];
         node.is_up = false;
         node.wallet = None;
@@ -202,7 +213,7 @@ impl World {
                 request.reservation = None;
                 // The connections of a dead process are closed: nothing of it runs at a provider for long.
                 request.spots.retain(|(spot, reserved)| {
-                    let place = usize::try_from(spot.0.get() - 1).unwrap_or_default();
+                    let place = place_of(spot.0);
                     let is_permit = self.plan.budgets[place].unit == Unit::Permits;
                     if is_permit && request.state == State::Runs {
                         self.oracle.settled(*spot, *reserved, 0);
@@ -300,6 +311,7 @@ impl World {
             overrun: marked.overrun,
         };
         let lines: Vec<Mark> = marks.iter().map(line).collect();
+        self.journals_written += 1;
         node.disk.write(&lines);
         let over = wallet.settled_windows();
         node.disk.forget(wallet.session(), &over);
@@ -326,7 +338,8 @@ impl World {
         let now = self.mono();
         let node = &self.nodes[place];
         let is_urgent = wallet.follow(&node.replica, now);
-        let granted_to_nobody = wallet.accounts().iter().any(|account| {
+        let budgets = node.replica.central().iter();
+        let granted_to_nobody = budgets.filter_map(|budget| wallet.account(*budget)).any(|account| {
             let shown = node.replica.budget(account.budget()).and_then(|it| it.account(account.window().id));
             let holding = shown.filter(|it| it.is_central()).and_then(|it| it.holding(wallet.session()));
             holding.is_some_and(|it| it.served.keys().any(|id| !node.tickets.contains_key(id)))
@@ -372,7 +385,6 @@ impl World {
     }
 
     fn refuse(&mut self, place: usize, wallet: &Wallet, id: PlaceId, refusal: &Refusal) {
-        self.sample();
         wallet.leave(id);
         let Some(number) = self.nodes[place].tickets.remove(&id) else { return };
         self.tell(|| format!("request {number} is refused: {refusal:?}"));
@@ -397,7 +409,7 @@ impl World {
 
     /// G2: at an instant while the request waited, less was unreserved than it needs, but for what is in doubt.
     fn check_denial(&mut self, number: usize, budget: BudgetId, need: Amount, doubtful: Amount) {
-        let place = usize::try_from(budget.get() - 1).expect("budgets are numbered from one");
+        let place = place_of(budget);
         let Some(least) = self.requests[number].least(place) else { return };
         if least >= i128::from(need.get()) + i128::from(doubtful.get()) {
             let what = format!(

@@ -41,6 +41,10 @@ impl Truth {
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
     truths: BTreeMap<Spot, Truth>,
+    /// The same of all sessions together.
+    sums: BTreeMap<(BudgetId, WindowId), Truth>,
+    /// How often any of it changed.
+    changes: u64,
     /// The most that may be charged and reserved in a window: its limit, or what was granted already when it was cut.
     allowed: BTreeMap<(BudgetId, WindowId), u64>,
     /// Budgets of which the leader took as spent what a dead session held, whether it was or not.
@@ -48,21 +52,34 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
+    /// Whatever happens to spending happens to the session's and to the sum.
+    fn change(&mut self, spot: Spot, by: impl Fn(&mut Truth)) {
+        self.changes += 1;
+        by(self.truths.entry(spot).or_default());
+        by(self.sums.entry((spot.0, spot.1)).or_default());
+    }
+
+    /// How often the truth has changed: as long as it is the same number, so is the truth.
+    pub(crate) const fn changes(&self) -> u64 {
+        self.changes
+    }
+
     pub(crate) fn reserved(&mut self, spot: Spot, amount: u64) {
-        self.truths.entry(spot).or_default().in_flight += amount;
+        self.change(spot, |truth| truth.in_flight += amount);
     }
 
     /// A request is over: `spent` of what was reserved stays spent.
     pub(crate) fn settled(&mut self, spot: Spot, reserved: u64, spent: u64) {
-        let truth = self.truths.entry(spot).or_default();
-        truth.in_flight -= reserved;
-        truth.used += spent.min(reserved);
-        truth.overrun += spent.saturating_sub(reserved);
+        self.change(spot, |truth| {
+            truth.in_flight -= reserved;
+            truth.used += spent.min(reserved);
+            truth.overrun += spent.saturating_sub(reserved);
+        });
     }
 
     /// A client hears of the end of a request that overran.
     pub(crate) fn told_overrun(&mut self, spot: Spot, amount: u64) {
-        self.truths.entry(spot).or_default().told += amount;
+        self.change(spot, |truth| truth.told += amount);
     }
 
     pub(crate) fn truth(&self, spot: Spot) -> Truth {
@@ -92,23 +109,23 @@ impl Oracle {
         allowed.filter(|allowed| !is_bucket || *allowed > of.limit().get()).unwrap_or(of.limit().get())
     }
 
-    /// G1, I1 and I3, after anything has happened.
-    pub(crate) fn check(&self, ledger: &Ledger) -> Result<(), Violation> {
+    /// I1, after an entry of the log.
+    pub(crate) fn check_ledger(&self, ledger: &Ledger) -> Result<(), Violation> {
         ledger.validate().map_err(|broken| Violation { id: broken.id, what: broken.what })?;
-        self.check_pools(ledger)?;
-        let mut taken: BTreeMap<(BudgetId, WindowId), u64> = BTreeMap::new();
-        for ((budget, window, _), truth) in &self.truths {
-            *taken.entry((*budget, *window)).or_default() += truth.taken();
-        }
-        for ((budget, window), taken) in taken {
-            let Some(found) = ledger.budget(budget) else { continue };
-            let allowed = self.allowed(budget, window, found);
+        self.check_pools(ledger)
+    }
+
+    /// G1 and I3, after an entry of the log or a change of the truth.
+    pub(crate) fn check(&self, ledger: &Ledger) -> Result<(), Violation> {
+        for ((budget, window), truth) in &self.sums {
+            let Some(found) = ledger.budget(*budget) else { continue };
+            let (taken, allowed) = (truth.taken(), self.allowed(*budget, *window, found));
             if taken > allowed {
                 let what =
                     format!("budget {budget}, window {window}: {taken} charged and reserved of {allowed}");
                 return Err(Violation { id: "G1", what });
             }
-            if let Some(account) = found.account(window) {
+            if let Some(account) = found.account(*window) {
                 let known = account.used().get() + account.outstanding().get();
                 if taken > known {
                     let what =
@@ -141,8 +158,8 @@ impl Oracle {
     /// sessions hold and have not spent is unreserved: a denial that rests on it has to name it. What has leaked by `at` is
     /// there, whether an entry has told or not.
     pub(crate) fn unreserved(&self, ledger: &Ledger, budget: BudgetId, granted: u64, at: LogTime) -> i128 {
-        let (Some(report), Some(found)) = (ledger.report(budget), ledger.budget(budget)) else { return 0 };
-        let window = report.window.id;
+        let Some(found) = ledger.budget(budget) else { return 0 };
+        let Some(window) = open_window(ledger, budget, found) else { return 0 };
         let mut gone = i128::from(granted);
         let account = found.account(window);
         let mut held_by_sessions = 0;
@@ -151,12 +168,7 @@ impl Oracle {
             gone += i128::from(self.truth((budget, window, session)).taken());
         }
         let closed = account.map_or(0, |account| account.used().get()) - held_by_sessions;
-        let overrun: u64 = self
-            .truths
-            .iter()
-            .filter(|((of, within, _), _)| (*of, *within) == (budget, window))
-            .map(|(_, truth)| truth.overrun)
-            .sum();
+        let overrun = self.sums.get(&(budget, window)).map_or(0, |truth| truth.overrun);
         i128::from(found.limit_at(at).get()) - gone - i128::from(closed) - i128::from(overrun)
     }
 
@@ -178,9 +190,8 @@ impl Oracle {
                     })
                     .map(|(_, holding)| holding.outstanding().get())
                     .sum();
-                let of_window = || self.truths.iter().filter(|((b, w, _), _)| (*b, *w) == (id, window));
-                let billed: u64 = of_window().map(|(_, truth)| truth.used).sum();
-                let overrun: u64 = of_window().map(|(_, truth)| truth.told).sum();
+                let truth = self.sums.get(&(id, window)).copied().unwrap_or_default();
+                let (billed, overrun) = (truth.used, truth.told);
                 let (used, outstanding) = (account.used().get(), account.outstanding().get());
                 let broken = |id: &'static str, what: &str| {
                     Err(Violation {
@@ -222,4 +233,13 @@ impl Oracle {
         }
         Ok(())
     }
+}
+
+/// The window of a budget that contains the present, whether anybody has asked for any of it or not.
+fn open_window(ledger: &Ledger, id: BudgetId, budget: &Budget) -> Option<WindowId> {
+    let latest = budget.current().window();
+    if !latest.has_ended_at(ledger.time()) {
+        return Some(latest.id);
+    }
+    ledger.report(id).map(|report| report.window.id)
 }

@@ -9,10 +9,13 @@ use crate::plan::Plan;
 const AT_EACH_BUDGET_US: u64 = 700_000;
 
 /// Looks for a request that is neither served nor refused in time by a node that does not stand still.
-pub(crate) fn check(now: u64, nodes: &[Node], plan: &Plan) -> Result<(), Violation> {
+pub(crate) fn check<'a>(
+    now: u64,
+    nodes: impl Iterator<Item = &'a Node>,
+    plan: &Plan,
+) -> Result<(), Violation> {
     let runs = |node: &&Node| node.is_up && !node.is_paused;
-    for (node, number) in
-        nodes.iter().filter(runs).flat_map(|node| node.waiting().map(move |number| (node, number)))
+    for (node, number) in nodes.filter(runs).flat_map(|node| node.waiting().map(move |number| (node, number)))
     {
         let request = &plan.requests[number];
         let since = (request.at_us + request.patience_us).max(node.runs_since);

@@ -16,18 +16,15 @@ const ENOUGH_FOR_US: u64 = 1_000_000;
 pub(crate) struct Promptness(BTreeMap<BudgetId, u64>);
 
 impl Promptness {
-    pub(crate) fn check(
+    pub(crate) fn check<'a>(
         &mut self,
         now: u64,
         ledger: &Ledger,
-        nodes: &[Node],
+        nodes: impl Iterator<Item = &'a Node>,
         plan: &Plan,
     ) -> Result<(), Violation> {
         let mut needs: BTreeMap<BudgetId, u64> = BTreeMap::new();
-        nodes
-            .iter()
-            .flat_map(|node| node.needs(plan))
-            .for_each(|(id, need)| *needs.entry(id).or_default() += need);
+        nodes.flat_map(|node| node.needs(plan)).for_each(|(id, need)| *needs.entry(id).or_default() += need);
         let has_enough = |id: BudgetId| {
             let need = needs.get(&id).copied().unwrap_or_default();
             need > 0 && ledger.budget(id).is_some_and(|budget| budget.free_at(ledger.time()).get() >= need)

@@ -2,7 +2,7 @@
 
 use crate::coverage::Reached;
 use crate::node::Node;
-use crate::world::{World, node_id};
+use crate::world::{World, node_id, place_of};
 use quorate_domain::{Amount, BudgetId, Round, SessionId};
 use quorate_ledger::{
     Answer, Budget, BudgetReport, Command, Evidence, HolderState, HoldingReport, Mark, Outcome, Place,
@@ -51,7 +51,7 @@ impl World {
     pub(crate) fn cannot_be_met(&self, budget: BudgetId, session: SessionId, place: &Place) -> bool {
         let node = self.nodes.iter().find(|node| node.session() == Some(session));
         let Some(number) = node.and_then(|node| node.tickets.get(&place.id)) else { return true };
-        let of = usize::try_from(budget.get() - 1).expect("budgets are numbered from one");
+        let of = place_of(budget);
         let is_unknown = |holding: &&HoldingReport| holding.state != HolderState::Live;
         let report = self.log.ledger.report(budget);
         let held = |report: BudgetReport| -> u64 {

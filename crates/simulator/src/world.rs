@@ -5,21 +5,22 @@
 
 use crate::coverage::{Coverage, Reached};
 use crate::entries::Bounds;
+use crate::event::{Event, Queue};
 use crate::fairness::{Lines, Passed};
+use crate::judge::Judged;
 use crate::meetings;
 use crate::node::Node;
 use crate::oracle::{Oracle, Violation};
-use crate::patience;
 use crate::plan::{BudgetPlan, Direction, KindPlan, Making, Plan, What};
 use crate::promptness::Promptness;
 use crate::rates::Rates;
 use crate::request::{Request, State};
-use quorate_domain::{Amount, BootId, BudgetId, LogTime, NodeId, SessionId, Unit};
+use quorate_domain::{Amount, BootId, BudgetId, LogTime, NodeId, Unit};
 use quorate_ledger::{Budget, BudgetSpec, Command, Expected, Kind, Ledger, Outcome, Place, PutBudget};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// After the last request and the last fault, so long is given to come to rest.
@@ -52,60 +53,6 @@ pub struct Report {
     pub charged: Vec<u64>,
 }
 
-/// What happens next.
-#[derive(Clone, Debug)]
-pub(crate) enum Event {
-    Arrives(usize),
-    Leaves(usize),
-    Bills(usize),
-    Fault(usize),
-    /// A fault of this kind is over.
-    Returns(usize),
-    Heals(usize, Direction),
-    Resumes(usize),
-    LeaderBack,
-    Tick,
-    /// A node has something to do, or it is time to look.
-    Looks(usize),
-    /// A message of this life of a node reaches the log.
-    Proposed {
-        node: usize,
-        life: u64,
-        exchange: u64,
-        command: Command,
-    },
-    /// The log's answer reaches the node.
-    Answered {
-        node: usize,
-        life: u64,
-        exchange: u64,
-        outcome: Outcome,
-    },
-    /// A node's exchange took too long.
-    GivesUp {
-        node: usize,
-        life: u64,
-        exchange: u64,
-    },
-    /// A node's write to its journal is done.
-    Synced {
-        node: usize,
-        life: u64,
-    },
-    /// A node's replica moves.
-    Applies {
-        node: usize,
-        life: u64,
-        upto: usize,
-    },
-    /// A node knows that its replica was not behind.
-    Barrier {
-        node: usize,
-        life: u64,
-        upto: usize,
-    },
-}
-
 /// The log and its ledger.
 pub(crate) struct Log {
     pub(crate) ledger: Ledger,
@@ -119,22 +66,29 @@ pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) now: u64,
     pub(crate) draw: ChaCha8Rng,
-    queue: BinaryHeap<Reverse<(u64, u64)>>,
-    events: std::collections::BTreeMap<u64, Event>,
-    numbered: u64,
+    queue: Queue,
     pub(crate) log: Log,
     pub(crate) nodes: Vec<Node>,
     pub(crate) requests: Vec<Request>,
     pub(crate) oracle: Oracle,
     pub(crate) coverage: Coverage,
     trace: DefaultHasher,
+    /// The event that happens, in words.
+    line: String,
     story: Option<Vec<String>>,
     pub(crate) lost_a_disk: bool,
     lines: Lines,
-    promptness: Promptness,
+    pub(crate) promptness: Promptness,
     pub(crate) rates: Rates,
-    /// Nodes to which something happened since they were looked at.
+    /// Nodes to which something happened since they were judged.
     pub(crate) touched: BTreeSet<usize>,
+    /// Nodes with somebody in line, when that was looked at last.
+    pub(crate) in_line: BTreeSet<usize>,
+    pub(crate) judged: Judged,
+    /// How often a node has written its journal.
+    pub(crate) journals_written: u64,
+    /// Nothing goes wrong in it.
+    pub(crate) is_calm: bool,
     /// What requests cost, as the ledger is told: reports and wishes.
     pub(crate) items: u64,
     pub(crate) local: u64,
@@ -161,25 +115,29 @@ impl World {
         };
         let nodes = (0..plan.nodes).map(Node::new).collect();
         let requests = plan.requests.iter().map(|_| Request::default()).collect();
+        let is_calm = plan.is_calm();
         Self {
             plan,
             now: 1,
             draw,
-            queue: BinaryHeap::new(),
-            events: std::collections::BTreeMap::new(),
-            numbered: 0,
+            queue: Queue::default(),
             log,
             nodes,
             requests,
             oracle: Oracle::default(),
             coverage: Coverage::default(),
             trace: DefaultHasher::new(),
+            line: String::new(),
             story: tells.then(Vec::new),
             lost_a_disk: false,
             lines: Lines::default(),
             promptness: Promptness::default(),
             rates: Rates::default(),
             touched: BTreeSet::new(),
+            in_line: BTreeSet::new(),
+            judged: Judged::default(),
+            journals_written: 0,
+            is_calm,
             items: 0,
             local: 0,
             violation: None,
@@ -222,24 +180,20 @@ impl World {
     }
 
     fn next_event(&mut self, end: u64) -> Option<Event> {
-        let Reverse((at, number)) = self.queue.pop()?;
-        if at > end {
-            return None;
-        }
+        let (at, event) = self.queue.next().filter(|(at, _)| *at <= end)?;
         self.now = at;
-        let event = self.events.remove(&number)?;
-        let line = format!("{at} {event:?}");
-        line.hash(&mut self.trace);
+        self.line.clear();
+        // Writing to a text does not fail.
+        let _written = write!(self.line, "{at} {event:?}");
+        self.line.hash(&mut self.trace);
         if let Some(story) = &mut self.story {
-            story.push(line);
+            story.push(self.line.clone());
         }
         Some(event)
     }
 
     pub(crate) fn at(&mut self, at: u64, event: Event) {
-        self.numbered += 1;
-        self.queue.push(Reverse((at.max(self.now), self.numbered)));
-        self.events.insert(self.numbered, event);
+        self.queue.put(at.max(self.now), event);
     }
 
     pub(crate) fn after(&mut self, delay: u64, event: Event) {
@@ -295,7 +249,7 @@ impl World {
     }
 
     /// Log time of an entry that is agreed on now.
-    fn log_time(&self) -> LogTime {
+    pub(crate) fn log_time(&self) -> LogTime {
         LogTime::from_millis(self.wall_ms()).max(self.log.ledger.time())
     }
 
@@ -461,103 +415,6 @@ impl World {
         self.replicate(node, upto);
     }
 
-    // Judgement.
-
-    fn judge(&mut self) {
-        if self.violation.is_none() {
-            self.violation = self.oracle.check(&self.log.ledger).err();
-        }
-        self.sample();
-        if self.violation.is_none() && self.plan.is_calm() {
-            self.violation = self.promptness.check(self.now, &self.log.ledger, &self.nodes, &self.plan).err();
-        }
-        if self.violation.is_none() {
-            self.violation = patience::check(self.now, &self.nodes, &self.plan).err();
-        }
-        if self.violation.is_none() {
-            self.violation =
-                self.nodes.iter().find_map(|node| node.check(&self.oracle, &self.log.ledger).err());
-        }
-    }
-
-    /// For each request that waits: the least that was unreserved of each of its budgets since it came (G2).
-    pub(crate) fn sample(&mut self) {
-        let waiting: Vec<usize> = self.nodes.iter().flat_map(Node::waiting).collect();
-        if waiting.is_empty() {
-            return;
-        }
-        let at = self.log_time();
-        for place in 0..self.plan.budgets.len() {
-            let concerns = |number: &&usize| self.plan.requests[**number].path.contains(&place);
-            let concerned: Vec<usize> = waiting.iter().filter(concerns).copied().collect();
-            if concerned.is_empty() {
-                continue;
-            }
-            let id = budget_id(place);
-            let granted = self.granted_by_name(id);
-            let unreserved = self.oracle.unreserved(&self.log.ledger, id, granted, at);
-            for number in concerned {
-                let left = self.left_for(id, number, unreserved);
-                self.requests[number].saw(place, left);
-            }
-        }
-    }
-
-    /// What those who stand before a request in line leave of what is unreserved, each taking all it needs or nothing. Who
-    /// come after it, or have patience still, do not count.
-    fn left_for(&self, budget: BudgetId, number: usize, unreserved: i128) -> i128 {
-        let node = &self.nodes[self.plan.requests[number].node];
-        let (Some(session), id) = (node.session(), self.requests[number].id) else { return unreserved };
-        let Some(account) = self.log.ledger.budget(budget).map(Budget::current) else {
-            return unreserved;
-        };
-        let is_silent = |session| account.central().is_some_and(|central| central.is_silent(session));
-        let calls: Vec<_> =
-            account.line().filter(|(it, place)| place.is_last_call && !is_silent(*it)).collect();
-        let itself = calls.iter().position(|(it, place)| (*it, place.id) == (session, id));
-        let own = |(it, place): &(SessionId, Place)| *it == session && place.id < id;
-        // One that was not mentioned stands behind those of its node that were.
-        let behind = || Some(calls.iter().rposition(own)? + 1);
-        let count = itself.or_else(behind).unwrap_or(0);
-        let take = |left: i128, (_, place): &(SessionId, Place)| {
-            let need = i128::from(place.need.get());
-            if left < need { left } else { left - need }
-        };
-        calls[..count].iter().fold(unreserved, take)
-    }
-
-    /// What the ledger has granted by name to requests that still wait for it.
-    fn granted_by_name(&self, budget: BudgetId) -> u64 {
-        let Some(account) = self.log.ledger.budget(budget).map(Budget::current) else {
-            return 0;
-        };
-        if !account.is_central() {
-            return 0;
-        }
-        self.nodes.iter().map(|node| node.granted_by_name(account, budget, &self.requests)).sum()
-    }
-
-    fn judge_the_end(&mut self) {
-        if self.violation.is_some() {
-            return;
-        }
-        let at = self.log.ledger.time();
-        let billed = self.oracle.check_quiescence(&self.log.ledger, self.lost_a_disk, at);
-        self.violation = billed.and(self.rates.check(&self.log.ledger)).err();
-        for node in 0..self.nodes.len() {
-            self.catch_up(node, self.log.entries.len());
-            if self.violation.is_none() && self.nodes[node].replica != self.log.ledger {
-                self.violation = Some(Violation { id: "I9", what: format!("node {node} has another state") });
-            }
-        }
-        let open = self.requests.iter().position(|request| request.state == State::Waits);
-        if self.violation.is_none()
-            && let Some(request) = open
-        {
-            self.violation = Some(Violation { id: "L2", what: format!("request {request} still waits") });
-        }
-    }
-
     fn report(self) -> Report {
         let count = |state: State| self.requests.iter().filter(|request| request.was(state)).count() as u64;
         Report {
@@ -578,6 +435,11 @@ impl World {
 /// The id that the ledger gives the budget at this place of the plan: they are made in order.
 pub(crate) const fn budget_id(place: usize) -> BudgetId {
     BudgetId::new(place as u64 + 1)
+}
+
+/// The place of the plan at which a budget stands.
+pub(crate) fn place_of(budget: BudgetId) -> usize {
+    usize::try_from(budget.get() - 1).expect("budgets are numbered from one")
 }
 
 pub(crate) const fn node_id(place: usize) -> NodeId {

@@ -420,17 +420,21 @@ impl Wallet {
     /// Every account at hand, of open windows, of those that come next, and of those that are over but not settled.
     #[must_use]
     pub fn accounts(&self) -> Vec<Arc<Account>> {
-        let mut accounts = self.each_slot(|slot| slot.open.iter().chain(&slot.next).cloned().collect());
+        let mut accounts = Vec::new();
+        self.each_slot(|slot| accounts.extend(slot.open.iter().chain(&slot.next).cloned()));
         accounts.extend(self.retired.lock().iter().cloned());
         accounts
     }
 
     fn open_accounts(&self) -> Vec<Arc<Account>> {
-        self.each_slot(|slot| slot.open.iter().cloned().collect())
+        let mut accounts = Vec::new();
+        self.each_slot(|slot| accounts.extend(slot.open.clone()));
+        accounts
     }
 
-    fn each_slot(&self, of: impl Fn(&Slot) -> Vec<Arc<Account>>) -> Vec<Arc<Account>> {
-        self.shards.iter().flat_map(|shard| shard.read().values().flat_map(&of).collect::<Vec<_>>()).collect()
+    fn each_slot(&self, look: impl FnMut(&Slot)) {
+        let mut look = look;
+        self.shards.iter().for_each(|shard| shard.read().values().for_each(&mut look));
     }
 
     /// A new account for the open window of a budget, in place of one that is over.
