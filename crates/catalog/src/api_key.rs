@@ -73,6 +73,9 @@ pub enum WithoutQuorum {
     /// They go on as far as grants cover them, and no further: the amounts stay exact. There is no bound on how long the
     /// key is admitted after its revocation.
     GrantOnly,
+    /// They go on, whatever it costs: what no grant covers is *overspent*, and told when a majority is reached again. There is
+    /// no bound on how long the key is admitted after its revocation either.
+    Open,
 }
 
 /// What becomes of a key's open streams when it is revoked.

@@ -103,6 +103,8 @@ pub(crate) enum WithoutQuorum {
     Closed,
     /// They go on as far as grants cover them; how long the key is admitted after its revocation has no bound then.
     GrantOnly,
+    /// They go on, and spend beyond their budgets what no grant covers; it is shown as overspend afterwards.
+    Open,
 }
 
 /// What becomes of a key's open streams when it is revoked.
@@ -228,6 +230,7 @@ impl WithoutQuorum {
         match self {
             Self::Closed => "closed",
             Self::GrantOnly => "grant_only",
+            Self::Open => "open",
         }
     }
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const MARKS: Table = Table("marks");
+const OVERSPENT: Table = Table("overspent");
 const GENERATION: &[u8] = &[0, 0, 1];
 
 /// The journal. Cheap to clone.
@@ -47,7 +48,7 @@ impl Journal {
     /// As [`Journal::open`].
     #[expect(clippy::needless_pass_by_value, reason = "a handle of metrics, given once")]
     pub fn open_on(disk: &dyn Disk, dir: &Path, metrics: JournalMetrics) -> Result<Self, StoreError> {
-        let database = Arc::new(Database::open(disk, dir, "watermark journal", &[MARKS, META])?);
+        let database = Arc::new(Database::open(disk, dir, "watermark journal", &[MARKS, OVERSPENT, META])?);
         let opened = stored_generation(&database)?;
         let generation = Arc::new(Generation { given: opened.into(), durable: opened.into() });
         let writer = Arc::new(Writer::start(disk, "journal", database.clone(), metrics.sync.clone())?);
@@ -73,6 +74,44 @@ impl Journal {
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(marks)
+    }
+
+    /// How much the node may have overspent of each budget. Blocks.
+    ///
+    /// # Errors
+    /// When a line is damaged.
+    pub fn load_overspent(&self) -> Result<Vec<(BudgetId, Amount)>, StoreError> {
+        let database = &self.database;
+        let mut overspent = Vec::new();
+        database.raw.scan(OVERSPENT, &[], &mut |key, value| {
+            let bound: u64 = codec::decode(Kind::Overspent, value)
+                .map_err(|error| StoreError::from_codec(&database.dir, &error))?;
+            overspent.push((BudgetId::new(number(database, key, 2)?), Amount::new(bound)));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(overspent)
+    }
+
+    /// Writes how much the node may have overspent of budgets, and raises the generation with it; as [`Journal::write`].
+    ///
+    /// # Errors
+    /// When this or an earlier write failed: nothing is written any more then.
+    pub async fn write_overspent(&self, bounds: &[(BudgetId, Amount)]) -> Result<(), StoreError> {
+        let put = |(budget, bound): &(BudgetId, Amount)| Write::Put {
+            table: OVERSPENT,
+            key: budget_key(*budget),
+            value: codec::encode(Kind::Overspent, &bound.get()),
+        };
+        self.raise(bounds.iter().map(put).collect()).await
+    }
+
+    /// Forgets what was overspent of budgets that are gone.
+    ///
+    /// # Errors
+    /// When this or an earlier write failed.
+    pub async fn forget_overspent(&self, budgets: &[BudgetId]) -> Result<(), StoreError> {
+        let delete = |budget: &BudgetId| Write::Delete { table: OVERSPENT, key: budget_key(*budget) };
+        self.writer.write(budgets.iter().map(delete).collect()).await
     }
 
     /// Writes marks, and raises the generation with them. They are on the disk when this returns. One write at a time: of two,
@@ -135,6 +174,10 @@ fn session_key(session: SessionId) -> Vec<u8> {
     [&GroupId::default().get().to_be_bytes()[..], &session.get().to_be_bytes()].concat()
 }
 
+fn budget_key(budget: BudgetId) -> Vec<u8> {
+    [&GroupId::default().get().to_be_bytes()[..], &budget.get().to_be_bytes()].concat()
+}
+
 fn mark_key(session: SessionId, budget: BudgetId, window: WindowId) -> Vec<u8> {
     let mut key = session_key(session);
     key.extend(budget.get().to_be_bytes());
@@ -154,13 +197,7 @@ fn put(mark: &Mark) -> Write {
 
 fn read(database: &Database, key: &[u8], value: &[u8]) -> Result<Mark, StoreError> {
     let stored = stored(value).map_err(|error| StoreError::from_codec(&database.dir, &error))?;
-    let number = |from: usize| {
-        let bytes = key.get(from..from + 8).and_then(|bytes| bytes.try_into().ok());
-        bytes.map(u64::from_be_bytes).ok_or_else(|| StoreError::Corrupt {
-            dir: database.dir.clone(),
-            cause: format!("a mark has a key of {} bytes", key.len()),
-        })
-    };
+    let number = |from| number(database, key, from);
     Ok(Mark {
         session: SessionId::new(number(2)?),
         budget: BudgetId::new(number(10)?),
@@ -168,6 +205,14 @@ fn read(database: &Database, key: &[u8], value: &[u8]) -> Result<Mark, StoreErro
         spent_bound: Amount::new(stored.spent_bound),
         settled: Amount::new(stored.settled),
         overrun: Amount::new(stored.overrun),
+    })
+}
+
+fn number(database: &Database, key: &[u8], from: usize) -> Result<u64, StoreError> {
+    let bytes = key.get(from..from + 8).and_then(|bytes| bytes.try_into().ok());
+    bytes.map(u64::from_be_bytes).ok_or_else(|| StoreError::Corrupt {
+        dir: database.dir.clone(),
+        cause: format!("a line of the journal has a key of {} bytes", key.len()),
     })
 }
 
@@ -234,5 +279,23 @@ mod tests {
         assert_eq!(journal.generation(), 501, "it goes on where the ledger is");
         journal.close();
         assert!(journal.write(vec![mark(2, 1, 40)]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_was_overspent_is_there_after_a_restart_whatever_sessions_are_forgotten() {
+        let dir = TempDir::new().unwrap();
+        let journal = open(&dir);
+        let of = |budget, bound| (BudgetId::new(budget), Amount::new(bound));
+        journal.write_overspent(&[of(1, 10), of(2, 20)]).await.unwrap();
+        journal.write_overspent(&[of(1, 7)]).await.unwrap();
+        journal.forget_before(SessionId::new(9), 0).await.unwrap();
+        journal.close();
+        drop(journal);
+        let journal = open(&dir);
+        assert_eq!(journal.generation(), 3);
+        assert_eq!(journal.load_overspent().unwrap(), [of(1, 7), of(2, 20)]);
+        assert_eq!(journal.load().unwrap(), []);
+        journal.forget_overspent(&[BudgetId::new(1)]).await.unwrap();
+        assert_eq!(journal.load_overspent().unwrap(), [of(2, 20)]);
     }
 }

@@ -14,9 +14,10 @@ pub use quorate_wallet::{Cause, Refusal};
 use crate::replica::{Journal, Replica};
 use arc_swap::ArcSwapOption;
 use desk::{Desk, Request};
+use parking_lot::Mutex;
 use quorate_domain::{Clock, EndUserId, Name, Span, Subject, Unit};
 use quorate_ledger::Ledger;
-use quorate_wallet::{Charge, Cost, Need, Overrun, Reservation, Wallet, Withheld};
+use quorate_wallet::{Charge, Cost, Need, Overdrafts, Overrun, Reservation, Wallet, Withheld};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -57,6 +58,8 @@ struct Shared {
     desk: Desk,
     flush: Notify,
     sync: Notify,
+    /// What this node has overspent; `None` until the first session is open. They outlive sessions.
+    overdrafts: Mutex<Option<Arc<Overdrafts>>>,
     /// Changes whenever the journal was written, or a session ended.
     written: watch::Sender<()>,
 }
@@ -77,6 +80,7 @@ impl Funds {
             desk: Desk::new(LINE_MAX),
             flush: Notify::new(),
             sync: Notify::new(),
+            overdrafts: Mutex::new(None),
             written: watch::Sender::new(()),
         });
         (Self { shared: Arc::clone(&shared) }, Treasurer { shared })
@@ -152,6 +156,27 @@ impl Funds {
         shared.flush.notify_one();
         shared.sync.notify_one();
         place.called().await
+    }
+
+    /// Reserves what grants cover and overspends the rest, on a node that reaches no majority. Returns once the journal holds
+    /// what is overspent, so that no crash loses it.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`] without a session, whose journal it would be.
+    pub async fn overspend(&self, path: &[Charge], bound: &Cost) -> Result<Reservation, Refusal> {
+        let shared = &self.shared;
+        let wallet = shared.wallet.load_full().ok_or(Refusal::Unavailable)?;
+        let mut written = shared.written.subscribe();
+        let reservation =
+            wallet.overdraw(path, bound, shared.clock.mono()).map_err(|_fenced| Refusal::Unavailable)?;
+        while !reservation.is_covered() {
+            shared.flush.notify_one();
+            if wallet.is_fenced() || written.changed().await.is_err() {
+                reservation.cancel();
+                return Err(Refusal::Unavailable);
+            }
+        }
+        Ok(reservation)
     }
 
     /// Charges what was really spent and gives back the rest. Returns once no crash can lose any of it: at once, but

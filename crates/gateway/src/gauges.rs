@@ -37,6 +37,7 @@ pub(crate) struct Gauges {
     outstanding: Family<ByUnit, Gauge>,
     crash_charged: Family<ByUnit, Gauge>,
     overrun: Family<ByUnit, Gauge>,
+    overspend: Family<ByUnit, Gauge>,
     accounts: Gauge,
     line: Gauge,
     is_open: Gauge,
@@ -58,6 +59,7 @@ impl Gauges {
         registry.register("budget_outstanding", "Granted to nodes and not yet reported as spent or returned, by unit", gauges.outstanding.clone());
         registry.register("budget_crash_charged", "Charged for nodes that died, without proof that it was spent, by unit", gauges.crash_charged.clone());
         registry.register("budget_overrun", "Billed by providers beyond what was reserved, by unit", gauges.overrun.clone());
+        registry.register("budget_overspend", "Spent without a grant by nodes without a quorum, for keys that may, by unit", gauges.overspend.clone());
         registry.register("wallet_accounts", "Accounts of budgets on this node", gauges.accounts.clone());
         registry.register("wallet_line", "Requests on this node that wait for a grant", gauges.line.clone());
         registry.register("wallet_open", "1 while this node has a session to spend in", gauges.is_open.clone());
@@ -87,12 +89,18 @@ impl Gauges {
     }
 
     fn read_ledger(&self, ledger: &Ledger) {
-        let sums = [&self.used, &self.outstanding, &self.crash_charged, &self.overrun];
+        let sums = [&self.used, &self.outstanding, &self.crash_charged, &self.overrun, &self.overspend];
         sums.iter().for_each(|sum| sum.clear());
         let mut n_budgets = 0;
         for (_, budget) in ledger.budgets() {
             let (account, label) = (budget.current(), ByUnit { unit: label(budget.spec().unit) });
-            let parts = [account.used(), account.outstanding(), account.crash_charged(), account.overrun()];
+            let parts = [
+                account.used(),
+                account.outstanding(),
+                account.crash_charged(),
+                account.overrun(),
+                account.overspend(),
+            ];
             for (sum, part) in sums.iter().zip(parts) {
                 sum.get_or_create(&label).inc_by(shown(part));
             }

@@ -233,6 +233,7 @@ pub struct Metrics {
     streams_cut: Counter,
     prompts_counted: Counter,
     answers_cut_short: Counter,
+    overspending: Counter,
     limits_ignored: Counter,
     usage_missing: Each<UsageFaultLabel, Counter>,
     other_tier: Counter,
@@ -272,6 +273,7 @@ impl Metrics {
             streams_cut: Counter::default(),
             prompts_counted: Counter::default(),
             answers_cut_short: Counter::default(),
+            overspending: Counter::default(),
             limits_ignored: Counter::default(),
             usage_missing: Each::new(
                 UsageFault::ALL.map(|reason| UsageFaultLabel { reason }),
@@ -303,6 +305,7 @@ impl Metrics {
         registry.register("streams_cut", "Streams that broke, or were cut because their key was revoked, after their first content", self.streams_cut.clone());
         registry.register("prompts_counted", "Prompts whose tokens were counted, as no grant at hand covered their bytes", self.prompts_counted.clone());
         registry.register("answers_cut_short", "Answers that were limited to what was left of a budget", self.answers_cut_short.clone());
+        registry.register("requests_overspending", "Requests that spent what nobody granted, because no majority could be reached and their keys say so", self.overspending.clone());
         registry.register("limits_ignored", "Streams that were cut because their provider ignores the limit of its answers", self.limits_ignored.clone());
         registry.register("usage_missing", "Answers without usage that could be believed, charged in full, by why", self.usage_missing.family());
         registry.register("other_tier", "Answers served at a tier whose prices are not configured", self.other_tier.clone());
@@ -380,6 +383,10 @@ impl Metrics {
 
     pub(crate) fn answer_cut(&self) {
         self.answers_cut_short.inc();
+    }
+
+    pub(crate) fn overspends(&self) {
+        self.overspending.inc();
     }
 
     pub(crate) fn limit_ignored(&self) {

@@ -144,9 +144,7 @@ impl Proxy {
     #[must_use]
     pub fn is_trusted(&self) -> bool {
         let may_do_without = |key: &ApiKey| {
-            key.spec.without_quorum == WithoutQuorum::GrantOnly
-                && !key.is_revoked()
-                && key.role == Role::Client
+            key.spec.without_quorum != WithoutQuorum::Closed && !key.is_revoked() && key.role == Role::Client
         };
         let replica = &self.parts.replica;
         replica.lease().is_fresh(self.parts.clock.mono())

@@ -3,7 +3,7 @@
 
 use parking_lot::RwLock;
 use quorate_catalog::Catalog;
-use quorate_domain::{BootId, BudgetId, MonoTime, NodeId, SessionId, Span, WindowId};
+use quorate_domain::{Amount, BootId, BudgetId, MonoTime, NodeId, SessionId, Span, WindowId};
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, Standing};
 use quorate_ledger::{Ledger, Mark};
@@ -158,6 +158,18 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Returns once the marks are durable. An error means that the disk cannot be trusted: the node must stop.
     fn write(&self, marks: Vec<Mark>) -> Eventually<'_, Result<(), String>>;
+
+    /// How much the node may have overspent of each budget, in all its sessions.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    fn load_overspent(&self) -> Result<Vec<(BudgetId, Amount)>, String>;
+
+    /// Returns once these bounds are durable, as [`Journal::write`].
+    fn write_overspent(&self, bounds: Vec<(BudgetId, Amount)>) -> Eventually<'_, Result<(), String>>;
+
+    /// Forgets what was overspent of budgets that are gone.
+    fn forget_overspent(&self, budgets: Vec<BudgetId>) -> Eventually<'_, Result<(), String>>;
 
     /// Forgets the marks of these windows of a session: the ledger knows all of them.
     fn forget(

@@ -15,6 +15,7 @@ use quorate_idempotency::Records;
 use quorate_lease::{Lease, RevocationBound, Standing};
 use quorate_ledger::{BudgetSpec, Command, Expected, Kind, Ledger, Mark, Outcome, PutBudget};
 use quorate_wallet::Cost;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -44,6 +45,7 @@ struct Seat {
 #[derive(Default)]
 struct Memory {
     marks: parking_lot::Mutex<Vec<Mark>>,
+    overspent: parking_lot::Mutex<BTreeMap<BudgetId, Amount>>,
 }
 
 impl Memory {
@@ -184,6 +186,25 @@ impl Replica for Seat {
 }
 
 impl Journal for Memory {
+    fn load_overspent(&self) -> Result<Vec<(BudgetId, Amount)>, String> {
+        Ok(self.overspent.lock().iter().map(|(budget, bound)| (*budget, *bound)).collect())
+    }
+
+    fn write_overspent(&self, bounds: Vec<(BudgetId, Amount)>) -> Eventually<'_, Result<(), String>> {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_micros(500)).await;
+            self.overspent.lock().extend(bounds);
+            Ok(())
+        })
+    }
+
+    fn forget_overspent(&self, budgets: Vec<BudgetId>) -> Eventually<'_, Result<(), String>> {
+        Box::pin(async move {
+            self.overspent.lock().retain(|budget, _| !budgets.contains(budget));
+            Ok(())
+        })
+    }
+
     fn generation(&self) -> u64 {
         1
     }

@@ -1,8 +1,8 @@
 //! The account of one window of one budget: who was granted how much, and what became of it.
 //!
 //! Invariants, for the limit L in force (docs/INVARIANTS.md):
-//! - I1: `Σ(granted − returned) + closed + overrun + free = L`, and `free ≥ 0` unless the limit was cut or a
-//!   provider overran; each holding keeps `used + returned ≤ granted`.
+//! - I1: `Σ(granted − returned) + closed + overrun + overspend + free = L`, and `free ≥ 0` unless the limit was cut, a
+//!   provider overran or a node overspent; each holding keeps `used + returned ≤ granted`.
 //! - I4: granted, used and returned of a holding never decrease.
 
 use crate::central::{Call, Central, Holder};
@@ -51,6 +51,8 @@ pub struct Account {
     crash_charged: Amount,
     /// Billed beyond what was reserved, by all sessions.
     overrun: Amount,
+    /// Spent without a grant, by nodes without a quorum for keys that may, as far as it was told while the window was open.
+    overspend: Amount,
 }
 
 /// What an account cannot know of itself: the limit in force, and who may still spend.
@@ -90,6 +92,7 @@ impl Account {
             closed_used: Amount::ZERO,
             crash_charged: Amount::ZERO,
             overrun: Amount::ZERO,
+            overspend: Amount::ZERO,
         }
     }
 
@@ -151,6 +154,18 @@ impl Account {
         self.overrun
     }
 
+    /// Spent without a grant by nodes that reached no majority, for keys that may.
+    #[must_use]
+    pub const fn overspend(&self) -> Amount {
+        self.overspend
+    }
+
+    /// All that was spent and never granted.
+    #[must_use]
+    pub const fn beyond_grants(&self) -> Amount {
+        self.overrun.saturating_add(self.overspend)
+    }
+
     /// Granted and neither reported as spent nor given back, by all sessions.
     #[must_use]
     pub fn outstanding(&self) -> Amount {
@@ -160,13 +175,14 @@ impl Account {
     /// What may still be granted under this limit.
     #[must_use]
     pub const fn free(&self, limit: Amount) -> Amount {
-        limit.saturating_sub(self.committed).saturating_sub(self.overrun)
+        limit.saturating_sub(self.committed).saturating_sub(self.beyond_grants())
     }
 
-    /// By how much grants and overruns exceed this limit: more than zero only after a cut or an overrun.
+    /// By how much grants and what was spent beyond them exceed this limit: more than zero only after a cut, an overrun or an
+    /// overspend.
     #[must_use]
     pub const fn excess(&self, limit: Amount) -> Amount {
-        self.committed.saturating_add(self.overrun).saturating_sub(limit)
+        self.committed.saturating_add(self.beyond_grants()).saturating_sub(limit)
     }
 
     /// Whether no session that lives has anything outstanding, so that nobody will say anything about it any more once its
@@ -241,6 +257,15 @@ impl Account {
         if let Mode::Central(central) = &mut self.mode {
             central.grew(terms.limit.saturating_sub(old));
         } else if !self.excess(terms.limit).is_zero() {
+            self.begin_central(terms);
+        }
+        self.settle_down(terms);
+    }
+
+    /// So much more was spent without a grant. If less is left than is granted, it is called back at once.
+    pub(crate) fn overspent(&mut self, by: Amount, terms: &Terms<'_>) {
+        self.overspend = self.overspend.saturating_add(by);
+        if !self.is_central() && !self.excess(terms.limit).is_zero() {
             self.begin_central(terms);
         }
         self.settle_down(terms);

@@ -192,7 +192,7 @@ impl Budget {
 
     fn measure(&self) -> Measure {
         let account = self.current();
-        let spent = account.used().saturating_add(account.overrun());
+        let spent = account.used().saturating_add(account.beyond_grants());
         Measure { capacity: self.spec.limit, spent }
     }
 

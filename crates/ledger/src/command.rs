@@ -163,6 +163,17 @@ pub struct Sync {
     pub reports: Vec<SpendingReport>,
     /// What is wanted. Answered one by one, in this order.
     pub asks: Vec<Ask>,
+    /// What was spent without grants.
+    pub overspent: Vec<Overspent>,
+}
+
+/// What a node spent of a budget without a grant, for keys that may, while it reached no majority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overspent {
+    /// The budget.
+    pub budget: BudgetId,
+    /// Since the node was founded, in all its sessions. It counts in the window that is open when the ledger hears of it.
+    pub total: Amount,
 }
 
 /// What a session spent in one window of one budget.

@@ -8,7 +8,8 @@ use crate::budget::{Key, next_id};
 use crate::zones::Zones;
 use crate::{
     Account, Answer, Ask, Budget, BudgetSpec, Command, Evidence, Expected, Mark, NodeRecord, OpenSession,
-    Outcome, PutBudget, PutTemplate, Rejection, Session, SessionState, SpendingReport, Sync, Template, View,
+    Outcome, Overspent, PutBudget, PutTemplate, Rejection, Session, SessionState, SpendingReport, Sync,
+    Template, View,
 };
 use quorate_domain::{
     BootId, BudgetId, LogTime, NodeId, Refill, Revision, SessionId, Span, Subject, TimeZone, Unit, Window,
@@ -158,6 +159,12 @@ impl Ledger {
         self.nodes.get(&node).map(|record| record.generation).unwrap_or_default()
     }
 
+    /// What a node told that it has overspent, by budget, since it was founded.
+    pub fn overspent_by(&self, node: NodeId) -> impl Iterator<Item = Overspent> {
+        let told = self.nodes.get(&node).into_iter().flat_map(|record| &record.overspent);
+        told.map(|(budget, total)| Overspent { budget: *budget, total: *total })
+    }
+
     /// All sessions that are open or in doubt.
     pub fn sessions(&self) -> impl Iterator<Item = (SessionId, &Session)> {
         self.sessions.iter().map(|(id, session)| (*id, session))
@@ -253,6 +260,9 @@ impl Ledger {
         }
         let accounts = budget.accounts().chain(budget.next());
         accounts.for_each(|account| release_all(&mut self.sessions, id, account.window().id));
+        self.nodes.values_mut().for_each(|record| {
+            record.overspent.remove(&id);
+        });
         self.central.remove(&id);
     }
 
@@ -276,11 +286,11 @@ impl Ledger {
         if open.previous != latest {
             return Err(Rejection::LaterSession { node: open.node, latest });
         }
-        let record = self.nodes.get(&open.node).copied().unwrap_or_default();
-        let generation = self.settle_earlier_sessions(open, record);
+        let record = self.nodes.get(&open.node).cloned().unwrap_or_default();
+        let generation = self.settle_earlier_sessions(open, record.generation);
         let session = SessionId::new(self.last_session.get() + 1);
         self.last_session = session;
-        self.nodes.insert(open.node, NodeRecord { latest: session, generation });
+        self.nodes.insert(open.node, NodeRecord { latest: session, generation, ..record });
         let life = Session {
             node: open.node,
             boot: open.boot,
@@ -301,11 +311,11 @@ impl Ledger {
 
     /// Ends the node's earlier sessions by what its journal proves, and returns the generation seen now. A journal
     /// that had come further when the ledger last heard of it has been rolled back with its disk, and proves nothing.
-    fn settle_earlier_sessions(&mut self, open: &OpenSession, record: NodeRecord) -> u64 {
+    fn settle_earlier_sessions(&mut self, open: &OpenSession, known: u64) -> u64 {
         let earlier: Vec<_> =
             self.sessions.iter().filter(|(_, s)| s.node == open.node).map(|(id, _)| *id).collect();
         match &open.evidence {
-            Evidence::Intact { generation, marks } if *generation >= record.generation => {
+            Evidence::Intact { generation, marks } if *generation >= known => {
                 let marks =
                     marks.iter().map(|mark| ((mark.session, mark.budget, mark.window), mark)).collect();
                 for session in earlier {
@@ -320,7 +330,7 @@ impl Ledger {
                     self.release_unspent(session, open.boot);
                     self.doubt(session);
                 }
-                record.generation
+                known
             }
         }
     }
@@ -425,9 +435,11 @@ impl Ledger {
         }
         let is_new = sync.sequence > life.sequence;
         life.sequence = life.sequence.max(sync.sequence);
-        if let Some(record) = self.nodes.get_mut(&life.node) {
+        let node = life.node;
+        if let Some(record) = self.nodes.get_mut(&node) {
             record.generation = record.generation.max(sync.generation);
         }
+        sync.overspent.iter().for_each(|told| self.overspend(node, *told));
         for report in &sync.reports {
             // An old answer to a round is no answer: something may have been granted since.
             let heard = report.heard.filter(|_| is_new);
@@ -435,6 +447,27 @@ impl Ledger {
         }
         let answers = sync.asks.iter().map(|ask| self.answer(sync.session, ask, is_new)).collect();
         Ok(Outcome::Synced { answers })
+    }
+
+    /// Counts what a node has overspent in the window that is open now: the one it was spent in may be long forgotten. Of a budget
+    /// that was removed nothing counts.
+    fn overspend(&mut self, node: NodeId, told: Overspent) {
+        let (Some(record), true) = (self.nodes.get_mut(&node), self.budgets.contains_key(&told.budget))
+        else {
+            return;
+        };
+        let known = record.overspent.get(&told.budget).copied().unwrap_or_default();
+        let more = told.total.saturating_sub(known);
+        if more.is_zero() {
+            return;
+        }
+        record.overspent.insert(told.budget, told.total);
+        self.turn(told.budget);
+        self.leak(told.budget);
+        let Some(window) = self.budget(told.budget).map(|budget| budget.current().window().id) else {
+            return;
+        };
+        self.with_account(told.budget, window, |account, terms| account.overspent(more, terms));
     }
 
     fn record(&mut self, session: SessionId, report: &SpendingReport) -> Result<(), Rejection> {

@@ -26,8 +26,8 @@ pub use account::{Account, Mode};
 pub use budget::{ASKED_AHEAD, Budget, BudgetSpec, Kind};
 pub use central::{Central, Shown, Tally};
 pub use command::{
-    Ask, Command, Evidence, Expected, Heard, Mark, MeetEndUser, OpenSession, PutBudget, PutTemplate, Resolve,
-    SpendingReport, Sync, Urgency,
+    Ask, Command, Evidence, Expected, Heard, Mark, MeetEndUser, OpenSession, Overspent, PutBudget,
+    PutTemplate, Resolve, SpendingReport, Sync, Urgency,
 };
 pub use doubt::{AutoResolve, Doubt, Resolution};
 pub use holding::Holding;

@@ -4,7 +4,7 @@ use crate::{Account, Budget, BudgetSpec, Central, Ledger, Resolution, SessionSta
 use quorate_domain::{Amount, BudgetId, LogTime, NodeId, Revision, SessionId, UtcOffset, Window};
 use serde::{Deserialize, Serialize};
 
-/// Where every unit of one window of a budget is: `used + outstanding + overrun + free = limit`, unless the limit
+/// Where every unit of one window of a budget is: `used + outstanding + overrun + overspend + free = limit`, unless the limit
 /// was cut below what was granted already; then `excess` says by how much.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetReport {
@@ -30,6 +30,8 @@ pub struct BudgetReport {
     pub crash_charged: Amount,
     /// Billed by providers beyond what was reserved.
     pub overrun: Amount,
+    /// Spent without a grant by nodes that reached no majority, for keys that may.
+    pub overspend: Amount,
     /// Granted to nodes and not yet reported as spent or returned.
     pub outstanding: Amount,
     /// Part of `outstanding` that dead sessions hold.
@@ -38,7 +40,7 @@ pub struct BudgetReport {
     pub free: Amount,
     /// By how much grants exceed the limit after a cut.
     pub excess: Amount,
-    /// More can never have been spent, whatever the doubt turns out to be: used, outstanding and overrun.
+    /// More can never have been spent, whatever the doubt turns out to be: used, outstanding, overrun and overspend.
     pub spent_at_most: Amount,
     /// Node by node.
     pub holdings: Vec<HoldingReport>,
@@ -144,6 +146,9 @@ impl Ledger {
             used: account.used().saturating_sub(leaked),
             crash_charged: account.crash_charged().min(account.used().saturating_sub(leaked)),
             overrun: account.overrun().saturating_sub(leaked.saturating_sub(account.used())),
+            overspend: account
+                .overspend()
+                .saturating_sub(leaked.saturating_sub(account.used()).saturating_sub(account.overrun())),
             outstanding: account.outstanding(),
             in_doubt: doubtful.fold(Amount::ZERO, |sum, holding| sum.saturating_add(holding.outstanding)),
             free: account.free(limit),
@@ -151,7 +156,7 @@ impl Ledger {
             spent_at_most: account
                 .used()
                 .saturating_add(account.outstanding())
-                .saturating_add(account.overrun())
+                .saturating_add(account.beyond_grants())
                 .saturating_sub(leaked),
             holdings,
             made_from: budget.origin().map(|origin| origin.template),

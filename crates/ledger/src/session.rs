@@ -1,8 +1,8 @@
 //! Sessions: one life of one node as a holder of grants.
 
-use quorate_domain::{BootId, BudgetId, LogTime, NodeId, SessionId, WindowId};
+use quorate_domain::{Amount, BootId, BudgetId, LogTime, NodeId, SessionId, WindowId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether a session may spend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,10 +34,12 @@ pub struct Session {
 }
 
 /// What the ledger remembers of a node from session to session.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRecord {
     /// Its latest session.
     pub latest: SessionId,
     /// The highest generation of its journal heard of; a lower one means that the disk was rolled back.
     pub generation: u64,
+    /// What it told that it has overspent, by budget, since the node was founded: a report that comes again adds nothing.
+    pub overspent: BTreeMap<BudgetId, Amount>,
 }

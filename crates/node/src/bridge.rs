@@ -1,7 +1,7 @@
 //! What the gateway calls, answered by consensus. Only names change on the way.
 
 use quorate_consensus::{ChangeError, Command, Journal, Outcome, ProposeError, ReadError, Replica};
-use quorate_domain::{BootId, BudgetId, MonoTime, NodeId, SessionId, Span, WindowId};
+use quorate_domain::{Amount, BootId, BudgetId, MonoTime, NodeId, SessionId, Span, WindowId};
 use quorate_gateway::replica::{self, ClusterStatus, Eventually, HistoryStatus, MemberStatus, Unavailable};
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, Standing};
@@ -166,6 +166,18 @@ impl replica::Journal for BridgedJournal {
 
     fn write(&self, marks: Vec<Mark>) -> Eventually<'_, Result<(), String>> {
         Box::pin(async move { self.0.write(marks).await.map_err(|error| error.to_string()) })
+    }
+
+    fn load_overspent(&self) -> Result<Vec<(BudgetId, Amount)>, String> {
+        self.0.load_overspent().map_err(|error| error.to_string())
+    }
+
+    fn write_overspent(&self, bounds: Vec<(BudgetId, Amount)>) -> Eventually<'_, Result<(), String>> {
+        Box::pin(async move { self.0.write_overspent(&bounds).await.map_err(|error| error.to_string()) })
+    }
+
+    fn forget_overspent(&self, budgets: Vec<BudgetId>) -> Eventually<'_, Result<(), String>> {
+        Box::pin(async move { self.0.forget_overspent(&budgets).await.map_err(|error| error.to_string()) })
     }
 
     fn forget(

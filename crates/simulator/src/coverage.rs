@@ -72,6 +72,8 @@ pub enum Reached {
     CutShort,
     /// A request was told that the ledger is out of reach.
     Unavailable,
+    /// A request of a key that may was served on a node that was cut off, beyond what grants covered.
+    Overspent,
     /// An end user was seen for the first time, and his budget made.
     MetAtFirstSight,
     /// An end user was told of whom another message had told of already.
@@ -80,7 +82,7 @@ pub enum Reached {
 
 impl Reached {
     /// All of them.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::AdmittedLocally,
         Self::AdmittedInLine,
         Self::CentralMode,
@@ -114,6 +116,7 @@ impl Reached {
         Self::Drained,
         Self::CutShort,
         Self::Unavailable,
+        Self::Overspent,
         Self::MetAtFirstSight,
         Self::MetTwice,
     ];

@@ -2,6 +2,7 @@
 
 use quorate_domain::{Amount, BudgetId, SessionId, WindowId};
 use quorate_ledger::{Evidence, Mark};
+use quorate_wallet::OverspendMark;
 use std::collections::{BTreeMap, VecDeque};
 
 /// What is on the disk, and what was on it before: somebody may put an old copy back.
@@ -17,6 +18,7 @@ pub(crate) struct Disk {
 struct Copy {
     generation: u64,
     marks: BTreeMap<(SessionId, BudgetId, WindowId), Mark>,
+    overspent: BTreeMap<BudgetId, Amount>,
 }
 
 const COPIES_KEPT: usize = 40;
@@ -60,6 +62,18 @@ impl Disk {
         }
     }
 
+    /// The same of what is overspent.
+    pub(crate) fn write_overspent(&mut self, marks: &[OverspendMark]) {
+        self.keep_copy();
+        self.now.generation += 1;
+        self.now.overspent.extend(marks.iter().map(|mark| (mark.budget, mark.bound)));
+    }
+
+    /// What the node may have overspent at most.
+    pub(crate) fn overspent(&self) -> Vec<(BudgetId, Amount)> {
+        self.now.overspent.iter().map(|(budget, bound)| (*budget, *bound)).collect()
+    }
+
     pub(crate) fn forget(&mut self, session: SessionId, windows: &[(BudgetId, WindowId)]) {
         for (budget, window) in windows {
             self.now.marks.remove(&(session, *budget, *window));
@@ -78,7 +92,7 @@ impl Disk {
         if self.is_lost {
             return Evidence::Lost;
         }
-        let Copy { generation, marks } = &self.now;
+        let Copy { generation, marks, .. } = &self.now;
         Evidence::Intact { generation: *generation, marks: marks.values().copied().collect() }
     }
 

@@ -40,7 +40,11 @@ pub(crate) enum Event {
         life: u64,
         exchange: u64,
     },
-    /// A node's write to its journal is done.
+    /// A node's write to its journal is done: of what it overspends, or of its accounts.
+    OverspentSynced {
+        node: usize,
+        life: u64,
+    },
     Synced {
         node: usize,
         life: u64,

@@ -97,8 +97,9 @@ impl World {
                 let heard = self.log.ledger.journal_of(node_id(place));
                 self.journals_written += 1;
                 node.disk.accepted(session, heard);
-                node.wallet = Some(Arc::new(Wallet::new(session)));
                 node.free_since = self.now;
+                let drafts = self.drafts_of(place);
+                self.nodes[place].wallet = Some(Arc::new(Wallet::overdrawing(session, drafts)));
             }
             (Some(Exchange::Saying(speech, sent)), Outcome::Synced { answers }) => {
                 node.wallet.iter().for_each(|wallet| wallet.heard(&speech, &answers, sent, now));

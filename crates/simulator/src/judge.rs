@@ -107,7 +107,8 @@ impl World {
         }
         let at = self.log.ledger.time();
         let billed = self.oracle.check_quiescence(&self.log.ledger, self.lost_a_disk, at);
-        self.violation = billed.and(self.rates.check(&self.log.ledger)).err();
+        self.violation =
+            billed.and(self.rates.check(&self.log.ledger)).and_then(|()| self.check_overspending()).err();
         for node in 0..self.nodes.len() {
             self.catch_up(node, self.log.entries.len());
             if self.violation.is_none() && self.nodes[node].replica != self.log.ledger {

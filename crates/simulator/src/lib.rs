@@ -17,6 +17,7 @@ mod measure;
 mod meetings;
 mod node;
 mod oracle;
+mod overspend;
 mod patience;
 mod plan;
 mod promptness;

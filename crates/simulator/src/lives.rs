@@ -9,7 +9,7 @@ use crate::world::{World, budget_id, in_unit, place_of};
 use quorate_domain::{Amount, BudgetId, MonoTime, NanoUsd, Tokens, Unit, WindowId};
 use quorate_wallet::{Charge, Cost, Need, Overrun, Reservation};
 
-fn cost(tokens: u64) -> Cost {
+pub(crate) fn cost(tokens: u64) -> Cost {
     Cost { tokens: Tokens::new(tokens), money: NanoUsd::ZERO }
 }
 
@@ -49,6 +49,8 @@ impl World {
             self.runs(number, reservation);
         } else if wallet.is_fenced() {
             self.requests[number].state = State::Failed;
+        } else if plan.may_overspend && self.is_cut_off(plan.node) {
+            self.overspends(number, &wallet, &path);
         } else {
             // The journal is this node's own: who waits for it alone is decided on here.
             let is_covered = |charge: &Charge| {
@@ -92,7 +94,9 @@ impl World {
             self.requests[number].cut_to = Some(cut_to);
             self.coverage.reach(Reached::CutShort);
         }
-        self.check_taken(number, &reservation);
+        if !self.requests[number].goes_on_regardless {
+            self.check_taken(number, &reservation);
+        }
         for (budget, window, amount) in reservation.taken() {
             let spot = (budget, window, session);
             if let Some(found) = self.log.ledger.budget(budget) {
@@ -157,6 +161,8 @@ impl World {
                 self.coverage.reach(Reached::SettledLate);
             }
         }
+        let actual = self.actual(number);
+        self.billed_overspend(number, actual);
         self.requests[number].state = State::Billed;
         if self.nodes[plan.node].is_paused {
             self.nodes[plan.node].late.push(number);

@@ -88,6 +88,7 @@ fn plan(nodes: usize, headroom: u64) -> Plan {
             takes_us: draw.random_range(TAKES_US / 2..=TAKES_US * 3 / 2),
             patience_us: PATIENCE_US,
             leaves_after_us: None,
+            may_overspend: false,
         })
         .collect();
     requests.sort_by_key(|request| request.at_us);

@@ -6,8 +6,9 @@ use crate::disk::Disk;
 use crate::event::Event;
 use crate::exchange::{EXCHANGE_LIMIT_US, Exchange};
 use crate::oracle::{Oracle, Spot, Violation};
-use crate::plan::{DiskFate, Plan};
-use crate::request::State;
+use crate::overspend::Overdrawn;
+use crate::plan::{DiskFate, Plan, RequestPlan};
+use crate::request::{Request, State};
 use crate::world::{World, in_unit, node_id, place_of};
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, SessionId, Unit, WindowId};
 use quorate_ledger::{Account, Command, Ledger, Mark};
@@ -48,6 +49,7 @@ pub(crate) struct Node {
     pub(crate) late: Vec<usize>,
     /// Overrun that nobody was told of yet, because the journal does not hold it.
     pub(crate) untold: Vec<(Overrun, Vec<(Spot, u64)>)>,
+    pub(crate) overdrawn: Overdrawn,
     pub(crate) looks_at: Option<u64>,
     /// It drains, and comes back so long after.
     pub(crate) drains: Option<u64>,
@@ -87,6 +89,7 @@ impl Node {
             tickets: BTreeMap::new(),
             late: Vec::new(),
             untold: Vec::new(),
+            overdrawn: Overdrawn::default(),
             looks_at: None,
             drains: None,
             line: LineSeen::default(),
@@ -206,6 +209,7 @@ impl World {
         node.tickets.clear();
         node.late.clear();
         node.untold.clear();
+        node.overdrawn = Overdrawn::default();
         node.is_paused = false;
         node.drains = None;
         for (number, request) in self.requests.iter_mut().enumerate() {
@@ -281,6 +285,7 @@ impl World {
     }
 
     fn flush(&mut self, place: usize, wallet: &Wallet) {
+        self.flush_overspent(place, wallet);
         if self.nodes[place].writing.is_some() {
             return;
         }
@@ -462,7 +467,10 @@ impl World {
 
     fn drain_on(&mut self, place: usize, wallet: &Wallet) {
         self.turn_everyone_away(place, wallet);
-        let is_idle = wallet.accounts().iter().all(|account| account.in_flight().is_zero());
+        let runs_here = |(plan, request): (&RequestPlan, &Request)| {
+            plan.node == place && request.reservation.is_some() && request.state == State::Runs
+        };
+        let is_idle = !self.plan.requests.iter().zip(&self.requests).any(runs_here);
         if !is_idle {
             return;
         }

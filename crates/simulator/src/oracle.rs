@@ -169,7 +169,9 @@ impl Oracle {
         }
         let closed = account.map_or(0, |account| account.used().get()) - held_by_sessions;
         let overrun = self.sums.get(&(budget, window)).map_or(0, |truth| truth.overrun);
-        i128::from(found.limit_at(at).get()) - gone - i128::from(closed) - i128::from(overrun)
+        let overspend = account.map_or(0, |account| account.overspend().get());
+        let beyond = i128::from(overrun) + i128::from(overspend);
+        i128::from(found.limit_at(at).get()) - gone - i128::from(closed) - beyond
     }
 
     /// I5, I6 and G1 when everything is over: nothing is outstanding but what is in doubt, and the ledger says what

@@ -103,6 +103,9 @@ pub struct RequestPlan {
     pub patience_us: u64,
     /// When its client hangs up, counted from its coming.
     pub leaves_after_us: Option<u64>,
+    /// Its key says that it goes on without a majority, whatever it costs.
+    #[serde(default)]
+    pub may_overspend: bool,
 }
 
 /// Something that goes wrong.
@@ -258,6 +261,7 @@ struct Habits {
     cutting: f64,
     leaving: f64,
     overrunning: f64,
+    overspending: f64,
     /// Most requests come within moments of one of these instants, so that they meet; none if they come evenly.
     rushes: Vec<u64>,
 }
@@ -277,6 +281,7 @@ impl Habits {
             cutting: *pick(draw, &[0.0, 0.0, 0.5, 1.0]),
             leaving: *pick(draw, &[0.0, 0.1, 0.5]),
             overrunning: *pick(draw, &[0.0, 0.0, 0.02, 0.3]),
+            overspending: *pick(draw, &[0.0, 0.0, 0.5]),
             rushes: rushes(draw, length_us),
         }
     }
@@ -387,6 +392,7 @@ fn request(
         takes_us: draw.random_range(1..=habits.takes_us),
         patience_us: habits.patience_us,
         leaves_after_us: draw.random_bool(habits.leaving).then(|| draw.random_range(0..=habits.takes_us)),
+        may_overspend: draw.random_bool(habits.overspending),
     }
 }
 

@@ -102,5 +102,6 @@ fn small(at_us: u64, node: usize, actual: u64, takes_us: u64) -> RequestPlan {
         takes_us,
         patience_us: 0,
         leaves_after_us: None,
+        may_overspend: false,
     }
 }

@@ -1,7 +1,7 @@
 //! A request, as the one who watches everything sees it.
 
 use crate::oracle::Spot;
-use quorate_domain::{LogTime, PlaceId};
+use quorate_domain::{BudgetId, LogTime, PlaceId, Unit};
 use quorate_wallet::Reservation;
 use std::collections::BTreeMap;
 
@@ -39,6 +39,10 @@ pub(crate) struct Request {
     pub(crate) cut_to: Option<u64>,
     /// Where it took how much.
     pub(crate) spots: Vec<(Spot, u64)>,
+    /// It goes on without a majority, and without what grants do not cover.
+    pub(crate) goes_on_regardless: bool,
+    /// What it may spend without a grant.
+    pub(crate) overdrawn: Vec<(BudgetId, Unit, u64)>,
     /// Log time when it took it.
     pub(crate) reserved_at: LogTime,
     /// Since when it waits for its end user's budget to be made.

@@ -11,6 +11,7 @@ use crate::judge::Judged;
 use crate::meetings;
 use crate::node::Node;
 use crate::oracle::{Oracle, Violation};
+use crate::overspend::Overspending;
 use crate::plan::{BudgetPlan, Direction, KindPlan, Making, Plan, What};
 use crate::promptness::Promptness;
 use crate::rates::Rates;
@@ -80,6 +81,7 @@ pub(crate) struct World {
     lines: Lines,
     pub(crate) promptness: Promptness,
     pub(crate) rates: Rates,
+    pub(crate) overspending: Overspending,
     /// Nodes to which something happened since they were judged.
     pub(crate) touched: BTreeSet<usize>,
     /// Nodes with somebody in line, when that was looked at last.
@@ -133,6 +135,7 @@ impl World {
             lines: Lines::default(),
             promptness: Promptness::default(),
             rates: Rates::default(),
+            overspending: Overspending::default(),
             touched: BTreeSet::new(),
             in_line: BTreeSet::new(),
             judged: Judged::default(),
@@ -235,6 +238,7 @@ impl World {
             Event::Answered { node, life, exchange, outcome } => self.answered(node, life, exchange, outcome),
             Event::GivesUp { node, life, exchange } => self.gives_up(node, life, exchange),
             Event::Synced { node, life } => self.synced(node, life),
+            Event::OverspentSynced { node, life } => self.overspent_synced(node, life),
             Event::Applies { node, life, upto } => self.applies(node, life, upto),
             Event::Barrier { node, life, upto } => self.barrier(node, life, upto),
         }

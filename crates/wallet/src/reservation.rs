@@ -1,5 +1,6 @@
 //! A reservation: what a request took from every budget of its path, until it is settled.
 
+use crate::overdraft::{Entry, Overdrawn};
 use crate::{Account, Cost};
 use quorate_domain::{Amount, BudgetId, Unit, WindowId};
 use std::sync::Arc;
@@ -17,13 +18,17 @@ pub(crate) struct Part {
 /// No watermark covers it. Nobody may hear of the request's end before [`Overrun::is_durable`] (G1).
 #[derive(Debug)]
 #[must_use = "overrun that is not made durable is lost with the node"]
-pub struct Overrun(pub(crate) Vec<Arc<Account>>);
+pub struct Overrun {
+    pub(crate) accounts: Vec<Arc<Account>>,
+    overspent: Vec<Entry>,
+}
 
 impl Overrun {
     /// Whether the journal holds all of it.
     #[must_use]
     pub fn is_durable(&self) -> bool {
-        self.0.iter().all(|account| account.is_overrun_durable())
+        self.accounts.iter().all(|account| account.is_overrun_durable())
+            && self.overspent.iter().all(Entry::is_durable)
     }
 }
 
@@ -34,11 +39,13 @@ impl Overrun {
 #[must_use = "a reservation that is dropped is charged in full"]
 pub struct Reservation {
     parts: Vec<Part>,
+    /// What no grant covers. Nearly always nothing.
+    overdrawn: Vec<Overdrawn>,
 }
 
 impl Reservation {
     pub(crate) fn new(parts: Vec<Part>) -> Self {
-        Self { parts }
+        Self { parts, overdrawn: Vec::new() }
     }
 
     /// Charges what was really spent and gives back the rest. More than was reserved is booked as overrun.
@@ -47,7 +54,12 @@ impl Reservation {
             let overran = part.account.settle(part.amount, spent.to_charge(part.unit));
             overran.then_some(part.account)
         };
-        Overrun(self.parts.drain(..).filter_map(overran).collect())
+        let accounts = self.parts.drain(..).filter_map(overran).collect();
+        let settle = |part: Overdrawn| {
+            let spent = spent.to_charge(part.unit());
+            part.settle(spent)
+        };
+        Overrun { accounts, overspent: self.overdrawn.drain(..).filter_map(settle).collect() }
     }
 
     /// Gives everything back: the attempt cost nothing.
@@ -61,7 +73,19 @@ impl Reservation {
         self.parts.iter().any(|part| part.account.is_closed())
     }
 
-    /// What was taken, budget by budget.
+    /// Whether the journal covers all that no grant does, so that the request may be sent.
+    #[must_use]
+    pub fn is_covered(&self) -> bool {
+        self.overdrawn.iter().all(Overdrawn::is_durable)
+    }
+
+    /// Whether it spends what nobody granted.
+    #[must_use]
+    pub fn overspends(&self) -> bool {
+        !self.overdrawn.is_empty()
+    }
+
+    /// What was taken of grants, budget by budget.
     pub fn taken(&self) -> impl Iterator<Item = (BudgetId, WindowId, Amount)> {
         self.parts.iter().map(|part| (part.account.budget(), part.account.window().id, part.amount))
     }
@@ -79,6 +103,9 @@ impl Reservation {
             part.account.shrink(beyond);
             part.amount = part.amount.saturating_sub(beyond);
         }
+        for part in &mut self.overdrawn {
+            part.shrink(bound.to_reserve(part.unit()));
+        }
     }
 
     /// Splits off the permits, which a request keeps from attempt to attempt.
@@ -89,11 +116,15 @@ impl Reservation {
     /// Whether no budget limits the request.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.parts.is_empty()
+        self.parts.is_empty() && self.overdrawn.is_empty()
     }
 
     pub(crate) fn push(&mut self, part: Part) {
         self.parts.push(part);
+    }
+
+    pub(crate) fn overdraw(&mut self, part: Overdrawn) {
+        self.overdrawn.push(part);
     }
 }
 
@@ -103,6 +134,10 @@ impl Drop for Reservation {
             // A permit is held while the request runs, and the request is over.
             let charged = if part.unit == Unit::Permits { Amount::ZERO } else { part.amount };
             part.account.settle(part.amount, charged);
+        }
+        for part in self.overdrawn.drain(..) {
+            let all = part.amount();
+            let _within = part.settle(all);
         }
     }
 }

@@ -136,7 +136,8 @@ impl Wallet {
         // In the name of a session that is over, nothing is asked for any more; what is left is reported.
         let asks = if self.is_fenced() { Vec::new() } else { self.asks(&mut talk, ledger, now) };
         let reports = if is_due || !asks.is_empty() { self.reports(now) } else { Vec::new() };
-        if reports.is_empty() && asks.is_empty() {
+        let overspent = if is_due { self.overdrafts().untold() } else { Vec::new() };
+        if reports.is_empty() && asks.is_empty() && overspent.is_empty() {
             return None;
         }
         for ask in &asks {
@@ -151,6 +152,7 @@ impl Wallet {
             generation: 0,
             reports: reports.iter().map(report).collect(),
             asks,
+            overspent,
         };
         Some(Speech { sync, reports })
     }
@@ -169,6 +171,7 @@ impl Wallet {
             talk.told.retain(|_, places| places.as_ref().is_none_or(|places| !places.is_empty()));
         }
         self.reported(&speech.reports, sent);
+        self.overdrafts().told(&speech.sync.overspent);
         for answer in answers {
             match answer {
                 Answer::Holds { budget, view, valid_for, .. } if is_ahead(view, *valid_for) => {

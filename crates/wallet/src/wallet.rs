@@ -5,7 +5,7 @@ use crate::ahead::{Ahead, Slot};
 use crate::asker::Talk;
 use crate::line::{Line, Ticket};
 use crate::reservation::Part;
-use crate::{Cost, Marked, Need, Overrun, Reservation, Statement};
+use crate::{Cost, Marked, Need, Overdrafts, Overrun, Reservation, Statement};
 use crossbeam::queue::SegQueue;
 use parking_lot::{Mutex, RwLock};
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, SessionId, Unit, Window, WindowId};
@@ -57,6 +57,7 @@ pub struct Wallet {
     /// Accounts whose watermark should be raised.
     pub(crate) low: SegQueue<Arc<Account>>,
     pub(crate) ahead: Ahead,
+    overdrafts: Arc<Overdrafts>,
     /// A budget that somebody waited for is gone.
     lets_pass: AtomicBool,
 }
@@ -65,6 +66,12 @@ impl Wallet {
     /// An empty wallet for a session.
     #[must_use]
     pub fn new(session: SessionId) -> Self {
+        Self::overdrawing(session, Arc::default())
+    }
+
+    /// The same for a node that may have overspent.
+    #[must_use]
+    pub fn overdrawing(session: SessionId, overdrafts: Arc<Overdrafts>) -> Self {
         Self {
             session,
             is_fenced: AtomicBool::new(false),
@@ -79,6 +86,7 @@ impl Wallet {
             closed: Mutex::default(),
             low: SegQueue::new(),
             ahead: Ahead::default(),
+            overdrafts,
             lets_pass: AtomicBool::new(false),
         }
     }
@@ -109,6 +117,35 @@ impl Wallet {
             reservation.push(Part { account, unit: charge.unit, amount });
         }
         Ok(reservation)
+    }
+
+    /// Takes the bound from every budget of the path as far as grants cover it, and overspends the rest: for a key that may,
+    /// on a node that reaches no majority. Nothing may be sent before [`Reservation::is_covered`]. Permits that are not at
+    /// hand are done without.
+    ///
+    /// # Errors
+    /// [`Withheld::Fenced`].
+    pub fn overdraw(&self, path: &[Charge], bound: &Cost, now: MonoTime) -> Result<Reservation, Withheld> {
+        if self.is_fenced() {
+            return Err(Withheld::Fenced);
+        }
+        let mut reservation = Reservation::new(Vec::with_capacity(path.len()));
+        for charge in path {
+            let amount = bound.to_reserve(charge.unit);
+            if let Some(account) = self.take(charge.budget, amount, now) {
+                self.call_for_attention(&account);
+                reservation.push(Part { account, unit: charge.unit, amount });
+            } else if charge.unit != Unit::Permits {
+                reservation.overdraw(self.overdrafts.overdraw(charge.budget, charge.unit, amount));
+            }
+        }
+        Ok(reservation)
+    }
+
+    /// What this node has overspent.
+    #[must_use]
+    pub const fn overdrafts(&self) -> &Arc<Overdrafts> {
+        &self.overdrafts
     }
 
     fn take(&self, budget: BudgetId, amount: Amount, now: MonoTime) -> Option<Arc<Account>> {
@@ -299,7 +336,7 @@ impl Wallet {
 
     /// Has the next marks hold an overrun.
     pub fn record(&self, overrun: &Overrun) {
-        overrun.0.iter().for_each(|account| self.low.push(Arc::clone(account)));
+        overrun.accounts.iter().for_each(|account| self.low.push(Arc::clone(account)));
     }
 
     /// Windows that are over and of which the ledger knows all: what the journal holds of them proves nothing more.
@@ -338,13 +375,17 @@ impl Wallet {
     /// Whether everything is settled and the ledger knows all of it.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
-        self.accounts().iter().all(|account| account.is_settled() && account.is_reported())
+        !self.overdrafts.has_untold()
+            && self.accounts().iter().all(|account| account.is_settled() && account.is_reported())
     }
 
     /// Whether anything was spent, or may be given back, so that the syncer should look.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        !self.waking.is_empty() || !self.active.lock().is_empty() || !self.retired.lock().is_empty()
+        !self.waking.is_empty()
+            || !self.active.lock().is_empty()
+            || !self.retired.lock().is_empty()
+            || self.overdrafts.has_untold()
     }
 
     /// The ledger has these reports now. Accounts that are over, or have been quiet for long, rest.

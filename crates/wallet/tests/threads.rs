@@ -231,6 +231,7 @@ fn openings_and_closings(desk: &mut Desk) -> Vec<Ledger> {
             generation: 0,
             reports: vec![],
             asks,
+            overspent: vec![],
         }));
         assert!(desk.round().is_none());
         shown.push(desk.ledger.clone());

@@ -63,6 +63,7 @@ fn rafts_notions(samples: &mut Samples) {
 fn journal(samples: &mut Samples) {
     samples.check("v1_mark", Kind::Mark, &MarkV1 { spent_bound: 5_000, settled: 4_000 });
     samples.check("v2_mark", Kind::MarkV2, &MarkV2 { spent_bound: 5_000, settled: 4_000, overrun: 300 });
+    samples.check("v1_overspent", Kind::Overspent, &700_u64);
     samples.check("v1_generation", Kind::Generation, &7_u64);
 }
 

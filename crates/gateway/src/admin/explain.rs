@@ -67,6 +67,7 @@ fn window(report: &BudgetReport) -> Value {
         fields.insert("in_doubt".to_owned(), amount(report.in_doubt));
         fields.insert("crash_charged".to_owned(), amount(report.crash_charged));
         fields.insert("overrun".to_owned(), amount(report.overrun));
+        fields.insert("overspend".to_owned(), amount(report.overspend));
         fields.insert("excess".to_owned(), amount(report.excess));
         fields.insert("spent_at_most".to_owned(), amount(report.spent_at_most));
         fields.insert("holdings".to_owned(), Value::Array(holdings));
@@ -149,7 +150,7 @@ fn sentence(report: &BudgetReport) -> String {
         shown(report.spec.limit),
         words::of_unit(unit),
         calendar::in_words(&report.spec.kind),
-        shown(report.used.saturating_add(report.overrun)),
+        shown(report.used.saturating_add(report.overrun).saturating_add(report.overspend)),
         shown(report.outstanding),
         report.holdings.len(),
         shown(report.free),

@@ -37,11 +37,24 @@ pub(super) async fn flush(shared: &Shared, wallet: &Wallet) -> Result<(), Journa
         wallet.journalled(&marks, shared.clock.mono());
         shared.written.send_replace(());
     }
+    write_overspent(shared, wallet).await?;
     let over = wallet.settled_windows();
     if !over.is_empty() {
         shared.journal.forget(wallet.session(), over).await.map_err(JournalFailure)?;
     }
     shared.serve(wallet);
+    Ok(())
+}
+
+/// The same for what is spent without grants. Rare, so that it may take a write of its own.
+async fn write_overspent(shared: &Shared, wallet: &Wallet) -> Result<(), JournalFailure> {
+    let marks = wallet.overdrafts().marks();
+    if !marks.is_empty() {
+        let bounds = marks.iter().map(|mark| (mark.budget, mark.bound)).collect();
+        shared.journal.write_overspent(bounds).await.map_err(JournalFailure)?;
+        wallet.overdrafts().journalled(&marks);
+        shared.written.send_replace(());
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use super::{JournalFailure, Shared, flusher, syncer};
 use crate::replica::Unavailable;
 use quorate_ledger::{Command, Evidence, Ledger, Mark, OpenSession, Outcome};
-use quorate_wallet::Wallet;
+use quorate_wallet::{Overdrafts, Wallet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,7 @@ pub(super) async fn open(
             Ok(Outcome::SessionOpened { session }) => {
                 let heard = shared.replica.ledger().read().journal_of(shared.replica.node());
                 shared.journal.forget_before(session, heard).await.map_err(JournalFailure)?;
-                let wallet = Arc::new(Wallet::new(session));
+                let wallet = Arc::new(Wallet::overdrawing(session, catch_up(shared).await?));
                 shared.wallet.store(Some(Arc::clone(&wallet)));
                 tracing::info!(session = session.get(), "session opened");
                 return Ok(Some(wallet));
@@ -41,6 +41,24 @@ pub(super) async fn open(
             () = stop.cancelled() => return Ok(None),
         }
     }
+}
+
+/// What the node has overspent, as far as its journal and the ledger know. Of budgets that are gone nothing counts any more.
+async fn catch_up(shared: &Shared) -> Result<Arc<Overdrafts>, JournalFailure> {
+    let overdrafts = match &*shared.overdrafts.lock() {
+        Some(known) => Arc::clone(known),
+        None => Arc::new(Overdrafts::restored(shared.journal.load_overspent().map_err(JournalFailure)?)),
+    };
+    let gone = {
+        let ledger = shared.replica.ledger().read();
+        overdrafts.known(ledger.overspent_by(shared.replica.node()));
+        overdrafts.forget(&|budget| ledger.budget(budget).is_none())
+    };
+    if !gone.is_empty() {
+        shared.journal.forget_overspent(gone).await.map_err(JournalFailure)?;
+    }
+    *shared.overdrafts.lock() = Some(Arc::clone(&overdrafts));
+    Ok(overdrafts)
 }
 
 async fn attempt(shared: &Shared, journalled: &[Mark]) -> Result<Outcome, Unavailable> {
@@ -137,7 +155,8 @@ mod tests {
         let (session, budget) = (SessionId::new(1), quorate_domain::BudgetId::new(1));
         let ask =
             Ask { budget, window: None, places: vec![], want: Amount::new(10), urgency: Urgency::CanWait };
-        let sync = Sync { session, sequence: 1, generation: 0, reports: vec![], asks: vec![ask] };
+        let sync =
+            Sync { session, sequence: 1, generation: 0, reports: vec![], asks: vec![ask], overspent: vec![] };
         let Outcome::Synced { answers } = ledger.apply(LogTime::from_millis(1), Command::Sync(sync)) else {
             panic!("a live session is answered");
         };

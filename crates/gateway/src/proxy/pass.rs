@@ -127,7 +127,7 @@ impl Proxy {
     /// Whether what this node knows of a key is good enough for a request. `held` was taken before the key was looked at.
     pub(super) fn trust(&self, held: Held, key: &ApiKey, cover: Cover) -> Result<(), RequestError> {
         match (key.spec.without_quorum, cover) {
-            (WithoutQuorum::GrantOnly, Cover::Grants) => Ok(()),
+            (WithoutQuorum::Open, _) | (WithoutQuorum::GrantOnly, Cover::Grants) => Ok(()),
             (WithoutQuorum::Closed, _) | (WithoutQuorum::GrantOnly, Cover::Nothing) => {
                 if held.lasts(self.parts.clock.mono()) { Ok(()) } else { Err(RequestError::NotFresh) }
             }

@@ -2,6 +2,8 @@
 //!
 //! A request may stand in line for seconds. Who it is, what it may do and what it is charged to is what is so when it
 //! leaves the line, and nobody is sent to a provider whose client has hung up meanwhile.
+//!
+//! A key that may goes on where there is no majority to ask: what no grant covers is overspent then, and told afterwards.
 
 use super::Proxy;
 use super::admit::{Admitted, Path};
@@ -10,11 +12,14 @@ use super::counting::Until;
 use super::reply::Caller;
 use crate::error::{Denial, RequestError};
 use crate::funds::Refusal;
-use quorate_catalog::Model;
+use quorate_catalog::{Model, WithoutQuorum};
 use quorate_domain::{BudgetId, MonoTime, Span, Tokens, Unit};
 use quorate_wallet::{Charge, Cost, Need, Reservation};
 use std::sync::Arc;
+use std::time::Duration;
 
+/// Timers are exact to a millisecond.
+const A_MOMENT: Duration = Duration::from_millis(2);
 /// So often a request reserves anew because the budgets it is charged to have changed while it stood in line.
 const PATHS_MAX: usize = 8;
 
@@ -41,12 +46,59 @@ impl Proxy {
         if let Ok(reservation) = self.parts.funds.try_reserve(&path, &need.most) {
             return Ok(self.stake(admitted, reservation, need.most, None));
         }
+        if self.may_overspend(admitted) {
+            return self.overspend(admitted, need.most).await;
+        }
         let waited_since = self.parts.clock.mono();
         let prompt = self.count(admitted, model, caller).await?.map_or(prompt, Ok);
         let need = need_of(admitted, model, &prompt)?;
         let reserved = self.stand_in_line(admitted, (&need, waited_since), caller).await;
         self.parts.metrics.budget_wait(self.parts.clock.mono().since(waited_since));
+        if matches!(reserved, Err(Unreserved::Refused(RequestError::QuotaUnavailable)))
+            && self.waits_for_its_licence(admitted, caller).await?
+        {
+            return self.overspend(admitted, need.most).await;
+        }
         self.cut(admitted, (model, &prompt), reserved?, need.most)
+    }
+
+    /// Whether a request may spend what nobody granted: its key says so, and this node has not heard from a majority for as long as
+    /// the revocation bound.
+    fn may_overspend(&self, admitted: &Admitted) -> bool {
+        admitted.key.spec.without_quorum == WithoutQuorum::Open
+            && !self.parts.replica.lease().is_fresh(self.parts.clock.mono())
+    }
+
+    /// The ledger is out of reach, and may be back in a moment: waits until it is sure that it is not, no longer than the
+    /// revocation bound. `false` if a majority is there after all, or if the key may not overspend anyway.
+    async fn waits_for_its_licence(
+        &self,
+        admitted: &Admitted,
+        caller: &mut Caller,
+    ) -> Result<bool, Unreserved> {
+        if admitted.key.spec.without_quorum != WithoutQuorum::Open {
+            return Ok(false);
+        }
+        let left = self.parts.replica.lease().left(self.parts.clock.mono());
+        tokio::select! {
+            biased;
+            () = caller.gone() => Err(Unreserved::ClientGone),
+            () = self.closing.cancelled() => Err(Unreserved::Refused(RequestError::NotReady)),
+            () = tokio::time::sleep(left + A_MOMENT) => Ok(self.may_overspend(admitted)),
+        }
+    }
+
+    /// Lets a request go on whatever it costs, by the key and the budgets of now.
+    async fn overspend(&self, admitted: &mut Admitted, bound: Cost) -> Result<Stake, Unreserved> {
+        self.admit_again(admitted).await.map_err(Unreserved::Refused)?;
+        let path = admitted.permits.still_to_reserve(&admitted.path);
+        let reserved = self.parts.funds.overspend(&path, &bound).await;
+        let reservation = reserved.map_err(|refusal| self.no_money(&refusal))?;
+        if reservation.overspends() {
+            self.parts.metrics.overspends();
+            tracing::warn!(key = %admitted.key.id, "no majority can be reached: a request spends what nobody granted");
+        }
+        Ok(self.stake(admitted, reservation, bound, None))
     }
 
     /// The tokens of the prompt, if they can be counted and a budget is charged by them.

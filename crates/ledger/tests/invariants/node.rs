@@ -246,7 +246,14 @@ impl Node {
         self.sequence += 1;
         let report = |(window, own): (&WindowId, &mut Own)| own.report(*window, self.mistake);
         let reports = self.accounts.iter_mut().map(report).collect();
-        Sync { session: self.session, sequence: self.sequence, generation: 0, reports, asks }
+        Sync {
+            session: self.session,
+            sequence: self.sequence,
+            generation: 0,
+            reports,
+            asks,
+            overspent: vec![],
+        }
     }
 
     pub(crate) fn ask(&self, greed: u64) -> Ask {

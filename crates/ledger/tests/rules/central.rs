@@ -81,6 +81,7 @@ fn an_old_message_is_heard_for_its_reports_and_for_nothing_else() {
         generation: 0,
         reports: vec![report],
         asks,
+        overspent: vec![],
     }));
     assert_eq!(script.shape(), (30, 65, 5));
     assert!(script.account().asks(a), "something may have been granted since it answered");
@@ -104,7 +105,8 @@ fn a_repeated_message_asks_for_nothing_twice() {
     let (mut script, [a]) = Script::with_sessions(1_000);
     let sequence = script.next_sequence(a);
     let asks = vec![Ask { want: Amount::new(300), ..waits(&[place(1, 10)]) }];
-    let sync = Command::Sync(Sync { session: a, sequence, generation: 0, reports: vec![], asks });
+    let sync =
+        Command::Sync(Sync { session: a, sequence, generation: 0, reports: vec![], asks, overspent: vec![] });
     let first = granted(&answer(script.apply(sync.clone())));
     assert_eq!(granted(&answer(script.apply(sync))), first);
 }

@@ -14,6 +14,7 @@ mod central;
 mod doubts;
 mod end_users;
 mod grants;
+mod overspend;
 mod prospects;
 mod rounds;
 mod script;

@@ -94,7 +94,14 @@ impl Script {
         asks: Vec<Ask>,
     ) -> Outcome {
         let sequence = self.next_sequence(session);
-        self.apply(Command::Sync(Sync { session, sequence, generation: self.journal, reports, asks }))
+        self.apply(Command::Sync(Sync {
+            session,
+            sequence,
+            generation: self.journal,
+            reports,
+            asks,
+            overspent: vec![],
+        }))
     }
 
     pub(crate) fn say(&mut self, session: SessionId, ask: Ask) -> Answer {

@@ -138,7 +138,14 @@ impl Cluster {
     fn other_says(&mut self, reports: Vec<SpendingReport>, asks: Vec<Ask>) {
         self.other_said += 1;
         let (session, sequence) = (self.other, self.other_said);
-        let heard = self.apply(Command::Sync(Sync { session, sequence, generation: 0, reports, asks }));
+        let heard = self.apply(Command::Sync(Sync {
+            session,
+            sequence,
+            generation: 0,
+            reports,
+            asks,
+            overspent: vec![],
+        }));
         assert!(matches!(heard, Outcome::Synced { .. }));
     }
 

@@ -12,6 +12,7 @@ mod central;
 mod cluster;
 mod grants;
 mod midnight;
+mod overspend;
 mod speeches;
 mod strays;
 mod verdicts;

@@ -198,7 +198,11 @@ fn of_keys() -> Vec<(&'static str, Change)> {
     vec![
         ("catalogue_create_key_client", create(Role::Client, spec.clone())),
         ("catalogue_create_key_admin", create(Role::Admin, KeySpec::default())),
-        ("catalogue_update_key", Change::UpdateKey { id, expected, spec }),
+        ("catalogue_update_key", Change::UpdateKey { id, expected, spec: spec.clone() }),
+        (
+            "catalogue_update_key_open",
+            Change::UpdateKey { id, expected, spec: KeySpec { without_quorum: WithoutQuorum::Open, ..spec } },
+        ),
         ("catalogue_rotate_key", Change::RotateKey { id, expected, digest, overlap }),
         ("catalogue_revoke_key", Change::RevokeKey { id, expected }),
     ]

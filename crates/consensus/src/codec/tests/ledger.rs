@@ -8,8 +8,8 @@ use quorate_domain::{
 };
 use quorate_ledger::{
     Answer, Ask, AutoResolve, BudgetSpec, Command, Evidence, Expected, Heard, Kind, Mark, MeetEndUser,
-    OpenSession, Outcome, Place, PutBudget, PutTemplate, Rejection, Resolve, Spell, SpendingReport, Sync,
-    Urgency, View,
+    OpenSession, Outcome, Overspent, Place, PutBudget, PutTemplate, Rejection, Resolve, Spell,
+    SpendingReport, Sync, Urgency, View,
 };
 
 pub(super) fn commands() -> Vec<(&'static str, machine::Command)> {
@@ -148,6 +148,7 @@ fn syncs() -> Vec<(&'static str, Command)> {
             generation: 73,
             reports: vec![report],
             asks,
+            overspent: vec![Overspent { budget, total: amount(28) }],
         })
     };
     vec![

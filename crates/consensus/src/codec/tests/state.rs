@@ -13,7 +13,7 @@ use quorate_domain::{
 use quorate_idempotency::Found;
 use quorate_ledger::{
     Ask, AutoResolve, Budget, BudgetSpec, Command as Ledger, Evidence, Expected, Kind as BudgetKind,
-    OpenSession, Place, PutBudget, SessionState, SpendingReport, Sync, Urgency,
+    OpenSession, Overspent, Place, PutBudget, SessionState, SpendingReport, Sync, Urgency,
 };
 
 /// What is read is known by what it shows: how it came to be may change, its bytes may not.
@@ -68,8 +68,9 @@ fn check_the_ledger(state: &State) {
     let expected = [(1, SessionState::InDoubt), (2, SessionState::Frozen), (3, SessionState::Live)];
     assert_eq!(states.collect::<Vec<_>>(), expected);
     let report = ledger.report(BUDGET).unwrap();
-    let sums = [report.used, report.outstanding, report.in_doubt, report.overrun, report.free];
-    assert_eq!(sums.map(Amount::get), [20, 80, 80, 3, 897]);
+    let sums =
+        [report.used, report.outstanding, report.in_doubt, report.overrun, report.overspend, report.free];
+    assert_eq!(sums.map(Amount::get), [20, 80, 80, 3, 7, 890]);
     assert!(ledger.budget(BUDGET).unwrap().current().is_central());
     assert_eq!(ledger.budgets().count(), 6);
     let ahead = ledger.budget(BY_THE_MINUTE).and_then(Budget::next).unwrap();
@@ -133,11 +134,18 @@ fn openings() -> Vec<Ledger> {
     [1, 2, 3].map(open).into()
 }
 
-/// The first session dies, the second reports the impossible, and the third needs more than is left, and something of the
-/// next minute.
+/// The first session dies, the second reports the impossible, and the third needs more than is left, has overspent, and needs something
+/// of the next minute.
 fn spending() -> Vec<Ledger> {
     let say = |session, sequence, reports, asks| {
-        Ledger::Sync(Sync { session: SessionId::new(session), sequence, generation: 1, reports, asks })
+        Ledger::Sync(Sync {
+            session: SessionId::new(session),
+            sequence,
+            generation: 1,
+            reports,
+            asks,
+            overspent: if session == 3 { overspent() } else { vec![] },
+        })
     };
     vec![
         say(1, 1, vec![], vec![ask(50)]),
@@ -148,6 +156,10 @@ fn spending() -> Vec<Ledger> {
         say(3, 1, vec![], vec![ask(950)]),
         say(3, 2, vec![], vec![ahead(64)]),
     ]
+}
+
+fn overspent() -> Vec<Overspent> {
+    vec![Overspent { budget: BUDGET, total: Amount::new(7) }]
 }
 
 fn ask(need: u64) -> Ask {

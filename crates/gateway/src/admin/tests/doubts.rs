@@ -45,8 +45,22 @@ fn holder() -> Alone {
         heard: None,
     };
     let session = SessionId::new(1);
-    apply(Command::Sync(Sync { session, sequence: 1, generation: 0, reports: vec![], asks: vec![ask] }));
-    apply(Command::Sync(Sync { session, sequence: 2, generation: 0, reports: vec![report], asks: vec![] }));
+    apply(Command::Sync(Sync {
+        session,
+        sequence: 1,
+        generation: 0,
+        reports: vec![],
+        asks: vec![ask],
+        overspent: vec![],
+    }));
+    apply(Command::Sync(Sync {
+        session,
+        sequence: 2,
+        generation: 0,
+        reports: vec![report],
+        asks: vec![],
+        overspent: vec![],
+    }));
     alone
 }
 

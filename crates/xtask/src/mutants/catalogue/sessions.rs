@@ -29,11 +29,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "an-old-disk-is-believed",
         why: "an old copy of a journal knows nothing of what was spent after it was made",
-        edits: &[Edit {
-            file: LEDGER,
-            right: "if *generation >= record.generation =>",
-            wrong: "if *generation > 0 =>",
-        }],
+        edits: &[Edit { file: LEDGER, right: "if *generation >= known =>", wrong: "if *generation > 0 =>" }],
         breaks: &["G1", "G2", "I3", "I6"],
     },
     Mutation {

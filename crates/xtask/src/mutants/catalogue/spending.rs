@@ -4,6 +4,7 @@ use crate::mutants::mutation::{Edit, Mutation};
 
 const LEDGER_ACCOUNT: &str = "crates/ledger/src/account.rs";
 const ACCOUNT: &str = "crates/wallet/src/account.rs";
+const OVERDRAFT: &str = "crates/wallet/src/overdraft.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
@@ -75,5 +76,35 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             wrong: "at_hand",
         }],
         breaks: &["I1", "I3", "I5", "I6"],
+    },
+    Mutation {
+        name: "overspend-lost-with-the-node",
+        why: "what a node had overspent when it died is forgotten",
+        edits: &[Edit {
+            file: OVERDRAFT,
+            right: "Draft { settled: bound, durable: bound, ..Draft::default() }",
+            wrong: "Draft { settled: Amount::ZERO, durable: bound, ..Draft::default() }",
+        }],
+        breaks: &["G1"],
+    },
+    Mutation {
+        name: "overspent-before-it-is-written",
+        why: "a request overspends before the journal says so, and its node dies",
+        edits: &[Edit {
+            file: OVERDRAFT,
+            right: "draft.durable_entries >= self.number",
+            wrong: "draft.entries >= self.number",
+        }],
+        breaks: &["G1"],
+    },
+    Mutation {
+        name: "overspend-counted-anew",
+        why: "what is told of overspending a second time is counted a second time",
+        edits: &[Edit {
+            file: "crates/ledger/src/ledger.rs",
+            right: "let more = told.total.saturating_sub(known);",
+            wrong: "let more = told.total.min(told.total.saturating_sub(known).saturating_mul(u64::MAX));",
+        }],
+        breaks: &["I1"],
     },
 ];

@@ -1,0 +1,108 @@
+"""Keys with `without_quorum = "open"`: served on by a node without a majority, whatever it costs; told afterwards, never lost,
+never counted twice.
+"""
+
+import asyncio
+import os
+import signal
+from contextlib import contextmanager
+
+import pytest
+
+from support.load import SPENT, one
+from support.metrics import metric
+from support.wait import eventually
+
+STALE = "503 not_fresh"
+
+
+def ask(node, key, n=1, **fields):
+    async def story():
+        async with node.async_sdk(key) as sdk:
+            return [await one(sdk, "chat", max_tokens=16, **fields) for _ in range(n)]
+
+    return asyncio.run(story())
+
+
+@contextmanager
+def others_stopped(cluster):
+    """Nobody but the first node runs; it has all that was agreed on before."""
+    survivor, *others = cluster.nodes
+    assert ask(survivor, cluster.admin.key()) == ["ok"]
+    for node in others:
+        os.kill(node.pid, signal.SIGSTOP)
+    try:
+        yield survivor
+    finally:
+        for node in others:
+            os.kill(node.pid, signal.SIGCONT)
+
+
+def overspend(admin, key, unit):
+    (budget,) = (found for found in admin.items(f"/budgets?subject=key:{key['id']}") if found["unit"] == unit)
+    explained = admin.explain(budget)
+    return explained["overspend"], explained
+
+
+@pytest.mark.timeout(240)
+def test_an_open_key_is_served_on_without_a_quorum_and_all_of_it_is_told_afterwards(own_cluster):
+    own_cluster.serve("chat")
+    budgets = [{"unit": "requests", "limit": 12}, {"unit": "tokens", "limit": 1_000_000}]
+    key = own_cluster.admin.key(budgets=budgets, without_quorum="open")
+    closed = own_cluster.admin.key()
+    before = len(own_cluster.provider.entries())
+    with others_stopped(own_cluster) as survivor:
+        eventually(lambda: ask(survivor, closed) == [STALE], 10, "the end of the lease")
+        billed_closed = len(own_cluster.provider.entries()) - before
+        assert ask(survivor, key, 20) == ["ok"] * 20, "twelve are allowed, and twenty are served: the key says so"
+        assert survivor.is_ready(), "it serves somebody"
+        assert metric(survivor, "quorate_requests_overspending_total") >= 8
+    billed = own_cluster.provider.entries()[before + billed_closed :]
+    assert len(billed) == 20
+    admin = own_cluster.nodes[1].admin
+
+    def is_told():
+        told, explained = overspend(admin, key, "requests")
+        return told + explained["used"] == 20
+
+    eventually(is_told, 20, "the overspend is told")
+    tokens, explained = overspend(admin, key, "tokens")
+    assert tokens + explained["used"] == sum(e["prompt_tokens"] + e["completion_tokens"] for e in billed)
+    assert ask(own_cluster.nodes[1], key) == [SPENT], "what was overspent counts"
+
+
+@pytest.mark.timeout(240)
+def test_what_was_overspent_survives_the_death_of_its_node(own_cluster):
+    own_cluster.serve("chat")
+    key = own_cluster.admin.key(budgets=[{"unit": "requests", "limit": 1_000}], without_quorum="open")
+    closed = own_cluster.admin.key()
+    with others_stopped(own_cluster) as survivor:
+        eventually(lambda: ask(survivor, closed) == [STALE], 10, "the end of the lease")
+        before = len(own_cluster.provider.entries())
+        assert ask(survivor, key, 7) == ["ok"] * 7
+        assert len(own_cluster.provider.entries()) - before == 7
+        survivor.kill()
+    survivor.start_again()
+
+    def is_told():
+        told, explained = overspend(own_cluster.nodes[2].admin, key, "requests")
+        return told == 7 and explained["free"] == 993
+
+    eventually(is_told, 30, "the overspend is told by the next life of the node")
+
+
+@pytest.mark.timeout(240)
+def test_while_a_majority_may_still_be_there_an_open_key_overspends_nothing(own_cluster):
+    own_cluster.serve("chat")
+    key = own_cluster.admin.key(budgets=[{"unit": "requests", "limit": 3}], without_quorum="open")
+    assert sorted(ask(own_cluster.nodes[0], key, 5)) == [SPENT] * 2 + ["ok"] * 3
+    other = own_cluster.admin.key(budgets=[{"unit": "requests", "limit": 3}], without_quorum="open")
+    with others_stopped(own_cluster) as survivor:
+        # Nothing was granted of it: the request waits until it is sure that nobody can be asked.
+        assert ask(survivor, other) == ["ok"]
+        assert survivor.admin.status()["lease_left_ms"] == 0, "it was not sent before"
+
+    def is_told():
+        return overspend(own_cluster.admin, other, "requests")[0] == 1
+
+    eventually(is_told, 20, "the overspend is told")
