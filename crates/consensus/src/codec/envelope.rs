@@ -21,6 +21,7 @@ pub(crate) enum Kind {
     Mark = 8,
     Generation = 9,
     MarkV2 = 10,
+    Begun = 11,
     Handshake = 16,
     Frame = 17,
 }
@@ -47,6 +48,7 @@ impl Kind {
             | Self::Mark
             | Self::Generation
             | Self::MarkV2
+            | Self::Begun
             | Self::Handshake
             | Self::Frame => RECORD_MAX,
         }
