@@ -16,6 +16,10 @@ def ask(node, key, model="windowed"):
     return httpx.post(f"{node.client_url}/v1/chat/completions", json=BODY | {"model": model}, headers=headers, timeout=30)
 
 
+def outstanding(shown):
+    return sum(holding["outstanding"] for holding in shown["holdings"])
+
+
 def test_a_window_budget_tells_its_limit_what_remains_and_when_it_resets(cluster):
     cluster.serve("windowed")
     budgets = [{"unit": "tokens", "limit": 100_000, "window": "day"}, {"unit": "requests", "limit": 3, "window": "day"}]
@@ -47,6 +51,34 @@ def test_a_lifetime_budget_has_no_window_to_tell_of(cluster):
     answer = ask(cluster.nodes[0], key)
     assert answer.status_code == 200
     assert not [name for name in answer.headers if name.startswith("x-ratelimit")]
+
+
+@pytest.mark.timeout(240)
+def test_a_node_that_dies_just_before_a_minute_ends_and_is_back_after_it_costs_the_new_minute_nothing(own_cluster):
+    own_cluster.serve("edge")
+    admin, node = own_cluster.leader().admin, own_cluster.followers()[0]
+    key = own_cluster.admin.key(budgets=[{"unit": "requests", "limit": 10, "window": "minute"}])
+    budget = own_cluster.admin.budget_of(key)
+    eventually(lambda: time.time() % 60 < 45, 30, "a minute that is not about to end")
+    this = admin.explain(budget)["window_end"]
+    assert ask(node, key, "edge").status_code == 200
+
+    # Whoever is granted of the next minute has it, and a watermark of it, five seconds before it begins.
+    eventually(lambda: time.time() % 60 > 58, 90, "the last seconds of the minute")
+    node.kill()
+
+    def new_minute():
+        shown = admin.explain(budget)
+        return shown if shown["window_end"] != this else None
+
+    shown = eventually(new_minute, 20, "the next minute")
+    assert outstanding(shown) > 0, shown
+    node.start_again()
+    node.wait_until_ready()
+    eventually(lambda: outstanding(admin.explain(budget)) == 0, what="the end of the dead session")
+    shown = admin.explain(budget)
+    assert (shown["used"], shown["crash_charged"], shown["window_end"] != this) == (0, 0, True), shown
+    assert [ask(node, key, "edge").status_code for _ in range(10)] == [200] * 10
 
 
 @pytest.mark.timeout(240)

@@ -6,7 +6,7 @@ mod envelope;
 mod record;
 
 pub(crate) use envelope::{HEADER_LEN, Kind, open, open_header, seal};
-pub(crate) use record::{EntryV1, LogIdV1, MarkV1, MarkV2, PayloadV1, SnapshotMetaV1, VoteV1};
+pub(crate) use record::{BegunV1, EntryV1, LogIdV1, MarkV1, MarkV2, PayloadV1, SnapshotMetaV1, VoteV1};
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::Serialize;

@@ -3,12 +3,12 @@
 //! Independent of Raft: a RocksDB of its own with a thread of its own, so that neither waits for the other's fsync.
 //! One fsync serves everyone who waits (docs/adr/0002-storage-layout.md).
 
-use crate::codec::{self, CodecError, Kind, MarkV1, MarkV2};
+use crate::codec::{self, BegunV1, CodecError, Kind, MarkV1, MarkV2};
 use crate::host::{Disk, Host, Table, Write};
 use crate::metrics::JournalMetrics;
 use crate::store::{Database, META, StoreError, Writer};
 use quorate_domain::{Amount, BudgetId, GroupId, LogTime, SessionId, WindowId};
-use quorate_ledger::Mark;
+use quorate_ledger::{Begun, Mark};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const MARKS: Table = Table("marks");
 const OVERSPENT: Table = Table("overspent");
 const GENERATION: &[u8] = &[0, 0, 1];
+const BEGUN: &[u8] = &[0, 0, 2];
 
 /// The journal. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -62,15 +63,17 @@ impl Journal {
         self.generation.durable.load(Ordering::Acquire)
     }
 
-    /// All marks, of all sessions that were not forgotten. Blocks.
+    /// All marks below which anything can have been spent, of all sessions that were not forgotten. Blocks.
     ///
     /// # Errors
     /// When a mark is damaged.
     pub fn load(&self) -> Result<Vec<Mark>, StoreError> {
         let database = &self.database;
+        let begun = stored_begun(database)?;
         let mut marks = Vec::new();
         database.raw.scan(MARKS, &[], &mut |key, value| {
-            marks.push(read(database, key, value)?);
+            let mark = read(database, key, value)?;
+            marks.extend(begun.is_none_or(|begun| begun.allows(&mark)).then_some(mark));
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(marks)
@@ -114,13 +117,16 @@ impl Journal {
         self.writer.write(budgets.iter().map(delete).collect()).await
     }
 
-    /// Writes marks, and raises the generation with them. They are on the disk when this returns. One write at a time: of two,
-    /// the later could leave the lower generation.
+    /// Writes marks and which windows had begun, and raises the generation with them. They are on the disk when this returns. One
+    /// write at a time: of two, the later could leave the lower generation.
     ///
     /// # Errors
     /// When this or an earlier write failed: nothing is written any more then.
-    pub async fn write(&self, marks: Vec<Mark>) -> Result<(), StoreError> {
-        self.raise(marks.iter().map(put).collect()).await
+    pub async fn write(&self, begun: Begun, marks: Vec<Mark>) -> Result<(), StoreError> {
+        let stored = BegunV1 { session: begun.session.get(), upto: begun.upto.millis() };
+        let value = codec::encode(Kind::Begun, &stored);
+        let begun = Write::Put { table: META, key: BEGUN.to_vec(), value };
+        self.raise(marks.iter().map(put).chain([begun]).collect()).await
     }
 
     /// Forgets the marks of these windows: the ledger knows all there is to know of them.
@@ -168,6 +174,14 @@ impl Journal {
 fn stored_generation(database: &Database) -> Result<u64, StoreError> {
     let Some(bytes) = database.get(META, GENERATION)? else { return Ok(0) };
     codec::decode(Kind::Generation, &bytes).map_err(|error| StoreError::from_codec(&database.dir, &error))
+}
+
+/// Which windows had begun. A journal that another version has written does not say so.
+fn stored_begun(database: &Database) -> Result<Option<Begun>, StoreError> {
+    let Some(bytes) = database.get(META, BEGUN)? else { return Ok(None) };
+    let stored: BegunV1 =
+        codec::decode(Kind::Begun, &bytes).map_err(|error| StoreError::from_codec(&database.dir, &error))?;
+    Ok(Some(Begun { session: SessionId::new(stored.session), upto: LogTime::from_millis(stored.upto) }))
 }
 
 fn session_key(session: SessionId) -> Vec<u8> {
@@ -257,13 +271,30 @@ mod tests {
         }
     }
 
+    fn begun(session: u64, upto: u64) -> Begun {
+        Begun { session: SessionId::new(session), upto: LogTime::from_millis(upto) }
+    }
+
+    #[tokio::test]
+    async fn marks_of_windows_that_had_not_begun_for_their_session_are_nothing_to_go_by() {
+        let dir = TempDir::new().unwrap();
+        let journal = open(&dir);
+        journal.write(begun(2, 59_999), vec![mark(1, 1, 10), mark(2, 1, 30)]).await.unwrap();
+        // Of an earlier session nobody knows.
+        assert_eq!(journal.load().unwrap(), [mark(1, 1, 10)]);
+        journal.write(begun(2, 60_000), vec![]).await.unwrap();
+        assert_eq!(journal.load().unwrap(), [mark(1, 1, 10), mark(2, 1, 30)]);
+        journal.close();
+    }
+
     #[tokio::test]
     async fn the_last_mark_of_each_account_is_there_after_a_restart_and_each_write_raises_the_generation() {
         let dir = TempDir::new().unwrap();
         let journal = open(&dir);
         assert_eq!(journal.generation(), 0);
-        journal.write(vec![mark(1, 1, 10), mark(1, 2, 20), mark(2, 1, 30)]).await.unwrap();
-        journal.write(vec![mark(1, 1, 15)]).await.unwrap();
+        let begun = begun(2, 60_000);
+        journal.write(begun, vec![mark(1, 1, 10), mark(1, 2, 20), mark(2, 1, 30)]).await.unwrap();
+        journal.write(begun, vec![mark(1, 1, 15)]).await.unwrap();
         journal.close();
         drop(journal);
         let journal = open(&dir);
@@ -278,7 +309,7 @@ mod tests {
         journal.forget_before(SessionId::new(2), 500).await.unwrap();
         assert_eq!(journal.generation(), 501, "it goes on where the ledger is");
         journal.close();
-        assert!(journal.write(vec![mark(2, 1, 40)]).await.is_err());
+        assert!(journal.write(begun, vec![mark(2, 1, 40)]).await.is_err());
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use quorate_catalog::Catalog;
 use quorate_domain::{Amount, BootId, BudgetId, MonoTime, NodeId, SessionId, Span, WindowId};
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, Standing};
-use quorate_ledger::{Ledger, Mark};
+use quorate_ledger::{Begun, Ledger, Mark};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -150,14 +150,15 @@ pub trait Journal: Send + Sync + 'static {
     /// Raised with each write, and durable; tells a disk that was rolled back.
     fn generation(&self) -> u64;
 
-    /// The marks of earlier sessions.
+    /// The marks of earlier sessions, of windows that had begun as far as the journal knows.
     ///
     /// # Errors
     /// When the journal cannot be read.
     fn load(&self) -> Result<Vec<Mark>, String>;
 
-    /// Returns once the marks are durable. An error means that the disk cannot be trusted: the node must stop.
-    fn write(&self, marks: Vec<Mark>) -> Eventually<'_, Result<(), String>>;
+    /// Returns once the marks are durable, and which windows had begun. An error means that the disk cannot be trusted: the node
+    /// must stop.
+    fn write(&self, begun: Begun, marks: Vec<Mark>) -> Eventually<'_, Result<(), String>>;
 
     /// How much the node may have overspent of each budget, in all its sessions.
     ///

@@ -13,7 +13,7 @@ use quorate_gateway::replica::{ClusterStatus, Eventually, Journal, Replica, Unav
 use quorate_gateway::{Cause, Funds, Refusal};
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, RevocationBound, Standing};
-use quorate_ledger::{BudgetSpec, Command, Expected, Kind, Ledger, Mark, Outcome, PutBudget};
+use quorate_ledger::{Begun, BudgetSpec, Command, Expected, Kind, Ledger, Mark, Outcome, PutBudget};
 use quorate_wallet::Cost;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -213,7 +213,7 @@ impl Journal for Memory {
         Ok(self.marks.lock().clone())
     }
 
-    fn write(&self, marks: Vec<Mark>) -> Eventually<'_, Result<(), String>> {
+    fn write(&self, _begun: Begun, marks: Vec<Mark>) -> Eventually<'_, Result<(), String>> {
         Box::pin(async move {
             tokio::time::sleep(Duration::from_micros(500)).await;
             self.marks.lock().extend(marks);

@@ -6,6 +6,7 @@
 //! [`Central`].
 
 mod account;
+mod begun;
 mod bucket;
 mod budget;
 mod central;
@@ -23,6 +24,7 @@ mod turn;
 mod zones;
 
 pub use account::{Account, Mode};
+pub use begun::Begun;
 pub use budget::{ASKED_AHEAD, Budget, BudgetSpec, Kind};
 pub use central::{Central, Shown, Tally};
 pub use command::{

@@ -5,7 +5,7 @@ use quorate_domain::{Amount, BootId, BudgetId, MonoTime, NodeId, SessionId, Span
 use quorate_gateway::replica::{self, ClusterStatus, Eventually, HistoryStatus, MemberStatus, Unavailable};
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, Standing};
-use quorate_ledger::{Ledger, Mark};
+use quorate_ledger::{Begun, Ledger, Mark};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -164,8 +164,8 @@ impl replica::Journal for BridgedJournal {
         self.0.load().map_err(|error| error.to_string())
     }
 
-    fn write(&self, marks: Vec<Mark>) -> Eventually<'_, Result<(), String>> {
-        Box::pin(async move { self.0.write(marks).await.map_err(|error| error.to_string()) })
+    fn write(&self, begun: Begun, marks: Vec<Mark>) -> Eventually<'_, Result<(), String>> {
+        Box::pin(async move { self.0.write(begun, marks).await.map_err(|error| error.to_string()) })
     }
 
     fn load_overspent(&self) -> Result<Vec<(BudgetId, Amount)>, String> {

@@ -52,6 +52,8 @@ pub enum Reached {
     GrantedAhead,
     /// And spent of it when it had, before anybody asked for it anew.
     SpentUnasked,
+    /// A node died with a watermark of a window that had not begun, and came back when it had.
+    DiedBeforeItBegan,
     /// Something leaked out of a bucket for which requests were in line.
     LeakedWithLine,
     /// What a dead session held of a bucket was taken as spent.
@@ -82,7 +84,7 @@ pub enum Reached {
 
 impl Reached {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::AdmittedLocally,
         Self::AdmittedInLine,
         Self::CentralMode,
@@ -106,6 +108,7 @@ impl Reached {
         Self::RolledWithLine,
         Self::GrantedAhead,
         Self::SpentUnasked,
+        Self::DiedBeforeItBegan,
         Self::LeakedWithLine,
         Self::DoubtLeaked,
         Self::PassedOver,

@@ -1,7 +1,7 @@
 //! A node's journal on a disk that keeps what was synced and loses what was not.
 
 use quorate_domain::{Amount, BudgetId, SessionId, WindowId};
-use quorate_ledger::{Evidence, Mark};
+use quorate_ledger::{Begun, Evidence, Mark};
 use quorate_wallet::OverspendMark;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,6 +19,7 @@ struct Copy {
     generation: u64,
     marks: BTreeMap<(SessionId, BudgetId, WindowId), Mark>,
     overspent: BTreeMap<BudgetId, Amount>,
+    begun: Option<Begun>,
 }
 
 const COPIES_KEPT: usize = 40;
@@ -54,8 +55,9 @@ impl Disk {
     }
 
     /// Written and synced.
-    pub(crate) fn write(&mut self, marks: &[Mark]) {
+    pub(crate) fn write(&mut self, begun: Begun, marks: &[Mark]) {
         self.keep_copy();
+        self.now.begun = Some(begun);
         self.now.generation += 1;
         for mark in marks {
             self.now.marks.insert((mark.session, mark.budget, mark.window), *mark);
@@ -92,12 +94,24 @@ impl Disk {
         if self.is_lost {
             return Evidence::Lost;
         }
-        let Copy { generation, marks, .. } = &self.now;
-        Evidence::Intact { generation: *generation, marks: marks.values().copied().collect() }
+        let marks = self.now.marks.values().filter(|mark| self.now.proves(mark)).copied().collect();
+        Evidence::Intact { generation: self.now.generation, marks }
+    }
+
+    /// All that is written of windows, whether it proves anything or not.
+    pub(crate) fn written(&self) -> impl Iterator<Item = &Mark> {
+        self.now.marks.values()
     }
 
     /// What the disk says at most was spent.
     pub(crate) fn bound(&self, session: SessionId, budget: BudgetId, window: WindowId) -> Amount {
-        self.now.marks.get(&(session, budget, window)).map_or(Amount::ZERO, |mark| mark.spent_bound)
+        let mark = self.now.marks.get(&(session, budget, window)).filter(|mark| self.now.proves(mark));
+        mark.map_or(Amount::ZERO, |mark| mark.spent_bound)
+    }
+}
+
+impl Copy {
+    fn proves(&self, mark: &Mark) -> bool {
+        self.begun.is_none_or(|begun| begun.allows(mark))
     }
 }

@@ -12,7 +12,7 @@ use crate::request::{Request, State};
 use crate::world::{World, in_unit, node_id, place_of};
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, SessionId, Unit, WindowId};
 use quorate_ledger::{Account, Command, Ledger, Mark};
-use quorate_wallet::{Cause, Marked, Overrun, Refusal, Wallet};
+use quorate_wallet::{Cause, Marked, Marks, Overrun, Refusal, Wallet};
 use rand::RngExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub(crate) struct Node {
     applied: usize,
     pub(crate) wallet: Option<Arc<Wallet>>,
     pub(crate) disk: Disk,
-    writing: Option<Vec<Marked>>,
+    writing: Option<Marks>,
     pub(crate) exchange: Option<(u64, Exchange)>,
     pub(crate) exchanges: u64,
     /// When the barrier under way was asked for, and the latest that was answered.
@@ -182,6 +182,8 @@ impl World {
     pub(crate) fn crash(&mut self, place: usize, fate: DiskFate) {
         self.nodes[place].is_up = false;
         let heard = self.log.ledger.journal_of(node_id(place));
+        let died = self.nodes[place].session();
+        died.into_iter().for_each(|session| self.oracle.died(session, self.log.ledger.time()));
         let disk = &mut self.nodes[place].disk;
         let is_kept = match fate {
             DiskFate::Kept => true,
@@ -315,9 +317,9 @@ impl World {
             settled: marked.settled,
             overrun: marked.overrun,
         };
-        let lines: Vec<Mark> = marks.iter().map(line).collect();
         self.journals_written += 1;
-        node.disk.write(&lines);
+        let lines: Vec<Mark> = marks.lines.iter().map(line).collect();
+        node.disk.write(marks.begun, &lines);
         let over = wallet.settled_windows();
         node.disk.forget(wallet.session(), &over);
         wallet.journalled(&marks, MonoTime::from_micros(self.now));

@@ -3,7 +3,7 @@
 //! The truth is what providers bill and what is reserved for requests under way. Nothing here is read from a wallet.
 
 use quorate_domain::{BudgetId, LogTime, SessionId, WindowId};
-use quorate_ledger::{Budget, Ledger, SessionState};
+use quorate_ledger::{Budget, Ledger, Mark, SessionState};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A broken promise.
@@ -49,6 +49,8 @@ pub(crate) struct Oracle {
     allowed: BTreeMap<(BudgetId, WindowId), u64>,
     /// Budgets of which the leader took as spent what a dead session held, whether it was or not.
     assumed: BTreeSet<BudgetId>,
+    /// How far log time had come anywhere when the node of a session died.
+    died: BTreeMap<SessionId, LogTime>,
 }
 
 impl Oracle {
@@ -88,6 +90,26 @@ impl Oracle {
 
     pub(crate) fn resolved_as_spent(&mut self, budget: BudgetId) {
         self.assumed.insert(budget);
+    }
+
+    /// The node of a session is dead.
+    pub(crate) fn died(&mut self, session: SessionId, at: LogTime) {
+        self.died.insert(session, at);
+    }
+
+    /// Whether a mark is of a window that begins after the session's node died.
+    pub(crate) fn is_ahead_of_death(&self, mark: &Mark) -> bool {
+        self.died.get(&mark.session).is_some_and(|died| mark.window.start() > *died)
+    }
+
+    /// I6: a crash is charged nothing of windows that had not begun then.
+    pub(crate) fn check_marks(&self, marks: &[Mark]) -> Result<(), Violation> {
+        let Some(mark) = marks.iter().find(|mark| self.is_ahead_of_death(mark)) else { return Ok(()) };
+        let what = format!(
+            "budget {}, window {}: {} told of a session that died before the window began",
+            mark.budget, mark.window, mark.spent_bound
+        );
+        Err(Violation { id: "I6", what })
     }
 
     /// A limit was set: from now on so much may be spent in the open window.

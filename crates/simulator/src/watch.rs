@@ -110,6 +110,15 @@ impl World {
                     let holding = account.and_then(|it| it.holding(mark.session));
                     holding.is_some_and(|it| mark.spent_bound > it.granted.saturating_sub(it.returned))
                 };
+                let begins_late = |mark: &Mark| {
+                    self.oracle.is_ahead_of_death(mark) && mark.window.start() <= self.log.ledger.time()
+                };
+                if self.nodes[place].disk.written().any(begins_late) {
+                    self.coverage.reach(Reached::DiedBeforeItBegan);
+                }
+                if let Err(broken) = self.oracle.check_marks(marks) {
+                    self.violation.get_or_insert(broken);
+                }
                 if marks.iter().any(is_clamped) {
                     self.coverage.reach(Reached::Clamped);
                 }

@@ -1,15 +1,16 @@
 //! Grants of windows that have not begun: asked for shortly before, so that nobody waits for one when the window begins, and
-//! spent only once the log says that it has (docs/adr/0017-next-windows.md).
+//! spent only once the log says that it has, and the journal that the log says so (docs/adr/0017-next-windows.md).
 
 use crate::Wallet;
 use crate::account::Account;
 use crossbeam::queue::SegQueue;
 use parking_lot::Mutex;
-use quorate_domain::{BudgetId, LogTime, MonoTime, Window};
+use quorate_domain::{BudgetId, LogTime, MonoTime, Window, WindowId};
 use quorate_ledger::{Ledger, View};
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// So many windows are turned at a time by who has other things to do as well. Requests turn theirs themselves.
 const TURNS_AT_ONCE: usize = 1_000;
@@ -26,6 +27,10 @@ pub(crate) struct Slot {
 pub(crate) struct Ahead {
     /// Log time has come so far, in milliseconds.
     log_time: AtomicU64,
+    /// The journal says that it has come so far: a crash is charged nothing of windows that begin later.
+    journalled: AtomicU64,
+    /// A window in `upcoming` has begun, and the journal is to say so.
+    begins: AtomicBool,
     /// Next windows of which something was granted, by their beginning.
     upcoming: Mutex<BTreeSet<(LogTime, BudgetId)>>,
     /// Budgets whose next window is the open one now: what the ledger was told of places is of the one before.
@@ -36,10 +41,64 @@ impl Wallet {
     /// Log time has come at least so far.
     pub(crate) fn log_time_is(&self, at: LogTime) {
         self.ahead.log_time.fetch_max(at.millis(), Ordering::AcqRel);
+        self.look_for_beginnings();
+    }
+
+    /// How far it has come, as far as is known here.
+    pub(crate) fn log_time(&self) -> LogTime {
+        LogTime::from_millis(self.ahead.log_time.load(Ordering::Acquire))
+    }
+
+    fn journalled_log_time(&self) -> LogTime {
+        LogTime::from_millis(self.ahead.journalled.load(Ordering::Acquire))
+    }
+
+    fn look_for_beginnings(&self) {
+        let (after, upto) = (self.journalled_log_time(), self.log_time());
+        let last = (after, BudgetId::new(u64::MAX));
+        let upcoming = self.ahead.upcoming.lock();
+        let first = upcoming.range((Bound::Excluded(last), Bound::Unbounded)).next();
+        if first.is_some_and(|(start, _)| *start <= upto) {
+            self.ahead.begins.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether a window waits for nothing but the journal to begin.
+    pub(crate) fn waits_to_begin(&self) -> bool {
+        self.ahead.begins.load(Ordering::Acquire)
+    }
+
+    /// The same, told once.
+    pub(crate) fn begins(&self) -> bool {
+        self.ahead.begins.swap(false, Ordering::AcqRel)
+    }
+
+    /// The journal says so: windows up to there may be spent from.
+    pub(crate) fn begun(&self, upto: LogTime, begins: bool) {
+        // Another session may have been opened by what the journal said before.
+        if self.is_fenced() {
+            return;
+        }
+        self.ahead.journalled.fetch_max(upto.millis(), Ordering::AcqRel);
+        if !begins {
+            return;
+        }
+        let waited_at = self.line.lock().budgets();
+        waited_at.into_iter().for_each(|budget| self.turn(budget));
     }
 
     fn has_begun(&self, account: &Arc<Account>) -> bool {
-        account.window().id.start().millis() <= self.ahead.log_time.load(Ordering::Acquire)
+        account.window().id.start() <= self.journalled_log_time()
+    }
+
+    /// The accounts from which requests in line at a budget take: now, or as soon as the journal says that the window has begun.
+    pub(crate) fn accounts_for_line(&self, budget: BudgetId) -> impl Iterator<Item = Arc<Account>> {
+        self.account(budget).into_iter().chain(self.beginning(budget))
+    }
+
+    /// The account of a budget's next window, if it has begun and the journal is yet to know.
+    pub(crate) fn beginning(&self, budget: BudgetId) -> Option<Arc<Account>> {
+        self.next(budget).filter(|next| next.window().id.start() <= self.log_time())
     }
 
     /// The account of a budget's next window, if anything of it was granted.
@@ -66,7 +125,19 @@ impl Wallet {
         drop(shard);
         earlier.inspect(|account| self.is_over(account));
         self.ahead.upcoming.lock().insert((view.window.id.start(), budget));
+        self.look_for_beginnings();
         account
+    }
+
+    /// A later window of the budget is open: the next one that is known was not turned to in time.
+    pub(crate) fn skip_next(&self, budget: BudgetId, open: WindowId) {
+        let is_earlier = |next: &mut Arc<Account>| next.window().id < open;
+        let skipped =
+            self.shard(budget).write().get_mut(&budget).and_then(|slot| slot.next.take_if(is_earlier));
+        if let Some(account) = skipped {
+            self.ahead.upcoming.lock().remove(&(account.window().id.start(), budget));
+            self.is_over(&account);
+        }
     }
 
     /// The open account of a budget, if its window has just begun: it is another one than `before`.
@@ -111,7 +182,7 @@ impl Wallet {
     /// Turns windows that have begun; first those in which somebody waits for this node's answer.
     pub(crate) fn turn_due(&self, ledger: &Ledger) {
         self.log_time_is(ledger.time());
-        let due: Vec<BudgetId> = self.take_due(ledger.time()).take(TURNS_AT_ONCE).collect();
+        let due: Vec<BudgetId> = self.take_due(self.journalled_log_time()).take(TURNS_AT_ONCE).collect();
         if due.len() == TURNS_AT_ONCE {
             ledger.central().iter().for_each(|budget| self.turn(*budget));
         }

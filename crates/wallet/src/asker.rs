@@ -86,6 +86,10 @@ impl Asker<'_> {
     }
 
     fn ask_for_line(&self, talk: &mut Talk, budget: BudgetId) -> Option<Ask> {
+        if self.wallet.beginning(budget).is_some() {
+            // What is lacking then is seen when the journal knows.
+            return None;
+        }
         let account = self.wallet.account(budget);
         let bucket = self.bucket(budget);
         let last_asked = talk.asked_buckets.get(&budget).copied();

@@ -23,7 +23,7 @@ mod wallet;
 
 pub use account::{Account, Statement};
 pub use cost::{Cost, Need};
-pub use mark::Marked;
+pub use mark::{Marked, Marks};
 pub use overdraft::{Overdrafts, OverspendMark};
 pub use refusal::{Cause, Refusal};
 pub use reservation::{Overrun, Reservation};

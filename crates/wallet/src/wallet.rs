@@ -5,11 +5,11 @@ use crate::ahead::{Ahead, Slot};
 use crate::asker::Talk;
 use crate::line::{Line, Ticket};
 use crate::reservation::Part;
-use crate::{Cost, Marked, Need, Overdrafts, Overrun, Reservation, Statement};
+use crate::{Cost, Marked, Marks, Need, Overdrafts, Overrun, Reservation, Statement};
 use crossbeam::queue::SegQueue;
 use parking_lot::{Mutex, RwLock};
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, SessionId, Unit, Window, WindowId};
-use quorate_ledger::Ledger;
+use quorate_ledger::{Begun, Ledger};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -210,7 +210,7 @@ impl Wallet {
         let mut line = self.line.lock();
         let Some(ticket) = line.remove(id) else { return false };
         if let Some(charge) = ticket.waits_at() {
-            self.account(charge.budget).inspect(|account| account.gave_up(id));
+            self.accounts_for_line(charge.budget).for_each(|account| account.gave_up(id));
             self.set_waiting(&line, charge.budget);
         }
         ticket.into_reservation().cancel();
@@ -222,7 +222,7 @@ impl Wallet {
     pub fn lacks(&self, id: PlaceId) -> Option<BudgetId> {
         let line = self.line.lock();
         let budget = line.get(id)?.waits_at()?.budget;
-        let is_granted = self.account(budget).is_some_and(|account| account.is_designated(id));
+        let is_granted = self.accounts_for_line(budget).any(|account| account.is_designated(id));
         (!is_granted).then_some(budget)
     }
 
@@ -231,8 +231,9 @@ impl Wallet {
     pub fn held_in_line(&self) -> Vec<(BudgetId, WindowId, Amount)> {
         let line = self.line.lock();
         let designated = |ticket: &Ticket| {
-            let account = self.account(ticket.waits_at()?.budget)?;
-            account.designated(ticket.id).map(|amount| (account.budget(), account.window().id, amount))
+            self.accounts_for_line(ticket.waits_at()?.budget).find_map(|account| {
+                Some((account.budget(), account.window().id, account.designated(ticket.id)?))
+            })
         };
         let taken = line.tickets.iter().flat_map(|ticket| ticket.taken().taken());
         taken.chain(line.tickets.iter().filter_map(designated)).collect()
@@ -303,10 +304,17 @@ impl Wallet {
 
     // The flusher's part: watermarks.
 
-    /// What to write to the journal now: watermarks, raised or lowered, and overrun. [`Wallet::journalled`] makes it
-    /// count.
+    /// What to write to the journal now: watermarks, raised or lowered, overrun, and which windows have begun.
+    /// [`Wallet::journalled`] makes it count.
     #[must_use]
-    pub fn marks(&self, now: MonoTime) -> Vec<Marked> {
+    pub fn marks(&self, now: MonoTime) -> Marks {
+        let begins = self.begins();
+        let lines = self.lines(now);
+        // After the marks: what is spent from by now is of windows that have begun.
+        Marks { lines, begun: Begun { session: self.session, upto: self.log_time() }, begins }
+    }
+
+    fn lines(&self, now: MonoTime) -> Vec<Marked> {
         let mut called = BTreeMap::new();
         let mut call =
             |account: Arc<Account>| called.insert((account.budget(), account.window().id), account);
@@ -315,7 +323,7 @@ impl Wallet {
             call(account);
         }
         let line = self.line.lock();
-        line.budgets().into_iter().filter_map(|budget| self.account(budget)).for_each(|account| {
+        line.budgets().into_iter().flat_map(|budget| self.accounts_for_line(budget)).for_each(|account| {
             call(account);
         });
         let mark = |account: Arc<Account>| {
@@ -328,10 +336,11 @@ impl Wallet {
     }
 
     /// The journal holds these marks now.
-    pub fn journalled(&self, marks: &[Marked], now: MonoTime) {
-        for mark in marks {
+    pub fn journalled(&self, marks: &Marks, now: MonoTime) {
+        for mark in &marks.lines {
             mark.account.journalled(mark, now);
         }
+        self.begun(marks.begun.upto, marks.begins);
     }
 
     /// Has the next marks hold an overrun.
@@ -349,7 +358,7 @@ impl Wallet {
     /// Whether a watermark should be looked at, or somebody in line was let pass who may have all it needs now.
     #[must_use]
     pub fn needs_flush(&self) -> bool {
-        !self.low.is_empty() || self.lets_pass.swap(false, Ordering::AcqRel)
+        !self.low.is_empty() || self.waits_to_begin() || self.lets_pass.swap(false, Ordering::AcqRel)
     }
 
     // The syncer's part: reports and returns. What is asked for is in `speech`.
@@ -441,6 +450,7 @@ impl Wallet {
     /// This window of a budget is open. An account of another one is over.
     pub(crate) fn window_is(&self, budget: BudgetId, window: WindowId) {
         self.turn(budget);
+        self.skip_next(budget, window);
         if self.account(budget).is_some_and(|account| account.window().id != window) {
             self.retire(budget);
         }
@@ -481,6 +491,9 @@ impl Wallet {
     /// A new account for the open window of a budget, in place of one that is over.
     pub(crate) fn open(&self, budget: BudgetId, window: Window) -> Arc<Account> {
         self.retire(budget);
+        self.skip_next(budget, window.id);
+        // The journal has to say so before anything is spent.
+        self.log_time_is(window.id.start());
         let account = Arc::new(Account::new(budget, window));
         account.set_waiting(self.line.lock().count_at(budget));
         self.shard(budget).write().entry(budget).or_default().open = Some(Arc::clone(&account));

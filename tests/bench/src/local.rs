@@ -6,7 +6,7 @@ use quorate_domain::{BootId, BudgetId, LogTime, MonoTime, NodeId, SessionId, Spa
 use quorate_gateway::replica::{ClusterStatus, Eventually, Journal, Replica, Unavailable};
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, RevocationBound, Standing};
-use quorate_ledger::{Ledger, Mark};
+use quorate_ledger::{Begun, Ledger, Mark};
 use std::future::ready;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -143,7 +143,7 @@ impl Journal for Memory {
         Ok(Vec::new())
     }
 
-    fn write(&self, _marks: Vec<Mark>) -> Eventually<'_, Result<(), String>> {
+    fn write(&self, _begun: Begun, _marks: Vec<Mark>) -> Eventually<'_, Result<(), String>> {
         Box::pin(ready(Ok(())))
     }
 

@@ -22,6 +22,7 @@ pub(crate) enum Kind {
     Generation = 9,
     MarkV2 = 10,
     Overspent = 11,
+    Begun = 12,
     Handshake = 16,
     Frame = 17,
 }
@@ -49,6 +50,7 @@ impl Kind {
             | Self::Generation
             | Self::MarkV2
             | Self::Overspent
+            | Self::Begun
             | Self::Handshake
             | Self::Frame => RECORD_MAX,
         }

@@ -68,6 +68,13 @@ pub(crate) struct MarkV2 {
     pub(crate) overrun: u64,
 }
 
+/// Up to which log time, in milliseconds, windows had begun for a session of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BegunV1 {
+    pub(crate) session: u64,
+    pub(crate) upto: u64,
+}
+
 impl From<MarkV1> for MarkV2 {
     fn from(MarkV1 { spent_bound, settled }: MarkV1) -> Self {
         Self { spent_bound, settled, overrun: 0 }

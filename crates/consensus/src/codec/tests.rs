@@ -65,6 +65,7 @@ fn journal(samples: &mut Samples) {
     samples.check("v2_mark", Kind::MarkV2, &MarkV2 { spent_bound: 5_000, settled: 4_000, overrun: 300 });
     samples.check("v1_overspent", Kind::Overspent, &700_u64);
     samples.check("v1_generation", Kind::Generation, &7_u64);
+    samples.check("v1_begun", Kind::Begun, &BegunV1 { session: 9, upto: 1_800_000_000_000 });
 }
 
 /// Each command as the log stores it: an entry that carries it alone.

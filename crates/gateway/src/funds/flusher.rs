@@ -32,8 +32,8 @@ pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(),
 pub(super) async fn flush(shared: &Shared, wallet: &Wallet) -> Result<(), JournalFailure> {
     let marks = wallet.marks(shared.clock.mono());
     if !marks.is_empty() {
-        let lines = marks.iter().map(|marked| line(wallet.session(), marked));
-        shared.journal.write(lines.collect()).await.map_err(JournalFailure)?;
+        let lines = marks.lines.iter().map(|marked| line(wallet.session(), marked));
+        shared.journal.write(marks.begun, lines.collect()).await.map_err(JournalFailure)?;
         wallet.journalled(&marks, shared.clock.mono());
         shared.written.send_replace(());
     }

@@ -1,9 +1,10 @@
-//! Grants of the next window: asked for while the open one is in use, spent from the moment the log says it has begun.
+//! Grants of the next window: asked for while the open one is in use, spent from the moment the journal knows that the log says
+//! it has begun.
 
 use crate::cluster::*;
-use quorate_domain::{Amount, MonoTime, Period, WindowId};
+use quorate_domain::{Amount, BootId, MonoTime, NodeId, Period, WindowId};
 use quorate_ledger::*;
-use quorate_wallet::Withheld;
+use quorate_wallet::{Marked, Marks, Withheld};
 
 const MINUTE: u64 = 60_000;
 /// Budgets are asked for at the earliest fifteen and at the latest five seconds before their windows end.
@@ -35,10 +36,38 @@ fn granted_ahead() -> Cluster {
 }
 
 /// The log says that the next minute has begun.
-fn begins(cluster: &mut Cluster) -> MonoTime {
+fn log_says(cluster: &mut Cluster) -> MonoTime {
     let now = pass_to(cluster, SOON, MINUTE);
     cluster.follow(now);
     now
+}
+
+/// And the journal knows.
+fn begins(cluster: &mut Cluster) -> MonoTime {
+    let now = log_says(cluster);
+    flush(&cluster.wallet, now);
+    now
+}
+
+/// The wallet's node dies, and opens its next session by these writes to its journal. What of the next minute is free for others.
+fn free_after_a_crash(mut cluster: Cluster, journal: &[Marks]) -> u64 {
+    cluster.apply(Command::Tick);
+    let session = cluster.wallet.session();
+    let mark = |line: &Marked| Mark {
+        session,
+        budget: line.account.budget(),
+        window: line.account.window().id,
+        spent_bound: line.spent_bound,
+        settled: line.settled,
+        overrun: line.overrun,
+    };
+    let begun = journal.last().unwrap().begun;
+    let marks = journal.iter().flat_map(|marks| &marks.lines).map(mark);
+    let evidence =
+        Evidence::Intact { generation: 9, marks: marks.filter(|mark| begun.allows(mark)).collect() };
+    let (node, boot, previous) = (NodeId::new(2), BootId::new(9), session);
+    cluster.apply(Command::OpenSession(OpenSession { node, boot, previous, evidence }));
+    cluster.pool(TEAM)
 }
 
 #[test]
@@ -56,6 +85,68 @@ fn nothing_of_it_is_spent_before_the_log_says_that_it_has_begun() {
     let refused = cluster.wallet.reserve(&[TEAM], &cost(10), at(MINUTE)).map(|_| ());
     assert_eq!(refused, Err(Withheld::Short(TEAM.budget)));
     assert_eq!(cluster.account(TEAM).window().id, WindowId::LIFETIME, "the first window begins at zero");
+}
+
+#[test]
+fn nor_before_the_journal_knows_which_takes_one_write_for_all_budgets() {
+    let mut cluster = granted_ahead();
+    assert!(!cluster.wallet.needs_flush());
+    let now = log_says(&mut cluster);
+    assert_eq!(
+        cluster.wallet.reserve(&[TEAM], &cost(10), now).map(|_| ()),
+        Err(Withheld::Short(TEAM.budget))
+    );
+    assert!(cluster.wallet.needs_flush());
+    let marks = cluster.wallet.marks(now);
+    assert_eq!((marks.lines.len(), marks.is_empty(), marks.begun.upto), (0, false, NEXT.start()));
+    cluster.wallet.journalled(&marks, now);
+    assert!(cluster.wallet.reserve(&[TEAM], &cost(10), now).is_ok());
+    assert!(cluster.wallet.marks(now).is_empty());
+}
+
+#[test]
+fn a_node_that_dies_before_a_window_begins_is_charged_nothing_of_it_however_late_it_returns() {
+    let mut cluster = in_use();
+    let now = pass_to(&mut cluster, 1, SOON);
+    cluster.talk(now);
+    let ahead = cluster.wallet.marks(now);
+    assert!(ahead.lines.iter().any(|line| line.account.window().id == NEXT && !line.spent_bound.is_zero()));
+    cluster.wallet.journalled(&ahead, now);
+    cluster.pass(MINUTE - SOON + 1_000);
+    assert_eq!(free_after_a_crash(cluster, &[ahead]), 1_000);
+}
+
+#[test]
+fn one_that_dies_when_its_journal_knows_that_it_has_begun_is_charged_its_watermark() {
+    let mut cluster = in_use();
+    let now = pass_to(&mut cluster, 1, SOON);
+    cluster.talk(now);
+    let ahead = cluster.wallet.marks(now);
+    cluster.wallet.journalled(&ahead, now);
+    let now = log_says(&mut cluster);
+    let begun = cluster.wallet.marks(now);
+    cluster.wallet.journalled(&begun, now);
+    let bound =
+        cluster.wallet.reserve(&[TEAM], &cost(10), now).map(|_| cluster.account(TEAM).spent_bound().get());
+    assert_eq!(
+        bound.map(|bound| (bound > 0, free_after_a_crash(cluster, &[ahead, begun]))),
+        Ok((true, 1_000 - bound.unwrap()))
+    );
+}
+
+#[test]
+fn a_next_window_that_was_never_turned_to_does_not_come_after_a_later_one() {
+    let mut cluster = granted_ahead();
+    // The node stands still for two minutes, and hears first of the window that is open then.
+    let now = pass_to(&mut cluster, SOON, 2 * MINUTE + 1);
+    let _overrun = cluster.run(&[TEAM], 10, now).settle(&cost(10));
+    let open = cluster.account(TEAM).window().id;
+    assert_eq!(open.start().millis(), 2 * MINUTE);
+    cluster.follow(now);
+    flush(&cluster.wallet, now);
+    cluster.follow(now);
+    assert_eq!(cluster.account(TEAM).window().id, open);
+    assert!(cluster.wallet.reserve(&[TEAM], &cost(10), now).is_ok());
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub(crate) fn at(millis: u64) -> MonoTime {
 pub(crate) fn flush(wallet: &Wallet, now: MonoTime) -> usize {
     let marks = wallet.marks(now);
     wallet.journalled(&marks, now);
-    marks.len()
+    marks.lines.len()
 }
 
 /// Who is served, in order. Their reservations are kept.

@@ -116,9 +116,9 @@ fn overrun_is_durable_once_the_journal_holds_it_and_the_watermark_stays() {
     wallet.record(&overrun);
     let bound = wallet.account(TEAM.budget).unwrap().spent_bound();
     let marks = wallet.marks(at(1));
-    let told: Vec<_> = marks.iter().map(|mark| (mark.settled.get(), mark.overrun.get())).collect();
+    let told: Vec<_> = marks.lines.iter().map(|mark| (mark.settled.get(), mark.overrun.get())).collect();
     assert_eq!(told, [(20, 7)]);
-    assert!(marks[0].spent_bound >= bound);
+    assert!(marks.lines[0].spent_bound >= bound);
     wallet.journalled(&marks, at(1));
     assert!(overrun.is_durable());
 }

@@ -11,10 +11,40 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         why: "a window is spent from once the log says that it has begun, not once the one before it is over here",
         edits: &[Edit {
             file: AHEAD,
-            right: "account.window().id.start().millis() <= self.ahead.log_time.load(Ordering::Acquire)",
-            wrong: "account.window().id.start().millis() <= self.ahead.log_time.load(Ordering::Acquire) + 10_000",
+            right: "account.window().id.start() <= self.journalled_log_time()",
+            wrong: "account.window().id.start().millis() <= self.journalled_log_time().millis() + 10_000",
         }],
-        breaks: &["I15"],
+        breaks: &["I15", "I2"],
+    },
+    Mutation {
+        name: "next-window-before-the-journal-knows",
+        why: "a node that spends of a window before its journal knows that it has begun gives back at a crash what it spent",
+        edits: &[Edit {
+            file: AHEAD,
+            right: "account.window().id.start() <= self.journalled_log_time()",
+            wrong: "account.window().id.start() <= self.log_time()",
+        }],
+        breaks: &["I2"],
+    },
+    Mutation {
+        name: "window-opened-unknown-to-the-journal",
+        why: "a window that an answer opened has begun, and the journal has to know before anything of it is spent",
+        edits: &[Edit {
+            file: "crates/wallet/src/wallet.rs",
+            right: "        self.log_time_is(window.id.start());\n        let account",
+            wrong: "        let account",
+        }],
+        breaks: &["I2"],
+    },
+    Mutation {
+        name: "charged-before-it-began",
+        why: "of a window that had not begun when a node died, nothing is charged for its crash",
+        edits: &[Edit {
+            file: "crates/ledger/src/begun.rs",
+            right: "mark.session != self.session || mark.window.start() <= self.upto",
+            wrong: "mark.session != self.session || mark.window.start() <= self.upto || !mark.spent_bound.is_zero()",
+        }],
+        breaks: &["I6"],
     },
     Mutation {
         name: "next-window-begins-empty",
