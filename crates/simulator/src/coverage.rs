@@ -30,18 +30,28 @@ pub enum Reached {
     LaterRound,
     /// An answer to a round that did not know of everything granted.
     AnswerDidNotCount,
+    /// An answer to a round did not arrive.
+    AnswerLost,
+    /// The leader was gone while a round was under way.
+    LeaderChangedInRound,
     /// A request got what it needs by name, and had left.
     GrantedToNobody,
     /// A message of a session arrived after a later one.
     OldMessage,
+    /// A message of a session arrived a second time.
+    SameMessage,
     /// A session was fenced and its node opened another.
     Fenced,
+    /// A node's opening of a session arrived when a later life of it had opened one.
+    StaleOpening,
     /// A node came back with its journal and something outstanding.
     CrashWithJournal,
     /// A node came back without its journal and something outstanding.
     CrashWithoutJournal,
     /// A node came back with an old copy of its disk.
     DiskRolledBack,
+    /// A node died while it wrote its journal, and a part of that is on the disk.
+    TornJournal,
     /// The journal's bound was above what may be left of the grant, and was held to it.
     Clamped,
     /// A request settled after its window was over.
@@ -54,6 +64,8 @@ pub enum Reached {
     SpentUnasked,
     /// A node died with a watermark of a window that had not begun, and came back when it had.
     DiedBeforeItBegan,
+    /// A node turned to the next window while requests of the one before were under way.
+    TurnedInFlight,
     /// Something leaked out of a bucket for which requests were in line.
     LeakedWithLine,
     /// What a dead session held of a bucket was taken as spent.
@@ -62,6 +74,8 @@ pub enum Reached {
     PassedOver,
     /// A provider billed beyond the bound.
     Overrun,
+    /// A provider did not say what it bills.
+    UsageMissing,
     /// A limit was cut below what was granted.
     CutBelowGranted,
     /// A request waited for the journal.
@@ -76,6 +90,14 @@ pub enum Reached {
     Unavailable,
     /// A request of a key that may was served on a node that was cut off, beyond what grants covered.
     Overspent,
+    /// A node spoke that could be heard and not hear, or hear and not be heard.
+    CutOffOneWay,
+    /// The leader's clock jumped.
+    ClockJumped,
+    /// A node was granted something that ends by a clock of its own, which runs wrong.
+    LapsesByAWrongClock,
+    /// A replica was replaced by a snapshot, in which was a grant that its node had not heard of.
+    SnapshotMidGrant,
     /// An end user was seen for the first time, and his budget made.
     MetAtFirstSight,
     /// An end user was told of whom another message had told of already.
@@ -84,7 +106,7 @@ pub enum Reached {
 
 impl Reached {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 48] = [
         Self::AdmittedLocally,
         Self::AdmittedInLine,
         Self::CentralMode,
@@ -97,22 +119,29 @@ impl Reached {
         Self::FirstRound,
         Self::LaterRound,
         Self::AnswerDidNotCount,
+        Self::AnswerLost,
+        Self::LeaderChangedInRound,
         Self::GrantedToNobody,
         Self::OldMessage,
+        Self::SameMessage,
         Self::Fenced,
+        Self::StaleOpening,
         Self::CrashWithJournal,
         Self::CrashWithoutJournal,
         Self::DiskRolledBack,
+        Self::TornJournal,
         Self::Clamped,
         Self::SettledLate,
         Self::RolledWithLine,
         Self::GrantedAhead,
         Self::SpentUnasked,
         Self::DiedBeforeItBegan,
+        Self::TurnedInFlight,
         Self::LeakedWithLine,
         Self::DoubtLeaked,
         Self::PassedOver,
         Self::Overrun,
+        Self::UsageMissing,
         Self::CutBelowGranted,
         Self::WaitedForJournal,
         Self::HeldWhileWaiting,
@@ -120,6 +149,10 @@ impl Reached {
         Self::CutShort,
         Self::Unavailable,
         Self::Overspent,
+        Self::CutOffOneWay,
+        Self::ClockJumped,
+        Self::LapsesByAWrongClock,
+        Self::SnapshotMidGrant,
         Self::MetAtFirstSight,
         Self::MetTwice,
     ];
@@ -161,5 +194,22 @@ impl fmt::Display for Coverage {
             writeln!(f, "  {:<22}{:>12}", format!("{state:?}"), self.count(state))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_reached_is_missing() {
+        let mut coverage = Coverage::default();
+        Reached::ALL
+            .into_iter()
+            .filter(|state| *state != Reached::Clamped)
+            .for_each(|state| coverage.reach(state));
+        assert_eq!(coverage.missing(), [Reached::Clamped]);
+        coverage.reach(Reached::Clamped);
+        assert_eq!(coverage.missing(), []);
     }
 }

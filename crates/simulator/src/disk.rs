@@ -98,6 +98,11 @@ impl Disk {
         Evidence::Intact { generation: self.now.generation, marks }
     }
 
+    /// Which windows had begun, as far as it says.
+    pub(crate) const fn begun(&self) -> Option<Begun> {
+        self.now.begun
+    }
+
     /// All that is written of windows, whether it proves anything or not.
     pub(crate) fn written(&self) -> impl Iterator<Item = &Mark> {
         self.now.marks.values()

@@ -3,8 +3,8 @@
 use crate::coverage::Reached;
 use crate::event::Event;
 use crate::world::{World, boot_id, node_id};
-use quorate_domain::MonoTime;
-use quorate_ledger::{Command, OpenSession, Outcome, Sync};
+use quorate_domain::{MonoTime, Span};
+use quorate_ledger::{Answer, Command, OpenSession, Outcome, Sync};
 use quorate_wallet::{Speech, Wallet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl World {
         if self.nodes[place].exchange.is_some() {
             return;
         }
-        let now = self.mono();
+        let now = self.mono(place);
         let is_due =
             is_urgent || self.nodes[place].drains.is_some() || wallet.is_report_due(now, REPORT_EVERY);
         if let Some(speech) = wallet.speech(&self.nodes[place].replica, is_due, now) {
@@ -54,10 +54,13 @@ impl World {
         node.exchanges += 1;
         let (life, number) = (node.life, node.exchanges);
         node.exchange = Some((number, exchange));
-        let is_mute = node.is_mute;
+        let (is_mute, is_one_way) = (node.is_mute, node.is_mute != node.is_deaf);
+        if is_one_way {
+            self.coverage.reach(Reached::CutOffOneWay);
+        }
         self.after(EXCHANGE_LIMIT_US, Event::GivesUp { node: place, life, exchange: number });
         if is_mute || self.is_lost() {
-            return;
+            return self.watch_loss(command);
         }
         let copies = if self.is_doubled() { 2 } else { 1 };
         for _ in 0..copies {
@@ -91,7 +94,9 @@ impl World {
             // It hears it when it goes on.
             return self.after(PAUSE_US, Event::Answered { node: place, life, exchange, outcome });
         }
-        let now = MonoTime::from_micros(self.now);
+        let now = self.mono(place);
+        let is_adrift = self.plan.clock(place).ppm != 0;
+        let node = &mut self.nodes[place];
         match (node.exchange.take().map(|(_, exchange)| exchange), outcome) {
             (Some(Exchange::Opening), Outcome::SessionOpened { session }) => {
                 let heard = self.log.ledger.journal_of(node_id(place));
@@ -103,6 +108,9 @@ impl World {
             }
             (Some(Exchange::Saying(speech, sent)), Outcome::Synced { answers }) => {
                 node.wallet.iter().for_each(|wallet| wallet.heard(&speech, &answers, sent, now));
+                if is_adrift && answers.iter().any(lapses) {
+                    self.coverage.reach(Reached::LapsesByAWrongClock);
+                }
             }
             (Some(Exchange::Closing), Outcome::Done) => return self.leave_in_order(place),
             (Some(Exchange::Saying(..)), Outcome::Fenced | Outcome::Rejected(_)) => {
@@ -117,5 +125,13 @@ impl World {
             (Some(_), _) | (None, _) => {}
         }
         self.look(place);
+    }
+}
+
+/// Whether an answer tells of a grant that ends by the node's own clock.
+const fn lapses(answer: &Answer) -> bool {
+    match answer {
+        Answer::Holds { valid_for, .. } => valid_for.millis() < Span::FOREVER.millis(),
+        Answer::WindowOver { .. } | Answer::UnknownBudget { .. } => false,
     }
 }

@@ -51,7 +51,7 @@ impl World {
     /// All the patience of a request in microseconds, while it has any.
     fn patience_of(&self, number: usize) -> Option<u64> {
         let request = &self.plan.requests[number];
-        (self.now < request.at_us + request.patience_us).then_some(request.patience_us)
+        (self.mono(request.node) < self.requests[number].deadline).then_some(request.patience_us)
     }
 }
 

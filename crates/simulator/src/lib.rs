@@ -5,7 +5,9 @@
 
 mod campaign;
 mod coverage;
+mod deaths;
 mod disk;
+mod drift;
 mod entries;
 mod event;
 mod exchange;
@@ -25,6 +27,7 @@ mod race;
 mod rates;
 mod request;
 mod shrink;
+mod trouble;
 mod watch;
 mod world;
 

@@ -42,7 +42,7 @@ impl World {
             .iter()
             .map(|place| Charge { budget: budget_id(*place), unit: self.plan.budgets[*place].unit })
             .collect();
-        let now = self.mono();
+        let now = self.mono(plan.node);
         if let Ok(reservation) = wallet.reserve(&path, &cost(plan.bound), now) {
             self.coverage.reach(Reached::AdmittedLocally);
             self.local += 1;
@@ -58,10 +58,10 @@ impl World {
                 account.is_some_and(|account| account.free() >= cost(plan.bound).to_reserve(charge.unit))
             };
             self.local += u64::from(!wallet.has_line() && path.iter().all(is_covered));
-            let deadline = MonoTime::from_micros(self.now + plan.patience_us);
+            let deadline = MonoTime::from_micros(now.micros() + plan.patience_us);
             let id = wallet.queue(path.into(), need(&plan), now, deadline);
             let request = &mut self.requests[number];
-            (request.state, request.id) = (State::Waits, id);
+            (request.state, request.id, request.deadline) = (State::Waits, id, deadline);
             self.nodes[plan.node].tickets.insert(id, number);
             if let Some(after) = plan.leaves_after_us {
                 self.after(after, Event::Leaves(number));
@@ -103,6 +103,10 @@ impl World {
                 self.oracle.keep_allowing(budget, window, found);
                 if found.next().is_some_and(|next| next.window().id == window) {
                     self.coverage.reach(Reached::SpentUnasked);
+                    let earlier = (budget, found.current().window().id, session);
+                    if self.oracle.truth(earlier).in_flight > 0 {
+                        self.coverage.reach(Reached::TurnedInFlight);
+                    }
                 }
             }
             self.check_has_begun(number, window);
@@ -148,6 +152,9 @@ impl World {
     /// The provider has done its work, whatever became of the node.
     pub(crate) fn bills(&mut self, number: usize) {
         let plan = self.plan.requests[number].clone();
+        if plan.actual.is_none() {
+            self.coverage.reach(Reached::UsageMissing);
+        }
         for (spot, reserved) in self.requests[number].spots.clone() {
             let place = place_of(spot.0);
             let spent = charged(self.plan.budgets[place].unit, self.actual(number));
@@ -172,11 +179,13 @@ impl World {
         }
     }
 
-    /// What the provider bills: within the limit it was told, but for one that pays no heed to limits.
+    /// What the provider bills: within the limit it was told, but for one that pays no heed to limits. One that does not say is
+    /// taken to bill all of it.
     fn actual(&self, number: usize) -> u64 {
         let plan = &self.plan.requests[number];
         let told = self.requests[number].cut_to.unwrap_or(plan.bound);
-        if plan.actual > plan.bound { plan.actual } else { plan.actual.min(told) }
+        let Some(actual) = plan.actual else { return told };
+        if actual > plan.bound { actual } else { actual.min(told) }
     }
 
     pub(crate) fn settle(&mut self, number: usize) {

@@ -84,7 +84,7 @@ fn plan(nodes: usize, headroom: u64) -> Plan {
             path: vec![0],
             bound: BOUND,
             cut_to: Some(CUT_TO),
-            actual: draw.random_range(100..=2 * MEAN - 100),
+            actual: Some(draw.random_range(100..=2 * MEAN - 100)),
             takes_us: draw.random_range(TAKES_US / 2..=TAKES_US * 3 / 2),
             patience_us: PATIENCE_US,
             leaves_after_us: None,
@@ -105,5 +105,6 @@ fn plan(nodes: usize, headroom: u64) -> Plan {
         timing: Timing { message_us: 1_000, sync_us: 1_000, lost: 0, doubled: 0, late: 0 },
         requests,
         faults: Vec::new(),
+        drift_ppm: Vec::new(),
     }
 }

@@ -160,9 +160,23 @@ impl Node {
     }
 }
 
+/// What a write to the journal says.
+fn lines_of(marks: &[Marked], session: SessionId) -> Vec<Mark> {
+    let line = |marked: &Marked| Mark {
+        session,
+        budget: marked.account.budget(),
+        window: marked.account.window().id,
+        spent_bound: marked.spent_bound,
+        settled: marked.settled,
+        overrun: marked.overrun,
+    };
+    marks.iter().map(line).collect()
+}
+
 impl World {
-    pub(crate) fn mono(&self) -> MonoTime {
-        MonoTime::from_micros(self.now)
+    /// What a node's own clock shows now.
+    pub(crate) fn mono(&self, place: usize) -> MonoTime {
+        MonoTime::from_micros(self.plan.clock(place).shows_at(self.now))
     }
 
     // Lives.
@@ -184,6 +198,7 @@ impl World {
         let heard = self.log.ledger.journal_of(node_id(place));
         let died = self.nodes[place].session();
         died.into_iter().for_each(|session| self.oracle.died(session, self.log.ledger.time()));
+        self.tear(place);
         let disk = &mut self.nodes[place].disk;
         let is_kept = match fate {
             DiskFate::Kept => true,
@@ -198,7 +213,27 @@ impl World {
             }
         };
         self.lost_a_disk |= !is_kept;
+        if !is_kept {
+            self.oracle.lost_disk(node_id(place));
+        }
         self.end_life(place);
+    }
+
+    /// A node dies in the middle of a write: nothing of it is on the disk, or all, or a part.
+    fn tear(&mut self, place: usize) {
+        let node = &mut self.nodes[place];
+        let (Some(marks), Some(session)) = (node.writing.take(), node.session()) else { return };
+        let lines = lines_of(&marks.lines, session);
+        let written = self.draw.random_range(0..=lines.len());
+        if written > 0 {
+            let disk = &mut self.nodes[place].disk;
+            // What it says of windows comes last.
+            let begun = disk.begun().filter(|_| written < lines.len()).unwrap_or(marks.begun);
+            disk.write(begun, &lines[..written]);
+        }
+        if (1..lines.len()).contains(&written) {
+            self.coverage.reach(Reached::TornJournal);
+        }
     }
 
     /// What was in memory is gone. Providers go on with what they have begun.
@@ -278,7 +313,8 @@ impl World {
 
     fn look_again(&mut self, place: usize, after: u64) {
         let deadline = self.nodes[place].wallet.as_ref().and_then(|wallet| wallet.next_deadline());
-        let deadline = deadline.map(MonoTime::micros).filter(|deadline| *deadline > self.now);
+        let deadline = deadline.map(|deadline| self.plan.clock(place).shows(deadline.micros()));
+        let deadline = deadline.filter(|deadline| *deadline > self.now);
         let at = deadline.unwrap_or(u64::MAX).min(self.now + after);
         if self.nodes[place].looks_at.is_none_or(|known| at < known) {
             self.nodes[place].looks_at = Some(at);
@@ -291,7 +327,7 @@ impl World {
         if self.nodes[place].writing.is_some() {
             return;
         }
-        let marks = wallet.marks(self.mono());
+        let marks = wallet.marks(self.mono(place));
         if marks.is_empty() {
             return;
         }
@@ -309,26 +345,17 @@ impl World {
             return;
         }
         let (Some(marks), Some(wallet)) = (node.writing.take(), node.wallet.clone()) else { return };
-        let line = |marked: &Marked| Mark {
-            session: wallet.session(),
-            budget: marked.account.budget(),
-            window: marked.account.window().id,
-            spent_bound: marked.spent_bound,
-            settled: marked.settled,
-            overrun: marked.overrun,
-        };
         self.journals_written += 1;
-        let lines: Vec<Mark> = marks.lines.iter().map(line).collect();
-        node.disk.write(marks.begun, &lines);
+        node.disk.write(marks.begun, &lines_of(&marks.lines, wallet.session()));
         let over = wallet.settled_windows();
         node.disk.forget(wallet.session(), &over);
-        wallet.journalled(&marks, MonoTime::from_micros(self.now));
+        wallet.journalled(&marks, self.mono(place));
         self.tell_overruns(place);
         self.look(place);
     }
 
     fn serve(&mut self, place: usize, wallet: &Wallet) {
-        for (id, reservation) in wallet.serve(self.mono()) {
+        for (id, reservation) in wallet.serve(self.mono(place)) {
             let Some(number) = self.nodes[place].tickets.remove(&id) else {
                 reservation.cancel();
                 continue;
@@ -342,7 +369,7 @@ impl World {
     }
 
     fn follow(&mut self, place: usize, wallet: &Wallet) -> bool {
-        let now = self.mono();
+        let now = self.mono(place);
         let node = &self.nodes[place];
         let is_urgent = wallet.follow(&node.replica, now);
         let budgets = node.replica.central().iter();
@@ -359,7 +386,7 @@ impl World {
 
     fn turn_away(&mut self, place: usize, wallet: &Wallet) {
         let node = &self.nodes[place];
-        let refused = wallet.turn_away(&node.replica, node.as_of, self.mono());
+        let refused = wallet.turn_away(&node.replica, node.as_of, self.mono(place));
         if !refused.is_empty() {
             self.sample();
         }
@@ -429,11 +456,11 @@ impl World {
     fn ask_whether_behind(&mut self, place: usize, wallet: &Wallet) {
         let node = &self.nodes[place];
         let can_ask = !node.is_mute && !node.is_deaf && self.log.has_leader && node.barrier.is_none();
-        if !can_ask || !wallet.needs_barrier(&node.replica, self.mono()) {
+        if !can_ask || !wallet.needs_barrier(&node.replica, self.mono(place)) {
             return;
         }
         let (life, upto) = (node.life, self.log.entries.len());
-        self.nodes[place].barrier = Some(self.mono());
+        self.nodes[place].barrier = Some(self.mono(place));
         let delay = self.message_delay() + self.message_delay();
         self.after(delay, Event::Barrier { node: place, life, upto });
     }
@@ -463,6 +490,32 @@ impl World {
             node.replica.apply(at, command);
             node.applied += 1;
         }
+    }
+
+    /// The replica is replaced by what the leader has: it sees none of the entries between.
+    pub(crate) fn install_snapshot(&mut self, place: usize) {
+        let node = &mut self.nodes[place];
+        if !node.is_up || node.is_deaf {
+            return;
+        }
+        node.replica = self.log.ledger.clone();
+        node.applied = self.log.entries.len();
+        let known = |budget, window| {
+            let accounts = node.wallet.iter().flat_map(|wallet| wallet.accounts());
+            let mut of_it = accounts.filter(|it| (it.budget(), it.window().id) == (budget, window));
+            of_it.next().map_or(Amount::ZERO, |account| account.granted())
+        };
+        let session = node.session();
+        let holds = session.and_then(|session| node.replica.session(session)).map(|life| &life.holds);
+        let is_news = |(budget, window): &(BudgetId, WindowId)| {
+            let account = node.replica.budget(*budget).and_then(|it| it.account(*window));
+            let holding = account.and_then(|it| it.holding(session?));
+            holding.is_some_and(|it| it.granted > known(*budget, *window))
+        };
+        if holds.into_iter().flatten().any(is_news) {
+            self.coverage.reach(Reached::SnapshotMidGrant);
+        }
+        self.look(place);
     }
 
     // Leaving in order.

@@ -2,7 +2,7 @@
 //!
 //! The truth is what providers bill and what is reserved for requests under way. Nothing here is read from a wallet.
 
-use quorate_domain::{BudgetId, LogTime, SessionId, WindowId};
+use quorate_domain::{BudgetId, LogTime, NodeId, SessionId, WindowId};
 use quorate_ledger::{Budget, Ledger, Mark, SessionState};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,9 +51,21 @@ pub(crate) struct Oracle {
     assumed: BTreeSet<BudgetId>,
     /// How far log time had come anywhere when the node of a session died.
     died: BTreeMap<SessionId, LogTime>,
+    /// Nodes whose disk was lost, or put back from a copy.
+    diskless: BTreeSet<NodeId>,
+    /// Sessions that somebody declared dead.
+    declared: BTreeSet<SessionId>,
 }
 
 impl Oracle {
+    pub(crate) fn lost_disk(&mut self, node: NodeId) {
+        self.diskless.insert(node);
+    }
+
+    pub(crate) fn declared_dead(&mut self, session: SessionId) {
+        self.declared.insert(session);
+    }
+
     /// Whatever happens to spending happens to the session's and to the sum.
     fn change(&mut self, spot: Spot, by: impl Fn(&mut Truth)) {
         self.changes += 1;
@@ -131,10 +143,25 @@ impl Oracle {
         allowed.filter(|allowed| !is_bucket || *allowed > of.limit().get()).unwrap_or(of.limit().get())
     }
 
-    /// I1, after an entry of the log.
+    /// I1 and G4, after an entry of the log.
     pub(crate) fn check_ledger(&self, ledger: &Ledger) -> Result<(), Violation> {
         ledger.validate().map_err(|broken| Violation { id: broken.id, what: broken.what })?;
+        self.check_doubt(ledger)?;
         self.check_pools(ledger)
+    }
+
+    /// G4: only who has lost its disk, or was declared dead, leaves more in doubt than its journal does.
+    fn check_doubt(&self, ledger: &Ledger) -> Result<(), Violation> {
+        let has_cause =
+            |id: &SessionId, node: NodeId| self.declared.contains(id) || self.diskless.contains(&node);
+        let mut doubtful = ledger.sessions().filter(|(_, life)| life.state == SessionState::InDoubt);
+        match doubtful.find(|(id, life)| !has_cause(id, life.node)) {
+            Some((id, life)) => {
+                let what = format!("session {id} of node {} is in doubt, and its disk is there", life.node);
+                Err(Violation { id: "G4", what })
+            }
+            None => Ok(()),
+        }
     }
 
     /// G1 and I3, after an entry of the log or a change of the truth.

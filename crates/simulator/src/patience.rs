@@ -18,9 +18,12 @@ pub(crate) fn check<'a>(
     for (node, number) in nodes.filter(runs).flat_map(|node| node.waiting().map(move |number| (node, number)))
     {
         let request = &plan.requests[number];
-        let since = (request.at_us + request.patience_us).max(node.runs_since);
+        // By its own clock it is in time.
+        let clock = plan.clock(node.place);
+        let since =
+            (clock.shows_at(request.at_us) + request.patience_us).max(clock.shows_at(node.runs_since));
         let limit = AT_EACH_BUDGET_US * request.path.len() as u64;
-        if now.saturating_sub(since) > limit {
+        if clock.shows_at(now).saturating_sub(since) > limit {
             let what = format!("request {number} is neither served nor refused since {since}");
             return Err(Violation { id: "L2", what });
         }

@@ -1,6 +1,7 @@
 //! What happens in a run, as an explicit list: so that it can be printed, shrunk, and run again.
 
-use crate::race;
+use crate::drift::Drift;
+use crate::{race, trouble};
 use quorate_domain::Refill;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -23,6 +24,8 @@ pub struct Plan {
     pub requests: Vec<RequestPlan>,
     /// What goes wrong.
     pub faults: Vec<Fault>,
+    /// By how many parts in a million each node's own clock is too fast; true where nothing is said.
+    pub drift_ppm: Vec<i64>,
 }
 
 /// When a budget begins anew.
@@ -95,8 +98,8 @@ pub struct RequestPlan {
     pub bound: u64,
     /// The least it can be cut to, if the budget has no more left.
     pub cut_to: Option<u64>,
-    /// What the provider bills.
-    pub actual: u64,
+    /// What the provider bills; `None` if it does not say: the most it may be is charged then.
+    pub actual: Option<u64>,
     /// How long the provider works.
     pub takes_us: u64,
     /// How long it may wait for budget.
@@ -145,7 +148,12 @@ pub enum What {
         /// For how long.
         for_us: u64,
     },
-    /// There is no leader.
+    /// A node's replica is behind, and replaced by a snapshot of the leader's.
+    Snapshot {
+        /// The node.
+        node: usize,
+    },
+    /// There is no leader, and then another one.
     NoLeader {
         /// For how long.
         for_us: u64,
@@ -208,7 +216,7 @@ impl Plan {
     /// The plan of a seed.
     #[must_use]
     pub fn of(seed: u64) -> Self {
-        let plan = race::of(seed).unwrap_or_else(|| Self::drawn(seed));
+        let plan = race::of(seed).unwrap_or_else(|| trouble::more(Self::drawn(seed)));
         // Drawn apart, so that the rest of the plan is the same with and without.
         let is_for_an_end_user = ChaCha8Rng::seed_from_u64(!seed).random_bool(0.3);
         if is_for_an_end_user { plan.for_an_end_user() } else { plan }
@@ -238,17 +246,21 @@ impl Plan {
         faults.extend(unheard);
         faults.sort_by_key(|fault| fault.at_us);
         let starts_at_ms = 60_000 - draw.random_range(0..length_us / 1_000).min(59_000);
-        Self { seed, nodes, starts_at_ms, budgets, timing, requests, faults }
+        Self { seed, nodes, starts_at_ms, budgets, timing, requests, faults, drift_ppm: Vec::new() }
     }
 
     /// Whether nothing goes wrong but that messages overtake each other, arrive twice, and tell of new limits.
     #[must_use]
     pub fn is_calm(&self) -> bool {
         self.timing.is_reliable()
-            && self
-                .faults
-                .iter()
-                .all(|fault| matches!(fault.what, What::SetLimit { .. } | What::ClockJump { .. }))
+            && self.faults.iter().all(|fault| {
+                matches!(fault.what, What::SetLimit { .. } | What::ClockJump { .. } | What::Snapshot { .. })
+            })
+    }
+
+    /// The clock of a node.
+    pub(crate) fn clock(&self, node: usize) -> Drift {
+        Drift { ppm: self.drift_ppm.get(node).copied().unwrap_or(0) }
     }
 }
 
@@ -388,7 +400,7 @@ fn request(
         path,
         bound,
         cut_to: draw.random_bool(habits.cutting).then(|| draw.random_range(1..=bound)),
-        actual: if overrun > 0 { bound + overrun } else { actual },
+        actual: Some(if overrun > 0 { bound + overrun } else { actual }),
         takes_us: draw.random_range(1..=habits.takes_us),
         patience_us: habits.patience_us,
         leaves_after_us: draw.random_bool(habits.leaving).then(|| draw.random_range(0..=habits.takes_us)),

@@ -3,6 +3,7 @@
 //! In two of them a request for nearly all of a budget is about to be turned away. One node holds a large slice, and its
 //! requests end without cost at that moment: always enough is unreserved for the large request, and never in sight.
 
+use crate::deaths;
 use crate::plan::{BudgetPlan, Direction, Fault, KindPlan, Making, Plan, RequestPlan, Timing, What};
 use quorate_domain::Unit;
 use rand::{RngExt, SeedableRng};
@@ -22,7 +23,7 @@ pub(crate) fn of(seed: u64) -> Option<Plan> {
         7 => Some(late_answer(seed)),
         11 => Some(change_of_mode(seed)),
         15 => Some(unseen_spending(seed)),
-        _ => None,
+        _ => deaths::of(seed),
     }
 }
 
@@ -43,7 +44,7 @@ fn unseen_spending(seed: u64) -> Plan {
     }
     let bound = limit - SMALL * (held + 1) - draw.random_range(0..SMALL);
     let at_us = MOMENT_US - draw.random_range(0..20_000);
-    requests.push(RequestPlan { bound, actual: bound, ..small(at_us, LARGE, 0, 400_000) });
+    requests.push(RequestPlan { bound, actual: Some(bound), ..small(at_us, LARGE, 0, 400_000) });
     let cut_off = |at_us, node, which| Fault { at_us, what: What::CutOff { node, for_us: 80_000, which } };
     let faults = vec![
         cut_off(MOMENT_US - 20_000, SPENDER, Direction::To),
@@ -81,24 +82,31 @@ fn change_of_mode(seed: u64) -> Plan {
     plan(seed, limit, timing(20_000, 0), vec![first, patient, large], Vec::new())
 }
 
-fn timing(message_us: u64, late: u32) -> Timing {
+pub(crate) fn timing(message_us: u64, late: u32) -> Timing {
     Timing { message_us, sync_us: 200, lost: 0, doubled: 0, late }
 }
 
-fn plan(seed: u64, limit: u64, timing: Timing, mut requests: Vec<RequestPlan>, faults: Vec<Fault>) -> Plan {
+pub(crate) fn plan(
+    seed: u64,
+    limit: u64,
+    timing: Timing,
+    mut requests: Vec<RequestPlan>,
+    faults: Vec<Fault>,
+) -> Plan {
     requests.sort_by_key(|request| request.at_us);
     let budget = BudgetPlan { kind: KindPlan::Lifetime, unit: Unit::Tokens, limit, making: Making::Written };
-    Plan { seed, nodes: 3, starts_at_ms: 0, budgets: vec![budget], timing, requests, faults }
+    let drift_ppm = Vec::new();
+    Plan { seed, nodes: 3, starts_at_ms: 0, budgets: vec![budget], timing, requests, faults, drift_ppm }
 }
 
-fn small(at_us: u64, node: usize, actual: u64, takes_us: u64) -> RequestPlan {
+pub(crate) fn small(at_us: u64, node: usize, actual: u64, takes_us: u64) -> RequestPlan {
     RequestPlan {
         at_us,
         node,
         path: vec![0],
         bound: SMALL,
         cut_to: None,
-        actual,
+        actual: Some(actual),
         takes_us,
         patience_us: 0,
         leaves_after_us: None,

@@ -1,7 +1,7 @@
 //! A request, as the one who watches everything sees it.
 
 use crate::oracle::Spot;
-use quorate_domain::{BudgetId, LogTime, PlaceId, Unit};
+use quorate_domain::{BudgetId, LogTime, MonoTime, PlaceId, Unit};
 use quorate_wallet::Reservation;
 use std::collections::BTreeMap;
 
@@ -31,6 +31,8 @@ pub(crate) struct Request {
     pub(crate) state: State,
     /// Its place in its node's line.
     pub(crate) id: PlaceId,
+    /// Until when it may wait, by its node's clock.
+    pub(crate) deadline: MonoTime,
     /// The life of the node it came to.
     pub(crate) life: u64,
     /// What it took, as long as its node lives.

@@ -2,12 +2,13 @@
 
 use crate::coverage::Reached;
 use crate::node::Node;
-use crate::world::{World, node_id, place_of};
+use crate::world::{World, boot_id, node_id, place_of};
 use quorate_domain::{Amount, BudgetId, Round, SessionId};
 use quorate_ledger::{
     Answer, Budget, BudgetReport, Command, Evidence, HolderState, HoldingReport, Mark, Outcome, Place,
     Session, SpendingReport,
 };
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 impl World {
@@ -33,6 +34,23 @@ impl World {
         let rolled = sync_rolls(command) && self.nodes.iter().any(Node::has_line);
         reached.extend(rolled.then_some(Reached::RolledWithLine));
         reached.into_iter().for_each(|state| self.coverage.reach(state));
+    }
+
+    /// A message does not arrive: whether it was an answer to a round.
+    pub(crate) fn watch_loss(&mut self, command: &Command) {
+        let Command::Sync(sync) = command else { return };
+        if sync.reports.iter().any(|report| report.heard.is_some()) {
+            self.coverage.reach(Reached::AnswerLost);
+        }
+    }
+
+    /// The leader is gone: whether a round is under way, which the next one must go on with.
+    pub(crate) fn watch_leader(&mut self) {
+        let ledger = &self.log.ledger;
+        let mut central = ledger.central().iter().filter_map(|id| ledger.budget(*id));
+        if central.any(|budget| budget.current().is_round_under_way()) {
+            self.coverage.reach(Reached::LeaderChangedInRound);
+        }
     }
 
     pub(crate) fn watch_answers(&mut self, outcome: &Outcome) {
@@ -84,12 +102,19 @@ impl World {
         match command {
             Command::Sync(sync) => {
                 let known = self.log.ledger.session(sync.session).map(|life| life.sequence);
-                if known.is_some_and(|known| sync.sequence <= known) {
-                    self.coverage.reach(Reached::OldMessage);
+                match known.map(|known| sync.sequence.cmp(&known)) {
+                    Some(Ordering::Less) => self.coverage.reach(Reached::OldMessage),
+                    Some(Ordering::Equal) => self.coverage.reach(Reached::SameMessage),
+                    Some(Ordering::Greater) | None => {}
                 }
             }
             Command::OpenSession(open) => {
                 let ledger = &self.log.ledger;
+                if open.previous != ledger.latest_session(open.node)
+                    && open.boot != boot_id(place, self.nodes[place].life)
+                {
+                    self.coverage.reach(Reached::StaleOpening);
+                }
                 let is_own = |life: &Session| life.node == node_id(place);
                 let held = ledger.sessions().filter(|(_, life)| is_own(life)).any(|(session, life)| {
                     life.holds.iter().any(|(budget, window)| {

@@ -395,14 +395,20 @@ impl World {
                 self.nodes[node].is_paused = true;
                 self.after(for_us, Event::Resumes(node));
             }
+            What::Snapshot { node } => self.install_snapshot(node),
             What::NoLeader { for_us } => {
+                self.watch_leader();
                 self.log.has_leader = false;
                 self.after(for_us, Event::LeaderBack);
             }
-            What::ClockJump { by_ms } => self.log.wall_offset_ms += by_ms,
+            What::ClockJump { by_ms } => {
+                self.log.wall_offset_ms += by_ms;
+                self.coverage.reach(Reached::ClockJumped);
+            }
             What::SetLimit { budget, limit } => self.set_limit(budget, limit),
             What::Expire { node } => {
                 if let Some(session) = self.nodes[node].session() {
+                    self.oracle.declared_dead(session);
                     self.append(Command::ExpireSession { session });
                 }
             }

@@ -3,7 +3,9 @@
 use crate::mutants::mutation::{Edit, Mutation};
 
 const BUCKET: &str = "crates/ledger/src/bucket.rs";
+const BUDGET: &str = "crates/ledger/src/budget.rs";
 const LEDGER: &str = "crates/ledger/src/ledger.rs";
+const RESOLVE: &str = "crates/ledger/src/ledger/resolve.rs";
 const PROSPECT: &str = "crates/ledger/src/prospect.rs";
 const LINE: &str = "crates/wallet/src/line.rs";
 const VERDICT: &str = "crates/wallet/src/verdict.rs";
@@ -33,6 +35,33 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             right: "        self.leak(budget);\n        let recorded =\n            self.with_account(budget, window, |account, terms| account.record(session, report, terms));\n",
             wrong: "        let recorded =\n            self.with_account(budget, window, |account, terms| account.record(session, report, terms));\n        self.leak(budget);\n",
         }],
+        breaks: &["I12"],
+    },
+    Mutation {
+        name: "bucket-kept-for-ever",
+        why: "what a node holds that was declared dead leaks one refill later, and may not be spent after that",
+        edits: &[Edit {
+            file: LEDGER,
+            right: "until_end.or_else(|| refill.map(Refill::half))",
+            wrong: "until_end.or_else(|| refill.map(Refill::half).filter(|_| false))",
+        }],
+        breaks: &["I12"],
+    },
+    Mutation {
+        name: "doubt-leaks-at-once",
+        why: "a session that is declared dead may be alive, and spend what it holds as long as that is good",
+        edits: &[
+            Edit {
+                file: BUDGET,
+                right: "AutoResolve::AsSpent { after: refill.span() }",
+                wrong: "AutoResolve::AsSpent { after: if refill.span().millis() > 0 { Span::from_millis(0) } else { refill.span() } }",
+            },
+            Edit {
+                file: RESOLVE,
+                right: "let left_ms @ 1.. = doubt.since.plus(refill.span())",
+                wrong: "let left_ms @ u64::MAX.. = doubt.since.plus(refill.span())",
+            },
+        ],
         breaks: &["I12"],
     },
     Mutation {

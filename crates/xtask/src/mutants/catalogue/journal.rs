@@ -26,6 +26,16 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         breaks: &["I2"],
     },
     Mutation {
+        name: "overrun-told-first",
+        why: "the client hears of the end of a request whose overrun a crash may still lose",
+        edits: &[Edit {
+            file: ACCOUNT,
+            right: "self.book.lock().durable_overrun >= self.overrun()",
+            wrong: "self.book.lock().durable_overrun >= self.overrun() || true",
+        }],
+        breaks: &["G1"],
+    },
+    Mutation {
         name: "grant-above-the-mark",
         why: "a mark above what is left of the grant lets the account spend what it has returned",
         edits: &[Edit {

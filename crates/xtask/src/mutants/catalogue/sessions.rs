@@ -43,6 +43,12 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         breaks: &["G1", "I3"],
     },
     Mutation {
+        name: "stale-opening-accepted",
+        why: "an earlier life's journal says nothing about the session that was opened after it",
+        edits: &[Edit { file: LEDGER, right: "if open.previous != latest {", wrong: "if false {" }],
+        breaks: &["G1", "G4", "I3"],
+    },
+    Mutation {
         name: "no-clamp",
         why: "the journal's bound may be above what is left after returns, and what was returned is granted to others",
         edits: &[Edit {
