@@ -60,6 +60,10 @@ pub enum Reached {
     PassedOver,
     /// A provider billed beyond the bound.
     Overrun,
+    /// A request used more than it had reserved by estimate.
+    BeyondEstimate,
+    /// Requests were in line for a bucket in debt.
+    WaitedForDebt,
     /// A limit was cut below what was granted.
     CutBelowGranted,
     /// A request waited for the journal.
@@ -80,7 +84,7 @@ pub enum Reached {
 
 impl Reached {
     /// All of them.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::AdmittedLocally,
         Self::AdmittedInLine,
         Self::CentralMode,
@@ -108,6 +112,8 @@ impl Reached {
         Self::DoubtLeaked,
         Self::PassedOver,
         Self::Overrun,
+        Self::BeyondEstimate,
+        Self::WaitedForDebt,
         Self::CutBelowGranted,
         Self::WaitedForJournal,
         Self::HeldWhileWaiting,

@@ -7,6 +7,7 @@ mod campaign;
 mod coverage;
 mod disk;
 mod entries;
+mod estimates;
 mod exchange;
 mod fairness;
 mod hope;

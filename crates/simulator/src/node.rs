@@ -7,7 +7,7 @@ use crate::exchange::{EXCHANGE_LIMIT_US, Exchange};
 use crate::oracle::{Oracle, Spot, Violation};
 use crate::plan::{DiskFate, Plan};
 use crate::request::{Request, State};
-use crate::world::{Event, World, in_unit, node_id};
+use crate::world::{Event, World, node_id};
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, SessionId, Unit};
 use quorate_ledger::{Account, Command, Ledger, Mark};
 use quorate_wallet::{Cause, Marked, Overrun, Refusal, Wallet};
@@ -95,7 +95,7 @@ impl Node {
         let need = |(id, number): (&PlaceId, &usize)| {
             let budget = wallet.lacks(*id)?;
             let place = usize::try_from(budget.get() - 1).ok()?;
-            Some((budget, in_unit(plan.budgets[place].unit, plan.requests[*number].bound)))
+            Some((budget, plan.budgets[place].most_of(&plan.requests[*number])))
         };
         self.tickets.iter().filter_map(need).collect()
     }

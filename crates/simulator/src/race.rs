@@ -5,6 +5,7 @@
 
 use crate::plan::{BudgetPlan, Direction, Fault, KindPlan, Making, Plan, RequestPlan, Timing, What};
 use quorate_domain::Unit;
+use quorate_ledger::Reserve;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -87,7 +88,13 @@ fn timing(message_us: u64, late: u32) -> Timing {
 
 fn plan(seed: u64, limit: u64, timing: Timing, mut requests: Vec<RequestPlan>, faults: Vec<Fault>) -> Plan {
     requests.sort_by_key(|request| request.at_us);
-    let budget = BudgetPlan { kind: KindPlan::Lifetime, unit: Unit::Tokens, limit, making: Making::Written };
+    let budget = BudgetPlan {
+        kind: KindPlan::Lifetime,
+        unit: Unit::Tokens,
+        limit,
+        reserve: Reserve::Bound,
+        making: Making::Written,
+    };
     Plan { seed, nodes: 3, starts_at_ms: 0, budgets: vec![budget], timing, requests, faults }
 }
 
@@ -97,6 +104,7 @@ fn small(at_us: u64, node: usize, actual: u64, takes_us: u64) -> RequestPlan {
         node,
         path: vec![0],
         bound: SMALL,
+        expected: SMALL,
         cut_to: None,
         actual,
         takes_us,

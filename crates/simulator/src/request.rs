@@ -1,7 +1,8 @@
 //! A request, as the one who watches everything sees it.
 
 use crate::oracle::Spot;
-use quorate_domain::{LogTime, PlaceId};
+use crate::rates::Reserved;
+use quorate_domain::{BudgetId, PlaceId};
 use quorate_wallet::Reservation;
 use std::collections::BTreeMap;
 
@@ -39,8 +40,8 @@ pub(crate) struct Request {
     pub(crate) cut_to: Option<u64>,
     /// Where it took how much.
     pub(crate) spots: Vec<(Spot, u64)>,
-    /// Log time when it took it.
-    pub(crate) reserved_at: LogTime,
+    /// When it took it there.
+    pub(crate) reserved: BTreeMap<BudgetId, Reserved>,
     /// Since when it waits for its end user's budget to be made.
     pub(crate) met_since: Option<u64>,
     /// The least that was unreserved of each budget of its path since it came.

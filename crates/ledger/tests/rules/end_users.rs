@@ -24,7 +24,17 @@ fn of(name: &str) -> Subject {
 
 fn put(subject: Subject, kind: Kind, limit: u64, expected: Expected) -> PutBudget {
     let (unit, limit) = (Unit::Tokens, Amount::new(limit));
-    PutBudget { spec: BudgetSpec { subject, unit, kind, limit, auto_resolve: AutoResolve::Never }, expected }
+    PutBudget {
+        spec: BudgetSpec {
+            subject,
+            unit,
+            kind,
+            limit,
+            auto_resolve: AutoResolve::Never,
+            reserve: Reserve::Bound,
+        },
+        expected,
+    }
 }
 
 /// A template of ten for so many end users, and two sessions.

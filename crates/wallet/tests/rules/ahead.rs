@@ -45,7 +45,7 @@ fn begins(cluster: &mut Cluster) -> MonoTime {
 fn a_window_that_was_granted_of_ahead_is_spent_from_the_moment_it_begins_without_a_word() {
     let mut cluster = granted_ahead();
     let now = begins(&mut cluster);
-    let reservation = cluster.wallet.reserve(&[TEAM], &cost(10), now).unwrap();
+    let reservation = cluster.wallet.reserve(&[TEAM], cost(10), now).unwrap();
     assert_eq!(reservation.taken().map(|(_, window, _)| window).collect::<Vec<_>>(), [NEXT]);
 }
 
@@ -53,7 +53,7 @@ fn a_window_that_was_granted_of_ahead_is_spent_from_the_moment_it_begins_without
 fn nothing_of_it_is_spent_before_the_log_says_that_it_has_begun() {
     let cluster = granted_ahead();
     // The grant of the open window is over by this node's own clock, and no entry has come since.
-    let refused = cluster.wallet.reserve(&[TEAM], &cost(10), at(MINUTE)).map(|_| ());
+    let refused = cluster.wallet.reserve(&[TEAM], cost(10), at(MINUTE)).map(|_| ());
     assert_eq!(refused, Err(Withheld::Short(TEAM.budget)));
     assert_eq!(cluster.account(TEAM).window().id, WindowId::LIFETIME, "the first window begins at zero");
 }
