@@ -2,6 +2,7 @@
 
 use crate::mutants::mutation::{Edit, Mutation};
 
+const ACCOUNT: &str = "crates/ledger/src/account.rs";
 const BUCKET: &str = "crates/ledger/src/bucket.rs";
 const LEDGER: &str = "crates/ledger/src/ledger.rs";
 const PROSPECT: &str = "crates/ledger/src/prospect.rs";
@@ -32,6 +33,26 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             file: LEDGER,
             right: "        self.leak(budget);\n        let recorded =\n            self.with_account(budget, window, |account, terms| account.record(session, report, terms));\n",
             wrong: "        let recorded =\n            self.with_account(budget, window, |account, terms| account.record(session, report, terms));\n        self.leak(budget);\n",
+        }],
+        breaks: &["I12"],
+    },
+    Mutation {
+        name: "debt-is-forgiven",
+        why: "what requests used beyond their estimates must leak before anything is granted",
+        edits: &[Edit {
+            file: ACCOUNT,
+            right: "limit.saturating_sub(self.committed).saturating_sub(self.overrun)",
+            wrong: "limit.saturating_sub(self.committed)",
+        }],
+        breaks: &["I12"],
+    },
+    Mutation {
+        name: "debt-leaks-without-being-known",
+        why: "what is not known as spent does not leak: a debt that no entry has told of is none",
+        edits: &[Edit {
+            file: "crates/ledger/src/budget.rs",
+            right: "let spent = account.used().saturating_add(account.overrun());",
+            wrong: "let spent = account.used().saturating_add(account.overrun()).saturating_add(account.overrun());",
         }],
         breaks: &["I12"],
     },
