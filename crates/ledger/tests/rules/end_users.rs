@@ -132,6 +132,21 @@ fn a_change_of_the_template_is_one_of_all_that_were_made_and_calls_grants_back()
 }
 
 #[test]
+fn what_was_made_reserves_as_its_template_does_also_when_that_is_changed() {
+    let kind = Kind::Bucket(Refill::Minute);
+    let (mut script, _) = script(kind.clone(), 9);
+    let made = met(&mut script, "ann");
+    let reserve = |script: &Script| script.ledger.budget(made).unwrap().spec().reserve;
+    assert_eq!(reserve(&script), Reserve::Bound);
+    let mut put = put(Subject::EndUserDefault(acme()), kind, 10, Expected::Any);
+    put.spec.reserve = Reserve::Estimate;
+    script.apply(Command::PutBudget(put));
+    assert_eq!(reserve(&script), Reserve::Estimate);
+    let later = met(&mut script, "bob");
+    assert_eq!(script.ledger.budget(later).unwrap().spec().reserve, Reserve::Estimate);
+}
+
+#[test]
 fn what_was_made_and_is_deleted_begins_anew_at_next_sight() {
     let (mut script, [one, _]) = script(Kind::Lifetime, 1);
     let first = met(&mut script, "ann");
