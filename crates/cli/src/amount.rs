@@ -26,6 +26,8 @@ pub(crate) enum Limit {
 }
 
 pub(crate) const WINDOWS: [&str; 6] = ["lifetime", "minute", "hour", "day", "week", "month"];
+/// What requests reserve of a budget.
+pub(crate) const RESERVES: [&str; 2] = ["bound", "estimate"];
 /// Rates as everybody calls them: what is counted, and in what time the bucket fills again.
 const RATES: [(&str, &str, &str); 8] = [
     ("rps", "requests", "second"),

@@ -163,6 +163,8 @@ mod tests {
             "budget explain key:17",
             "budget set 4 10M",
             "budget set 4 --auto-resolve as-spent=24h",
+            "budget create team:search 100k --reserve estimate",
+            "budget set 4 --reserve bound",
             "budget resolve 4 --session 17 --spent 1200 -m bill",
             "budget resolve 4 --all-as-spent -m bill",
             "cluster expire 17 -m burnt",

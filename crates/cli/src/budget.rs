@@ -1,6 +1,6 @@
 //! `quorate budget` and `quorate usage`.
 
-use crate::amount::{Limit, WINDOWS, Wish};
+use crate::amount::{Limit, RESERVES, WINDOWS, Wish};
 use crate::calendar::CalendarFields;
 use crate::client::Client;
 use crate::error::CliError;
@@ -32,6 +32,9 @@ pub(crate) enum BudgetVerb {
         /// as-reported-may-overspend=24h.
         #[arg(long, value_parser = resolve::rule)]
         auto_resolve: Option<Value>,
+        /// What a request reserves: its bound, or, of a rate of tokens, an estimate of what it uses; what it uses beyond is debt.
+        #[arg(long, value_parser = RESERVES)]
+        reserve: Option<String>,
         /// Of end-user:ORG/*: for how many end users at most.
         #[arg(long)]
         end_users_max: Option<u32>,
@@ -47,16 +50,19 @@ pub(crate) enum BudgetVerb {
         /// Its id.
         id: u64,
     },
-    /// Change the limit of a budget, or what becomes of doubt in it.
+    /// Change the limit of a budget, what becomes of doubt in it, or what requests reserve of it.
     Set {
         /// Its id.
         id: u64,
         /// The new limit, in the same unit.
-        #[arg(value_parser = Limit::parse, required_unless_present_any = ["auto_resolve", "end_users_max"])]
+        #[arg(value_parser = Limit::parse, required_unless_present_any = ["auto_resolve", "reserve", "end_users_max"])]
         limit: Option<Limit>,
         /// As of `budget create`.
         #[arg(long, value_parser = resolve::rule)]
         auto_resolve: Option<Value>,
+        /// As of `budget create`.
+        #[arg(long, value_parser = RESERVES)]
+        reserve: Option<String>,
         /// As of `budget create`.
         #[arg(long)]
         end_users_max: Option<u32>,
@@ -138,11 +144,14 @@ const USAGE: &[Column] = &[
 impl BudgetVerb {
     pub(crate) async fn run(self, client: &Client, output: &Output) -> Result<(), CliError> {
         match self {
-            Self::Create { subject, limit, window, calendar, auto_resolve, end_users_max } => {
+            Self::Create { subject, limit, window, calendar, auto_resolve, reserve, end_users_max } => {
                 let wish = limit.over(window).map_err(CliError::Usage)?;
                 let mut body = wish.json();
                 if let Some(rule) = auto_resolve {
                     body["auto_resolve"] = rule;
+                }
+                if let Some(reserve) = reserve {
+                    body["reserve"] = json!(reserve);
                 }
                 if let Some(most) = end_users_max {
                     body["end_users_max"] = json!(most);
@@ -155,8 +164,8 @@ impl BudgetVerb {
                 output.list(&client.get(&of("/budgets", subject.as_ref())).await?, COLUMNS);
             }
             Self::Show { id } => output.show(&client.get(&format!("/budgets/{id}")).await?),
-            Self::Set { id, limit, auto_resolve, end_users_max } => {
-                let changes = Changes { limit, auto_resolve, end_users_max };
+            Self::Set { id, limit, auto_resolve, reserve, end_users_max } => {
+                let changes = Changes { limit, auto_resolve, reserve, end_users_max };
                 output.show(&set(client, id, &changes).await?);
             }
             Self::Delete { id } => {
@@ -200,6 +209,7 @@ fn escaped(text: &str) -> String {
 struct Changes {
     limit: Option<Limit>,
     auto_resolve: Option<Value>,
+    reserve: Option<String>,
     end_users_max: Option<u32>,
 }
 
@@ -213,6 +223,9 @@ async fn set(client: &Client, id: u64, changes: &Changes) -> Result<Value, CliEr
     }
     if let Some(rule) = &changes.auto_resolve {
         body["auto_resolve"] = rule.clone();
+    }
+    if let Some(reserve) = &changes.reserve {
+        body["reserve"] = json!(reserve);
     }
     if let Some(most) = changes.end_users_max {
         body["end_users_max"] = json!(most);

@@ -12,7 +12,7 @@ use quorate_domain::{Amount, BudgetId, KeyId, Name, NodeId, Revision, Secret, Su
 use quorate_gateway::replica::Unavailable;
 use quorate_lease::Standing;
 use quorate_ledger::{
-    AutoResolve, BudgetSpec, Command, Expected, Kind, Ledger, Outcome, PutBudget, Rejection,
+    AutoResolve, BudgetSpec, Command, Expected, Kind, Ledger, Outcome, PutBudget, Rejection, Reserve,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ pub(crate) fn new_key(text: &ApiKeyText, owner: Owner) -> Change {
 
 pub(crate) fn spec(subject: Subject, kind: Kind, limit: u64) -> BudgetSpec {
     let (unit, limit) = (Unit::Tokens, Amount::new(limit));
-    BudgetSpec { subject, unit, kind, limit, auto_resolve: AutoResolve::Never }
+    BudgetSpec { subject, unit, kind, limit, auto_resolve: AutoResolve::Never, reserve: Reserve::Bound }
 }
 
 pub(crate) fn put(spec: BudgetSpec, expected: Expected) -> Command {

@@ -104,7 +104,7 @@ impl World {
         let wait = Wait { session, need: request.least, budgets, least: BTreeMap::new() };
         self.judge.lock().waits.insert(number, wait);
         self.sample();
-        let (need, came) = (Need { most: cost(request.most), least: cost(request.least) }, self.at());
+        let (need, came) = (Need { least: cost(request.least), ..cost(request.most).into() }, self.at());
         let reserved = alive.funds.reserve(&path, &need, Duration::from_millis(request.patience_ms)).await;
         let reservation = match reserved {
             Ok(reservation) => reservation,

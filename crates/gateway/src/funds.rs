@@ -97,7 +97,10 @@ impl Funds {
             return Err(unmet);
         }
         let budgets = subjects.iter().flat_map(|subject| ledger.budgets_of(subject).iter().copied());
-        let charge = |budget| ledger.budget(budget).map(|found| Charge { budget, unit: found.spec().unit });
+        let charge = |budget| {
+            let spec = ledger.budget(budget)?.spec();
+            Some(Charge { budget, unit: spec.unit, reserve: spec.reserve })
+        };
         let mut path: Vec<_> = budgets.filter_map(charge).collect();
         path.sort_by_key(|charge| charge.unit != Unit::Permits);
         Ok(path)
@@ -110,14 +113,14 @@ impl Funds {
         ledger.unmet(&unmet.organisation, &unmet.end_user).next().is_some()
     }
 
-    /// Reserves from what this node holds. Never waits.
+    /// Reserves the most of the need from what this node holds. Never waits.
     ///
     /// # Errors
     /// [`Withheld`] says where it failed; [`Funds::reserve`] may still succeed.
-    pub fn try_reserve(&self, path: &[Charge], bound: &Cost) -> Result<Reservation, Withheld> {
+    pub fn try_reserve(&self, path: &[Charge], need: &Need) -> Result<Reservation, Withheld> {
         let wallet = self.shared.wallet.load();
         let wallet = wallet.as_ref().ok_or(Withheld::Fenced)?;
-        let reservation = wallet.reserve(path, bound, self.shared.clock.mono());
+        let reservation = wallet.reserve(path, *need, self.shared.clock.mono());
         if wallet.needs_flush() {
             self.shared.flush.notify_one();
         }
@@ -135,7 +138,7 @@ impl Funds {
         need: &Need,
         patience: Duration,
     ) -> Result<Reservation, Refusal> {
-        match self.try_reserve(path, &need.most) {
+        match self.try_reserve(path, need) {
             Ok(reservation) => Ok(reservation),
             Err(Withheld::Short(_)) => self.stand_in_line(path, need, patience).await,
             Err(Withheld::Fenced) => Err(Refusal::Unavailable),
@@ -163,12 +166,12 @@ impl Funds {
     ///
     /// # Errors
     /// [`Refusal::Unavailable`] without a session, whose journal it would be.
-    pub async fn overspend(&self, path: &[Charge], bound: &Cost) -> Result<Reservation, Refusal> {
+    pub async fn overspend(&self, path: &[Charge], need: &Need) -> Result<Reservation, Refusal> {
         let shared = &self.shared;
         let wallet = shared.wallet.load_full().ok_or(Refusal::Unavailable)?;
         let mut written = shared.written.subscribe();
         let reservation =
-            wallet.overdraw(path, bound, shared.clock.mono()).map_err(|_fenced| Refusal::Unavailable)?;
+            wallet.overdraw(path, *need, shared.clock.mono()).map_err(|_fenced| Refusal::Unavailable)?;
         while !reservation.is_covered() {
             shared.flush.notify_one();
             if wallet.is_fenced() || written.changed().await.is_err() {
@@ -180,10 +183,19 @@ impl Funds {
     }
 
     /// Charges what was really spent and gives back the rest. Returns once no crash can lose any of it: at once, but
-    /// for overrun, which no watermark covers.
+    /// for what goes beyond the reservation, which no watermark covers.
     pub async fn settle(&self, reservation: Reservation, spent: &Cost) {
+        self.end(reservation, |reservation| reservation.settle(spent)).await;
+    }
+
+    /// Charges the most that it can have cost: nobody can tell what it did. Returns as [`Funds::settle`] does.
+    pub async fn charge_in_full(&self, reservation: Reservation) {
+        self.end(reservation, Reservation::charge_in_full).await;
+    }
+
+    async fn end(&self, reservation: Reservation, settle: impl FnOnce(Reservation) -> Overrun) {
         let is_recalled = reservation.is_recalled();
-        let overrun = reservation.settle(spent);
+        let overrun = settle(reservation);
         self.wake_for_returns(is_recalled);
         if !overrun.is_durable() {
             self.make_durable(&overrun).await;

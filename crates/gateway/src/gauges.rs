@@ -8,7 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use quorate_domain::{Amount, MonoTime};
-use quorate_ledger::{Ledger, SessionState};
+use quorate_ledger::{Budget, Ledger, Reserve, SessionState};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -38,6 +38,7 @@ pub(crate) struct Gauges {
     crash_charged: Family<ByUnit, Gauge>,
     overrun: Family<ByUnit, Gauge>,
     overspend: Family<ByUnit, Gauge>,
+    debt: Family<ByUnit, Gauge>,
     accounts: Gauge,
     line: Gauge,
     is_open: Gauge,
@@ -58,7 +59,8 @@ impl Gauges {
         registry.register("budget_used", "Spent in the open windows of all budgets, by unit", gauges.used.clone());
         registry.register("budget_outstanding", "Granted to nodes and not yet reported as spent or returned, by unit", gauges.outstanding.clone());
         registry.register("budget_crash_charged", "Charged for nodes that died, without proof that it was spent, by unit", gauges.crash_charged.clone());
-        registry.register("budget_overrun", "Billed by providers beyond what was reserved, by unit", gauges.overrun.clone());
+        registry.register("budget_overrun", "Billed by providers beyond the bounds that were reserved, by unit", gauges.overrun.clone());
+        registry.register("budget_debt", "By how much more was used of buckets that go by estimates than they hold: nothing is granted of them before it has leaked, by unit", gauges.debt.clone());
         registry.register("budget_overspend", "Spent without a grant by nodes without a quorum, for keys that may, by unit", gauges.overspend.clone());
         registry.register("wallet_accounts", "Accounts of budgets on this node", gauges.accounts.clone());
         registry.register("wallet_line", "Requests on this node that wait for a grant", gauges.line.clone());
@@ -89,19 +91,13 @@ impl Gauges {
     }
 
     fn read_ledger(&self, ledger: &Ledger) {
-        let sums = [&self.used, &self.outstanding, &self.crash_charged, &self.overrun, &self.overspend];
+        let sums =
+            [&self.used, &self.outstanding, &self.crash_charged, &self.overrun, &self.overspend, &self.debt];
         sums.iter().for_each(|sum| sum.clear());
         let mut n_budgets = 0;
         for (_, budget) in ledger.budgets() {
-            let (account, label) = (budget.current(), ByUnit { unit: label(budget.spec().unit) });
-            let parts = [
-                account.used(),
-                account.outstanding(),
-                account.crash_charged(),
-                account.overrun(),
-                account.overspend(),
-            ];
-            for (sum, part) in sums.iter().zip(parts) {
+            let label = ByUnit { unit: label(budget.spec().unit) };
+            for (sum, part) in sums.iter().zip(parts(budget, ledger)) {
                 sum.get_or_create(&label).inc_by(shown(part));
             }
             n_budgets += 1;
@@ -111,6 +107,22 @@ impl Gauges {
         let live = ledger.sessions().filter(|(_, session)| session.state == SessionState::Live).count();
         self.sessions_live.set(i64::try_from(live).unwrap_or(i64::MAX));
         self.sessions_in_doubt.set(i64::try_from(ledger.sessions().count() - live).unwrap_or(i64::MAX));
+    }
+}
+
+/// In the order of the gauges: used, outstanding, charged for crashes, overrun, debt.
+fn parts(budget: &Budget, ledger: &Ledger) -> [Amount; 6] {
+    let account = budget.current();
+    let (used, overrun, overspend) = (account.used(), account.overrun(), account.overspend());
+    let (outstanding, crash_charged) = (account.outstanding(), account.crash_charged());
+    match budget.spec().reserve {
+        Reserve::Bound => [used, outstanding, crash_charged, overrun, overspend, Amount::ZERO],
+        // What goes beyond an estimate is use like any other.
+        Reserve::Estimate => {
+            let used = used.saturating_add(overrun);
+            let debt = used.saturating_add(overspend).saturating_sub(budget.limit_at(ledger.time()));
+            [used, outstanding, crash_charged, Amount::ZERO, overspend, debt]
+        }
     }
 }
 

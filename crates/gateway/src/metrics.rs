@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use quorate_catalog::AuthenticationFailure;
 use quorate_dialect::openai::ReportedUsage;
+use quorate_domain::Amount;
 use quorate_routing::Cause as AttemptCause;
 use quorate_wallet::Cost;
 use std::time::Duration;
@@ -237,6 +238,10 @@ pub struct Metrics {
     limits_ignored: Counter,
     usage_missing: Each<UsageFaultLabel, Counter>,
     other_tier: Counter,
+    estimated_requests: Counter,
+    estimated_tokens: Counter,
+    estimates_exceeded: Counter,
+    estimates_exceeded_tokens: Counter,
     charged_tokens: Counter,
     charged_nano_usd: Counter,
     assumed_tokens: Counter,
@@ -280,6 +285,10 @@ impl Metrics {
                 Counter::default,
             ),
             other_tier: Counter::default(),
+            estimated_requests: Counter::default(),
+            estimated_tokens: Counter::default(),
+            estimates_exceeded: Counter::default(),
+            estimates_exceeded_tokens: Counter::default(),
             charged_tokens: Counter::default(),
             charged_nano_usd: Counter::default(),
             assumed_tokens: Counter::default(),
@@ -309,6 +318,10 @@ impl Metrics {
         registry.register("limits_ignored", "Streams that were cut because their provider ignores the limit of its answers", self.limits_ignored.clone());
         registry.register("usage_missing", "Answers without usage that could be believed, charged in full, by why", self.usage_missing.family());
         registry.register("other_tier", "Answers served at a tier whose prices are not configured", self.other_tier.clone());
+        registry.register("estimated_requests", "Attempts that reserved of a budget what they were expected to use", self.estimated_requests.clone());
+        registry.register("estimated_tokens", "Tokens that they reserved of it", self.estimated_tokens.clone());
+        registry.register("estimates_exceeded", "Attempts that were charged more than that: debt", self.estimates_exceeded.clone());
+        registry.register("estimates_exceeded_tokens", "By how many tokens they were", self.estimates_exceeded_tokens.clone());
         registry.register("charged_tokens", "Tokens charged by reported usage", self.charged_tokens.clone());
         registry.register("charged_nano_usd", "Billionths of a US dollar charged by reported usage", self.charged_nano_usd.clone());
         registry.register("charged_assumed_tokens", "Tokens charged in full because nobody could tell what a provider bills, besides those of charged_tokens", self.assumed_tokens.clone());
@@ -379,6 +392,18 @@ impl Metrics {
 
     pub(crate) fn prompt_counted(&self) {
         self.prompts_counted.inc();
+    }
+
+    /// Counts an attempt that reserved so many tokens because it is expected to use no more.
+    pub(crate) fn estimated(&self, tokens: Amount) {
+        self.estimated_requests.inc();
+        self.estimated_tokens.inc_by(tokens.get());
+    }
+
+    /// Counts one that was charged so many more.
+    pub(crate) fn estimate_exceeded(&self, debt: Amount) {
+        self.estimates_exceeded.inc();
+        self.estimates_exceeded_tokens.inc_by(debt.get());
     }
 
     pub(crate) fn answer_cut(&self) {

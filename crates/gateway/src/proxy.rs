@@ -9,6 +9,7 @@ mod attempt;
 mod charge;
 mod claim;
 mod counting;
+mod estimates;
 mod idempotency;
 mod inference;
 mod leaving;
@@ -81,6 +82,7 @@ pub struct Proxy {
     parts: Parts,
     health: Mutex<Health>,
     counting: counting::Counting,
+    estimates: estimates::Estimates,
     too_many: meeting::TooMany,
     requests: TaskTracker,
     is_draining: AtomicBool,
@@ -98,6 +100,7 @@ impl Proxy {
             parts,
             health: Mutex::default(),
             counting: counting::Counting::new(),
+            estimates: estimates::Estimates::default(),
             too_many: meeting::TooMany::default(),
             requests: TaskTracker::new(),
             is_draining: AtomicBool::new(false),

@@ -257,6 +257,7 @@ impl World {
             kind: Kind::Lifetime,
             limit: Amount::new(limit),
             auto_resolve: quorate_ledger::AutoResolve::Never,
+            reserve: quorate_ledger::Reserve::Bound,
         };
         cluster.ledger.write().apply(
             LogTime::from_millis(1),

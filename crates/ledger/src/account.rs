@@ -254,8 +254,10 @@ impl Account {
 
     /// The limit was changed from `old`. More granted than it allows is called back at once.
     pub(crate) fn limit_changed(&mut self, old: Amount, terms: &Terms<'_>) {
+        // What goes into a debt is not there for anybody.
+        let grown = self.free(terms.limit).saturating_sub(self.free(old));
         if let Mode::Central(central) = &mut self.mode {
-            central.grew(terms.limit.saturating_sub(old));
+            central.grew(grown);
         } else if !self.excess(terms.limit).is_zero() {
             self.begin_central(terms);
         }

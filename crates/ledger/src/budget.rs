@@ -57,6 +57,17 @@ impl Kind {
     }
 }
 
+/// What a request reserves of a budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reserve {
+    /// The most it can cost: no more is ever spent than the limit.
+    #[default]
+    Bound,
+    /// What it is expected to use. What it uses beyond is debt. Only of buckets of tokens: of nothing else a debt is paid.
+    Estimate,
+}
+
 /// What a budget limits, and to how much.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetSpec {
@@ -71,6 +82,8 @@ pub struct BudgetSpec {
     pub limit: Amount,
     /// What becomes of doubt, if it is for ever and of something that can be spent.
     pub auto_resolve: AutoResolve,
+    /// What requests reserve of it.
+    pub reserve: Reserve,
 }
 
 /// A budget and its accounts.
@@ -255,6 +268,7 @@ impl Budget {
         let old = self.limit();
         self.spec.limit = spec.limit;
         self.spec.auto_resolve = spec.auto_resolve;
+        self.spec.reserve = spec.reserve;
         let terms = Terms { limit: self.limit(), is_live };
         self.revision = revision;
         if let Some(mut current) = self.accounts.last_entry() {

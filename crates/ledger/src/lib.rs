@@ -25,7 +25,7 @@ mod zones;
 
 pub use account::{Account, Mode};
 pub use begun::Begun;
-pub use budget::{ASKED_AHEAD, Budget, BudgetSpec, Kind};
+pub use budget::{ASKED_AHEAD, Budget, BudgetSpec, Kind, Reserve};
 pub use central::{Central, Shown, Tally};
 pub use command::{
     Ask, Command, Evidence, Expected, Heard, Mark, MeetEndUser, OpenSession, Overspent, PutBudget,

@@ -57,6 +57,8 @@ pub struct Shortage {
     pub held: Amount,
     /// Granted to dead sessions: counted as spent until it is resolved.
     pub in_doubt: Amount,
+    /// Granted and spent beyond the limit: as much must come back, or leak, before anything is there.
+    pub owed: Amount,
     /// Of a bucket: what has leaked by the time until which it would be waited. Where others stand before the request, the most
     /// that can have: what they spend leaks too.
     pub coming: Amount,
@@ -87,11 +89,12 @@ impl Ledger {
         if need > shortage.limit {
             return Some(Prospect::TooBig);
         }
-        let now = shortage.free.saturating_add(shortage.held);
-        let then = now.saturating_add(shortage.coming);
+        let all = shortage.free.saturating_add(shortage.held);
+        let now = all.saturating_sub(shortage.owed);
+        let then = all.saturating_add(shortage.coming).saturating_sub(shortage.owed);
         let in_turn = if shortage.coming.is_zero() { need } else { need.saturating_add(ahead) };
         let is_hopeless = need > now && in_turn > then;
-        let is_in_doubt = need <= now.saturating_add(shortage.in_doubt);
+        let is_in_doubt = need <= all.saturating_add(shortage.in_doubt).saturating_sub(shortage.owed);
         is_hopeless.then_some(if is_in_doubt { Prospect::InDoubt } else { Prospect::Spent })
     }
 
@@ -118,14 +121,16 @@ impl Ledger {
             budget.limit_at_most(now, patience.within)
         };
         let in_doubt = sum(self.lost(account).map(|(_, held)| held));
-        let free = account.free(budget.limit_at(now));
+        let limit = budget.limit_at(now);
+        let (free, owed) = (account.free(limit), account.excess(limit));
         Shortage {
             limit: budget.spec().limit,
             free,
             held: account.outstanding().saturating_sub(in_doubt),
             in_doubt,
-            coming: account.free(limit_then).saturating_sub(free),
-            refills_in: budget.leaks_in(need.saturating_sub(free), now),
+            owed,
+            coming: limit_then.saturating_sub(limit),
+            refills_in: budget.leaks_in(need.saturating_add(owed).saturating_sub(free), now),
         }
     }
 

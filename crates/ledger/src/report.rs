@@ -1,6 +1,6 @@
 //! A budget as people want to see it: where every unit of its limit is.
 
-use crate::{Account, Budget, BudgetSpec, Central, Ledger, Resolution, SessionState};
+use crate::{Account, Budget, BudgetSpec, Central, Ledger, Reserve, Resolution, SessionState};
 use quorate_domain::{Amount, BudgetId, LogTime, NodeId, Revision, SessionId, UtcOffset, Window};
 use serde::{Deserialize, Serialize};
 
@@ -24,11 +24,12 @@ pub struct BudgetReport {
     pub waiting: usize,
     /// Of a bucket: spent longer ago, and counted no more in what follows.
     pub leaked: Amount,
-    /// Spent: reported by nodes, or charged for nodes that died.
+    /// Spent: reported by nodes, or charged for nodes that died. Where requests reserve what they are expected to use, also what
+    /// they used beyond.
     pub used: Amount,
     /// Part of `used` that was charged for nodes that died, without proof that it was spent.
     pub crash_charged: Amount,
-    /// Billed by providers beyond what was reserved.
+    /// Billed by providers beyond the bounds that were reserved.
     pub overrun: Amount,
     /// Spent without a grant by nodes that reached no majority, for keys that may.
     pub overspend: Amount,
@@ -38,7 +39,7 @@ pub struct BudgetReport {
     pub in_doubt: Amount,
     /// Still in the pool.
     pub free: Amount,
-    /// By how much grants exceed the limit after a cut.
+    /// By how much grants exceed the limit, after a cut or because of a debt.
     pub excess: Amount,
     /// More can never have been spent, whatever the doubt turns out to be: used, outstanding, overrun and overspend.
     pub spent_at_most: Amount,
@@ -96,6 +97,18 @@ pub struct HoldingReport {
     pub spent_at_most: Amount,
 }
 
+impl BudgetReport {
+    /// Where requests reserve what they are expected to use: by how much more was used than it holds. So much must leak before
+    /// anything is granted, whatever comes back.
+    #[must_use]
+    pub const fn debt(&self) -> Amount {
+        match self.spec.reserve {
+            Reserve::Bound => Amount::ZERO,
+            Reserve::Estimate => self.used.saturating_sub(self.spec.limit),
+        }
+    }
+}
+
 impl HolderState {
     const fn is_dead(self) -> bool {
         match self {
@@ -133,6 +146,10 @@ impl Ledger {
         let holdings: Vec<_> =
             account.holdings().filter_map(|(s, _)| self.holding_report(account, s)).collect();
         let (leaked, limit) = (budget.leaked_at(self.time()), budget.limit_at(self.time()));
+        let (used, overrun) = match budget.spec().reserve {
+            Reserve::Bound => (account.used(), account.overrun()),
+            Reserve::Estimate => (account.used().saturating_add(account.overrun()), Amount::ZERO),
+        };
         let doubtful = holdings.iter().filter(|holding| holding.state.is_dead());
         BudgetReport {
             budget: id,
@@ -143,12 +160,12 @@ impl Ledger {
             is_central: account.is_central(),
             waiting: account.line_length(),
             leaked,
-            used: account.used().saturating_sub(leaked),
-            crash_charged: account.crash_charged().min(account.used().saturating_sub(leaked)),
-            overrun: account.overrun().saturating_sub(leaked.saturating_sub(account.used())),
+            used: used.saturating_sub(leaked),
+            crash_charged: account.crash_charged().min(used.saturating_sub(leaked)),
+            overrun: overrun.saturating_sub(leaked.saturating_sub(used)),
             overspend: account
                 .overspend()
-                .saturating_sub(leaked.saturating_sub(account.used()).saturating_sub(account.overrun())),
+                .saturating_sub(leaked.saturating_sub(used).saturating_sub(overrun)),
             outstanding: account.outstanding(),
             in_doubt: doubtful.fold(Amount::ZERO, |sum, holding| sum.saturating_add(holding.outstanding)),
             free: account.free(limit),

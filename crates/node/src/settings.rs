@@ -551,7 +551,7 @@ mod tests {
         check(
             &budget("unit = \"usd\"\nlimit = 5\nperiod = \"day\""),
             &expect![
-                "line 6, column 1: unknown field `period`, expected one of `subject`, `unit`, `window`, `bucket`, `time_zone`, `week_starts`, `limit`, `auto_resolve`, `end_users_max`"
+                "line 6, column 1: unknown field `period`, expected one of `subject`, `unit`, `window`, `bucket`, `time_zone`, `week_starts`, `limit`, `auto_resolve`, `reserve`, `end_users_max`"
             ],
         );
         check(

@@ -76,6 +76,10 @@ pub enum Reached {
     Overrun,
     /// A provider did not say what it bills.
     UsageMissing,
+    /// A request used more than it had reserved by estimate.
+    BeyondEstimate,
+    /// Requests were in line for a bucket in debt.
+    WaitedForDebt,
     /// A limit was cut below what was granted.
     CutBelowGranted,
     /// A request waited for the journal.
@@ -106,7 +110,7 @@ pub enum Reached {
 
 impl Reached {
     /// All of them.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 50] = [
         Self::AdmittedLocally,
         Self::AdmittedInLine,
         Self::CentralMode,
@@ -142,6 +146,8 @@ impl Reached {
         Self::PassedOver,
         Self::Overrun,
         Self::UsageMissing,
+        Self::BeyondEstimate,
+        Self::WaitedForDebt,
         Self::CutBelowGranted,
         Self::WaitedForJournal,
         Self::HeldWhileWaiting,

@@ -6,6 +6,7 @@ use crate::plan::{
 };
 use crate::race::{plan, small, timing};
 use quorate_domain::{Refill, Unit};
+use quorate_ledger::Reserve;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -101,6 +102,7 @@ fn cut_off(seed: u64, refill: Refill, declared: u64, spends_at: u64) -> Plan {
         kind: KindPlan::Bucket(refill),
         unit: Unit::Tokens,
         limit: CAPACITY,
+        reserve: Reserve::Bound,
         making: Making::Written,
     };
     Plan { nodes: 2, budgets: vec![budget], ..plan(seed, CAPACITY, timing(1_000, 0), requests, faults) }

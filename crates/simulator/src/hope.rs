@@ -3,7 +3,7 @@
 use crate::node::Node;
 use crate::oracle::Violation;
 use crate::plan::RequestPlan;
-use crate::world::{World, in_unit, place_of};
+use crate::world::{World, place_of};
 use quorate_domain::{BudgetId, PlaceId};
 use quorate_ledger::{Budget, SessionState};
 use quorate_wallet::{Cause, Refusal};
@@ -30,9 +30,7 @@ impl World {
         let leaks = leaks_within(bucket, self.patience_of(number)?)?;
         let hoped_for = self.requests[number].least(of)? + leaks;
         let there = bucket.free_at(node.replica.time()).saturating_add(bucket.current().outstanding());
-        let least = |request: &RequestPlan| {
-            i128::from(in_unit(bucket.spec().unit, request.cut_to.unwrap_or(request.bound)))
-        };
+        let least = |request: &RequestPlan| i128::from(self.plan.budgets[of].least_of(request));
         let could_be_served = |number: usize| {
             let patience = self.patience_of(number).unwrap_or(0);
             // A unit that has leaked in part already may be whole by then.

@@ -9,6 +9,7 @@ mod deaths;
 mod disk;
 mod drift;
 mod entries;
+mod estimates;
 mod event;
 mod exchange;
 mod fairness;

@@ -3,10 +3,11 @@
 use crate::coverage::Reached;
 use crate::event::Event;
 use crate::oracle::{Spot, Violation};
-use crate::plan::RequestPlan;
+use crate::plan::{BudgetPlan, RequestPlan};
 use crate::request::State;
 use crate::world::{World, budget_id, in_unit, place_of};
 use quorate_domain::{Amount, BudgetId, MonoTime, NanoUsd, Tokens, Unit, WindowId};
+use quorate_ledger::Reserve;
 use quorate_wallet::{Charge, Cost, Need, Overrun, Reservation};
 
 pub(crate) fn cost(tokens: u64) -> Cost {
@@ -14,7 +15,8 @@ pub(crate) fn cost(tokens: u64) -> Cost {
 }
 
 fn need(plan: &RequestPlan) -> Need {
-    Need { most: cost(plan.bound), least: cost(plan.cut_to.unwrap_or(plan.bound)) }
+    let least = cost(plan.cut_to.unwrap_or(plan.bound));
+    Need { most: cost(plan.bound), least, expected: Tokens::new(plan.expected) }
 }
 
 /// What a budget of this unit is charged in the end.
@@ -40,10 +42,13 @@ impl World {
         let path: Vec<Charge> = plan
             .path
             .iter()
-            .map(|place| Charge { budget: budget_id(*place), unit: self.plan.budgets[*place].unit })
+            .map(|place| {
+                let budget = &self.plan.budgets[*place];
+                Charge { budget: budget_id(*place), unit: budget.unit, reserve: budget.reserve }
+            })
             .collect();
         let now = self.mono(plan.node);
-        if let Ok(reservation) = wallet.reserve(&path, &cost(plan.bound), now) {
+        if let Ok(reservation) = wallet.reserve(&path, need(&plan), now) {
             self.coverage.reach(Reached::AdmittedLocally);
             self.local += 1;
             self.runs(number, reservation);
@@ -55,7 +60,7 @@ impl World {
             // The journal is this node's own: who waits for it alone is decided on here.
             let is_covered = |charge: &Charge| {
                 let account = wallet.account(charge.budget).filter(|account| !account.is_closed());
-                account.is_some_and(|account| account.free() >= cost(plan.bound).to_reserve(charge.unit))
+                account.is_some_and(|account| account.free() >= need(&plan).most_of(*charge))
             };
             self.local += u64::from(!wallet.has_line() && path.iter().all(is_covered));
             let deadline = MonoTime::from_micros(now.micros() + plan.patience_us);
@@ -111,9 +116,10 @@ impl World {
             }
             self.check_has_begun(number, window);
             self.oracle.reserved(spot, amount.get());
+            let reserved = self.rates.reserved(budget, self.log.ledger.time());
             self.requests[number].spots.push((spot, amount.get()));
+            self.requests[number].reserved.insert(budget, reserved);
         }
-        self.requests[number].reserved_at = self.log.ledger.time();
         self.requests[number].state = State::Runs;
         self.requests[number].reservation = Some(reservation);
         self.after(self.plan.requests[number].takes_us, Event::Bills(number));
@@ -130,21 +136,25 @@ impl World {
     /// I7 and I13: it holds something of every budget of its path, and nowhere less than it cannot do without.
     fn check_taken(&mut self, number: usize, reservation: &Reservation) {
         let plan = &self.plan.requests[number];
-        let units = |place: &usize| (budget_id(*place), self.plan.budgets[*place].unit);
-        let path: Vec<(BudgetId, Unit)> = plan.path.iter().map(units).collect();
+        // What is taken by estimate is no more than the answer was cut to.
+        let most = |budget: &BudgetPlan| {
+            self.requests[number].cut_to.map_or(u64::MAX, |cut_to| in_unit(budget.unit, cut_to))
+        };
+        let least = |place: &usize| {
+            let budget = &self.plan.budgets[*place];
+            (budget_id(*place), budget.least_of(plan).min(most(budget)))
+        };
+        let path: Vec<(BudgetId, u64)> = plan.path.iter().map(least).collect();
         let taken: Vec<(BudgetId, u64)> =
             reservation.taken().map(|(budget, _, amount)| (budget, amount.get())).collect();
-        let least = plan.cut_to.unwrap_or(plan.bound);
         let broken = if taken.len() != path.len() || path.iter().zip(&taken).any(|(of, it)| of.0 != it.0) {
             Some("I7")
         } else {
-            let is_short = |((_, unit), (_, amount)): (&(BudgetId, Unit), &(BudgetId, u64))| {
-                *amount < in_unit(*unit, least)
-            };
+            let is_short = |((_, least), (_, amount)): (&(BudgetId, u64), &(BudgetId, u64))| amount < least;
             path.iter().zip(&taken).any(is_short).then_some("I13")
         };
         if let Some(id) = broken {
-            let what = format!("request {number} asks {least} of {path:?}, and runs with {taken:?}");
+            let what = format!("request {number} asks for {path:?}, and runs with {taken:?}");
             self.violation.get_or_insert(Violation { id, what });
         }
     }
@@ -155,14 +165,19 @@ impl World {
         if plan.actual.is_none() {
             self.coverage.reach(Reached::UsageMissing);
         }
-        for (spot, reserved) in self.requests[number].spots.clone() {
-            let place = place_of(spot.0);
-            let spent = charged(self.plan.budgets[place].unit, self.actual(number));
-            if spent > reserved {
-                self.coverage.reach(Reached::Overrun);
+        for (spot, amount) in self.requests[number].spots.clone() {
+            let budget = &self.plan.budgets[place_of(spot.0)];
+            let spent = charged(budget.unit, self.actual(number));
+            if spent > amount {
+                self.coverage.reach(match budget.reserve {
+                    Reserve::Bound => Reached::Overrun,
+                    Reserve::Estimate => Reached::BeyondEstimate,
+                });
             }
-            self.oracle.settled(spot, reserved, spent);
-            self.rates.billed(spot.0, self.requests[number].reserved_at, spent.min(reserved));
+            self.oracle.settled(spot, amount, spent);
+            let (within, beyond) = (spent.min(amount), spent.saturating_sub(amount));
+            let reserved = self.requests[number].reserved.get(&spot.0).copied().unwrap_or_default();
+            self.rates.billed(spot.0, reserved, (within, beyond));
             let current = self.log.ledger.budget(spot.0).map(|budget| budget.current().window().id);
             if current.is_some_and(|current| current != spot.1) {
                 self.coverage.reach(Reached::SettledLate);

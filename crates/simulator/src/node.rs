@@ -9,7 +9,7 @@ use crate::oracle::{Oracle, Spot, Violation};
 use crate::overspend::Overdrawn;
 use crate::plan::{DiskFate, Plan, RequestPlan};
 use crate::request::{Request, State};
-use crate::world::{World, in_unit, node_id, place_of};
+use crate::world::{World, node_id, place_of};
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, SessionId, Unit, WindowId};
 use quorate_ledger::{Account, Command, Ledger, Mark};
 use quorate_wallet::{Cause, Marked, Marks, Overrun, Refusal, Wallet};
@@ -117,8 +117,8 @@ impl Node {
     /// What requests in its line need of the ledger, budget by budget.
     pub(crate) fn needs(&self, plan: &Plan) -> impl Iterator<Item = (BudgetId, u64)> {
         self.line.lacks.iter().map(|(id, budget)| {
-            let place = place_of(*budget);
-            (*budget, in_unit(plan.budgets[place].unit, plan.requests[self.tickets[id]].bound))
+            let request = &plan.requests[self.tickets[id]];
+            (*budget, plan.budgets[place_of(*budget)].most_of(request))
         })
     }
 

@@ -47,7 +47,7 @@ impl World {
 
     pub(crate) fn overspends(&mut self, number: usize, wallet: &Wallet, path: &[Charge]) {
         let (place, bound) = (self.plan.requests[number].node, self.plan.requests[number].bound);
-        let Ok(reservation) = wallet.overdraw(path, &cost(bound), self.mono(place)) else { return };
+        let Ok(reservation) = wallet.overdraw(path, cost(bound), self.mono(place)) else { return };
         let is_taken = |charge: &&Charge| reservation.taken().any(|(budget, ..)| budget == charge.budget);
         let beyond = path.iter().filter(|charge| !is_taken(charge) && charge.unit != Unit::Permits);
         let amount = |charge: &Charge| cost(bound).to_reserve(charge.unit).get();

@@ -48,6 +48,8 @@ pub struct BudgetPlan {
     pub unit: quorate_domain::Unit,
     /// Its limit.
     pub limit: u64,
+    /// What requests reserve of it.
+    pub reserve: quorate_ledger::Reserve,
     /// How it comes to be.
     pub making: Making,
 }
@@ -98,6 +100,8 @@ pub struct RequestPlan {
     pub bound: u64,
     /// The least it can be cut to, if the budget has no more left.
     pub cut_to: Option<u64>,
+    /// What it is expected to use.
+    pub expected: u64,
     /// What the provider bills; `None` if it does not say: the most it may be is charged then.
     pub actual: Option<u64>,
     /// How long the provider works.
@@ -218,8 +222,10 @@ impl Plan {
     pub fn of(seed: u64) -> Self {
         let plan = race::of(seed).unwrap_or_else(|| trouble::more(Self::drawn(seed)));
         // Drawn apart, so that the rest of the plan is the same with and without.
-        let is_for_an_end_user = ChaCha8Rng::seed_from_u64(!seed).random_bool(0.3);
-        if is_for_an_end_user { plan.for_an_end_user() } else { plan }
+        let mut apart = ChaCha8Rng::seed_from_u64(!seed);
+        let is_for_an_end_user = apart.random_bool(0.3);
+        let plan = if is_for_an_end_user { plan.for_an_end_user() } else { plan };
+        if apart.random_bool(0.5) { plan.by_estimates(&mut apart) } else { plan }
     }
 
     fn drawn(seed: u64) -> Self {
@@ -376,7 +382,7 @@ fn budget(draw: &mut impl Rng) -> BudgetPlan {
         5..=6 if unit != Unit::Permits => KindPlan::Bucket(Refill::Second),
         _ => KindPlan::Lifetime,
     };
-    BudgetPlan { kind, unit, limit, making: Making::Written }
+    BudgetPlan { kind, unit, limit, reserve: quorate_ledger::Reserve::Bound, making: Making::Written }
 }
 
 fn request(
@@ -400,6 +406,7 @@ fn request(
         path,
         bound,
         cut_to: draw.random_bool(habits.cutting).then(|| draw.random_range(1..=bound)),
+        expected: bound,
         actual: Some(if overrun > 0 { bound + overrun } else { actual }),
         takes_us: draw.random_range(1..=habits.takes_us),
         patience_us: habits.patience_us,

@@ -6,6 +6,7 @@
 use crate::deaths;
 use crate::plan::{BudgetPlan, Direction, Fault, KindPlan, Making, Plan, RequestPlan, Timing, What};
 use quorate_domain::Unit;
+use quorate_ledger::Reserve;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -94,7 +95,13 @@ pub(crate) fn plan(
     faults: Vec<Fault>,
 ) -> Plan {
     requests.sort_by_key(|request| request.at_us);
-    let budget = BudgetPlan { kind: KindPlan::Lifetime, unit: Unit::Tokens, limit, making: Making::Written };
+    let budget = BudgetPlan {
+        kind: KindPlan::Lifetime,
+        unit: Unit::Tokens,
+        limit,
+        reserve: Reserve::Bound,
+        making: Making::Written,
+    };
     let drift_ppm = Vec::new();
     Plan { seed, nodes: 3, starts_at_ms: 0, budgets: vec![budget], timing, requests, faults, drift_ppm }
 }
@@ -105,6 +112,7 @@ pub(crate) fn small(at_us: u64, node: usize, actual: u64, takes_us: u64) -> Requ
         node,
         path: vec![0],
         bound: SMALL,
+        expected: SMALL,
         cut_to: None,
         actual: Some(actual),
         takes_us,

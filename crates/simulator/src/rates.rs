@@ -1,7 +1,8 @@
-//! What was admitted of every bucket, and when: between any two instants no more than it holds, and what leaks meanwhile (I12).
+//! What was admitted of every bucket, and when: between any two instants no more than it holds, and what leaks meanwhile (I12). What
+//! requests used beyond what they had reserved comes on top only as far as the ledger had not heard of it when it last granted.
 
 use crate::oracle::Violation;
-use quorate_domain::{BudgetId, LogTime};
+use quorate_domain::{Amount, BudgetId, LogTime, SessionId};
 use quorate_ledger::{Budget, Ledger};
 use std::collections::BTreeMap;
 
@@ -15,24 +16,53 @@ pub(crate) struct Rates {
 struct Bucket {
     /// The most that it was ever allowed to hold.
     capacity: u64,
-    /// What was billed within reservations, by when they were made.
-    admitted: BTreeMap<LogTime, u64>,
+    /// What was billed, by when it was reserved.
+    admitted: BTreeMap<LogTime, Admitted>,
+    /// What was ever granted to each session.
+    granted: BTreeMap<SessionId, Amount>,
+    /// What the ledger knows of all that was used beyond reservations; and what it knew before it last granted.
+    heard: u64,
+    heard_first: u64,
+}
+
+/// What was billed of reservations that were made at one log time.
+#[derive(Debug)]
+struct Admitted {
+    within: u64,
+    beyond: u64,
+    /// The least that the ledger had heard of when it granted what they reserved.
+    heard: u64,
+}
+
+/// When a reservation was made, and what the ledger had heard of then: see [`Rates::reserved`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reserved {
+    at: LogTime,
+    heard: u64,
 }
 
 impl Rates {
-    /// What limits are in force now.
-    pub(crate) fn note_limits(&mut self, ledger: &Ledger) {
+    /// After an entry of the log.
+    pub(crate) fn follow(&mut self, ledger: &Ledger) {
         for (id, budget) in ledger.budgets().filter(|(_, budget)| is_bucket(budget)) {
-            let bucket = self.buckets.entry(id).or_default();
-            bucket.capacity = bucket.capacity.max(budget.spec().limit.get());
+            self.buckets.entry(id).or_default().follow(budget);
         }
     }
 
-    /// Of what was reserved at a log time, so much was billed. Other budgets than buckets do not count.
-    pub(crate) fn billed(&mut self, budget: BudgetId, reserved_at: LogTime, amount: u64) {
-        if let Some(bucket) = self.buckets.get_mut(&budget) {
-            *bucket.admitted.entry(reserved_at).or_default() += amount;
-        }
+    /// Something is reserved of a budget now. Other budgets than buckets do not count.
+    pub(crate) fn reserved(&self, budget: BudgetId, at: LogTime) -> Reserved {
+        let heard = self.buckets.get(&budget).map_or(0, |bucket| bucket.heard_first);
+        Reserved { at, heard }
+    }
+
+    /// So much was billed of a reservation, and so much beyond it.
+    pub(crate) fn billed(&mut self, budget: BudgetId, reserved: Reserved, (within, beyond): (u64, u64)) {
+        let Some(bucket) = self.buckets.get_mut(&budget) else { return };
+        let none = Admitted { within: 0, beyond: 0, heard: reserved.heard };
+        let admitted = bucket.admitted.entry(reserved.at).or_insert(none);
+        admitted.within += within;
+        admitted.beyond += beyond;
+        admitted.heard = admitted.heard.min(reserved.heard);
     }
 
     pub(crate) fn check(&self, ledger: &Ledger) -> Result<(), Violation> {
@@ -44,20 +74,38 @@ impl Rates {
 }
 
 impl Bucket {
+    fn follow(&mut self, budget: &Budget) {
+        self.capacity = self.capacity.max(budget.spec().limit.get());
+        let mut is_granted = false;
+        for (session, holding) in budget.current().holdings() {
+            let before = self.granted.insert(session, holding.granted);
+            is_granted |= holding.granted > before.unwrap_or_default();
+        }
+        if is_granted {
+            // What the same entry tells may have come after what it grants.
+            self.heard_first = self.heard;
+        }
+        self.heard = budget.current().overrun().get();
+    }
+
     /// The largest excess over all intervals that end now is what stands in a bucket that leaks at the rate.
     fn check(&self, id: BudgetId, refill_ms: u64) -> Result<(), Violation> {
-        let most = u128::from(self.capacity) * u128::from(refill_ms);
-        let (mut level, mut before) = (0_u128, LogTime::default());
-        for (at, amount) in &self.admitted {
+        let whole = |amount: u64| u128::from(amount) * u128::from(refill_ms);
+        let (mut reserved, mut used, mut beyond) = (0_u128, 0_u128, 0_u64);
+        let mut before = LogTime::default();
+        for (at, admitted) in &self.admitted {
             let leaked = u128::from(at.since(before).millis()) * u128::from(self.capacity);
-            level = level.saturating_sub(leaked) + u128::from(*amount) * u128::from(refill_ms);
-            if level > most {
-                let (stands, capacity) = (level / u128::from(refill_ms), self.capacity);
-                let what =
-                    format!("bucket {id}, at {at}: {stands} above what has leaked, and it holds {capacity}");
+            before = *at;
+            beyond += admitted.beyond;
+            reserved = reserved.saturating_sub(leaked) + whole(admitted.within);
+            used = used.saturating_sub(leaked) + whole(admitted.within + admitted.beyond);
+            let unheard = beyond.saturating_sub(admitted.heard);
+            let most = [(reserved, self.capacity), (used, self.capacity + unheard)];
+            if let Some((level, most)) = most.into_iter().find(|(level, most)| *level > whole(*most)) {
+                let stands = level / u128::from(refill_ms);
+                let what = format!("bucket {id}, at {at}: {stands} above what has leaked, of at most {most}");
                 return Err(Violation { id: "I12", what });
             }
-            before = *at;
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! A request, as the one who watches everything sees it.
 
 use crate::oracle::Spot;
-use quorate_domain::{BudgetId, LogTime, MonoTime, PlaceId, Unit};
+use crate::rates::Reserved;
+use quorate_domain::{BudgetId, MonoTime, PlaceId, Unit};
 use quorate_wallet::Reservation;
 use std::collections::BTreeMap;
 
@@ -45,8 +46,8 @@ pub(crate) struct Request {
     pub(crate) goes_on_regardless: bool,
     /// What it may spend without a grant.
     pub(crate) overdrawn: Vec<(BudgetId, Unit, u64)>,
-    /// Log time when it took it.
-    pub(crate) reserved_at: LogTime,
+    /// When it took it there.
+    pub(crate) reserved: BTreeMap<BudgetId, Reserved>,
     /// Since when it waits for its end user's budget to be made.
     pub(crate) met_since: Option<u64>,
     /// The least that was unreserved of each budget of its path since it came.

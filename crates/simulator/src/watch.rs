@@ -6,7 +6,7 @@ use crate::world::{World, boot_id, node_id, place_of};
 use quorate_domain::{Amount, BudgetId, Round, SessionId};
 use quorate_ledger::{
     Answer, Budget, BudgetReport, Command, Evidence, HolderState, HoldingReport, Mark, Outcome, Place,
-    Session, SpendingReport,
+    Reserve, Session, SpendingReport,
 };
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -94,6 +94,13 @@ impl World {
         let limit = |id: BudgetId| self.log.ledger.budget(id).map(Budget::limit);
         if before.iter().any(|(id, before)| limit(*id).is_some_and(|now| now > *before)) {
             self.coverage.reach(Reached::LeakedWithLine);
+        }
+        let is_in_debt = |id: &BudgetId| {
+            let bucket = self.log.ledger.budget(*id).filter(|it| it.spec().reserve == Reserve::Estimate);
+            bucket.is_some_and(|it| !it.current().excess(it.limit()).is_zero())
+        };
+        if before.iter().any(|(id, _)| is_in_debt(id)) {
+            self.coverage.reach(Reached::WaitedForDebt);
         }
     }
 

@@ -281,6 +281,7 @@ impl World {
         self.watch_modes(&central, &command);
         self.watch_answers(&outcome);
         self.watch_buckets(&waited);
+        self.rates.follow(&self.log.ledger);
         self.log.entries.push((at, command));
         let upto = self.log.entries.len();
         for node in 0..self.nodes.len() {
@@ -321,12 +322,12 @@ impl World {
             },
             limit: Amount::new(limit),
             auto_resolve: quorate_ledger::AutoResolve::Never,
+            reserve: budget.reserve,
         };
         // Of a template nothing is spent, but of what is made from it.
         let id = budget_id(if budget.making == Making::Template { place + 1 } else { place });
         let before = self.log.ledger.budget(id).cloned();
         let outcome = self.append(Command::PutBudget(PutBudget { spec, expected: Expected::Any }));
-        self.rates.note_limits(&self.log.ledger);
         if let (Some(before), Some(_)) = (before, outcome) {
             let open = before.current();
             let granted = open.used().get() + open.outstanding().get();
@@ -369,7 +370,6 @@ impl World {
     fn proposed(&mut self, node: usize, life: u64, exchange: u64, command: Command) {
         self.watch_message(node, &command);
         let Some(outcome) = self.append(command) else { return };
-        self.rates.note_limits(&self.log.ledger);
         if self.nodes[node].is_deaf || self.is_lost() {
             return;
         }

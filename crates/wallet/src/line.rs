@@ -5,7 +5,7 @@
 //! other. If it leaves, everything goes back: it holds all or, in the end, nothing.
 
 use crate::reservation::Part;
-use crate::{Charge, Need, Reservation};
+use crate::{Account, Charge, Need, Reservation};
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, Round, Span, WindowId};
 use quorate_ledger::{Ledger, Patience, Prospect};
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,14 +66,12 @@ impl Ticket {
 
     /// What it takes of the budget it waits at, if there is so much.
     pub(crate) fn most(&self) -> Amount {
-        self.waits_at().map_or(Amount::ZERO, |charge| self.asks.most.to_reserve(charge.unit))
+        self.waits_at().map_or(Amount::ZERO, |charge| self.asks.most_of(charge))
     }
 
     /// What it cannot do without there.
     pub(crate) fn least(&self) -> Amount {
-        self.waits_at()
-            .map_or(Amount::ZERO, |charge| self.asks.least.to_reserve(charge.unit))
-            .min(self.most())
+        self.waits_at().map_or(Amount::ZERO, |charge| self.asks.least_of(charge))
     }
 
     /// Its patience is over: it is to be served or refused now.
@@ -102,9 +100,9 @@ impl Ticket {
         self.deadline.max(self.at_since)
     }
 
-    /// It has this part now, and goes on to the next budget.
-    pub(crate) fn took(&mut self, part: Part, now: MonoTime) {
-        self.taken.push(part);
+    /// It has so much of a budget now, and goes on to the next.
+    pub(crate) fn took(&mut self, account: Arc<Account>, charge: Charge, amount: Amount, now: MonoTime) {
+        self.taken.push(Part::new(account, charge, amount, &self.asks));
         self.pass(now);
     }
 

@@ -1,19 +1,42 @@
 //! A reservation: what a request took from every budget of its path, until it is settled.
 
 use crate::overdraft::{Entry, Overdrawn};
-use crate::{Account, Cost};
+use crate::{Account, Charge, Cost, Need};
 use quorate_domain::{Amount, BudgetId, Unit, WindowId};
+use quorate_ledger::Reserve;
 use std::sync::Arc;
 
 /// Part of a reservation: what was taken from one budget.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) account: Arc<Account>,
-    pub(crate) unit: Unit,
-    pub(crate) amount: Amount,
+    unit: Unit,
+    reserve: Reserve,
+    amount: Amount,
+    /// What is charged if nobody can tell what the request cost.
+    full: Amount,
 }
 
-/// What a request cost beyond its reservation: nothing, unless a provider broke its own limit.
+impl Part {
+    /// What a request that asks for so much took.
+    pub(crate) fn new(account: Arc<Account>, charge: Charge, amount: Amount, asks: &Need) -> Self {
+        let Charge { unit, reserve, .. } = charge;
+        let full = match (unit, reserve) {
+            // A permit is held while the request runs, and the request is over.
+            (Unit::Permits, _) => Amount::ZERO,
+            (_, Reserve::Bound) => amount,
+            (_, Reserve::Estimate) => asks.most.to_reserve(unit),
+        };
+        Self { account, unit, reserve, amount, full }
+    }
+
+    /// Ends it with this charge. The account, if that was more than was reserved.
+    fn settle(self, spent: Amount) -> Option<Arc<Account>> {
+        self.account.settle(self.amount, spent).then_some(self.account)
+    }
+}
+
+/// What a request cost beyond its reservation: beyond what it was expected to use, or because a provider broke its own limit.
 ///
 /// No watermark covers it. Nobody may hear of the request's end before [`Overrun::is_durable`] (G1).
 #[derive(Debug)]
@@ -34,7 +57,7 @@ impl Overrun {
 
 /// What a request took from the budgets of its path. All of them or none.
 ///
-/// Dropped without being settled, it is charged in full: a request whose end nobody saw may have cost that much.
+/// Dropped without being settled, it is charged in full: a request whose end nobody saw may have cost its bound.
 #[derive(Debug)]
 #[must_use = "a reservation that is dropped is charged in full"]
 pub struct Reservation {
@@ -50,14 +73,32 @@ impl Reservation {
 
     /// Charges what was really spent and gives back the rest. More than was reserved is booked as overrun.
     pub fn settle(mut self, spent: &Cost) -> Overrun {
-        let overran = |part: Part| {
-            let overran = part.account.settle(part.amount, spent.to_charge(part.unit));
-            overran.then_some(part.account)
+        let settle = |part: Part| {
+            let spent = spent.to_charge(part.unit);
+            part.settle(spent)
         };
-        let accounts = self.parts.drain(..).filter_map(overran).collect();
+        let accounts = self.parts.drain(..).filter_map(settle).collect();
         let settle = |part: Overdrawn| {
             let spent = spent.to_charge(part.unit());
             part.settle(spent)
+        };
+        Overrun { accounts, overspent: self.overdrawn.drain(..).filter_map(settle).collect() }
+    }
+
+    /// Charges the most that the request can have cost: nobody can tell what it did.
+    pub fn charge_in_full(mut self) -> Overrun {
+        self.settle_in_full()
+    }
+
+    fn settle_in_full(&mut self) -> Overrun {
+        let settle = |part: Part| {
+            let full = part.full;
+            part.settle(full)
+        };
+        let accounts = self.parts.drain(..).filter_map(settle).collect();
+        let settle = |part: Overdrawn| {
+            let full = part.amount();
+            part.settle(full)
         };
         Overrun { accounts, overspent: self.overdrawn.drain(..).filter_map(settle).collect() }
     }
@@ -90,10 +131,19 @@ impl Reservation {
         self.parts.iter().map(|part| (part.account.budget(), part.account.window().id, part.amount))
     }
 
-    /// The least that was taken from a budget of this unit; `None` if there is none on the path.
+    /// The least that was taken from a budget of this unit that covers the request's cost; `None` if there is none on the path. One
+    /// that goes by estimates covers none.
     #[must_use]
     pub fn least(&self, unit: Unit) -> Option<Amount> {
-        self.parts.iter().filter(|part| part.unit == unit).map(|part| part.amount).min()
+        let covering = self.parts.iter().filter(|part| part.unit == unit && part.reserve == Reserve::Bound);
+        covering.map(|part| part.amount).min()
+    }
+
+    /// The tokens that were taken by estimate; `None` if no budget of the path goes by estimates.
+    #[must_use]
+    pub fn estimated(&self) -> Option<Amount> {
+        let estimated = self.parts.iter().filter(|part| part.reserve == Reserve::Estimate);
+        estimated.map(|part| part.amount).max()
     }
 
     /// Gives back what was taken beyond a lower bound of the cost.
@@ -102,6 +152,7 @@ impl Reservation {
             let beyond = part.amount.saturating_sub(bound.to_reserve(part.unit));
             part.account.shrink(beyond);
             part.amount = part.amount.saturating_sub(beyond);
+            part.full = part.full.min(bound.to_reserve(part.unit));
         }
         for part in &mut self.overdrawn {
             part.shrink(bound.to_reserve(part.unit()));
@@ -130,14 +181,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        for part in self.parts.drain(..) {
-            // A permit is held while the request runs, and the request is over.
-            let charged = if part.unit == Unit::Permits { Amount::ZERO } else { part.amount };
-            part.account.settle(part.amount, charged);
-        }
-        for part in self.overdrawn.drain(..) {
-            let all = part.amount();
-            let _within = part.settle(all);
-        }
+        // What goes beyond what was reserved is told with the next report: nobody hears of the request's end before.
+        drop(self.settle_in_full());
     }
 }

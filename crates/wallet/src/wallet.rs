@@ -5,11 +5,11 @@ use crate::ahead::{Ahead, Slot};
 use crate::asker::Talk;
 use crate::line::{Line, Ticket};
 use crate::reservation::Part;
-use crate::{Cost, Marked, Marks, Need, Overdrafts, Overrun, Reservation, Statement};
+use crate::{Marked, Marks, Need, Overdrafts, Overrun, Reservation, Statement};
 use crossbeam::queue::SegQueue;
 use parking_lot::{Mutex, RwLock};
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, SessionId, Unit, Window, WindowId};
-use quorate_ledger::{Begun, Ledger};
+use quorate_ledger::{Begun, Ledger, Reserve};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +24,8 @@ pub struct Charge {
     pub budget: BudgetId,
     /// What it counts.
     pub unit: Unit,
+    /// What the request reserves of it.
+    pub reserve: Reserve,
 }
 
 /// Why a reservation could not be made here and now.
@@ -97,24 +99,30 @@ impl Wallet {
         self.session
     }
 
-    /// Takes the bound from every budget of the path, or from none. Never waits.
+    /// Takes the most of a need from every budget of the path, or nothing from any. Never waits.
     ///
     /// # Errors
     /// [`Withheld`] says at which budget it failed; nothing is taken then.
-    pub fn reserve(&self, path: &[Charge], bound: &Cost, now: MonoTime) -> Result<Reservation, Withheld> {
+    pub fn reserve(
+        &self,
+        path: &[Charge],
+        asks: impl Into<Need>,
+        now: MonoTime,
+    ) -> Result<Reservation, Withheld> {
         if self.is_fenced() {
             return Err(Withheld::Fenced);
         }
+        let asks = asks.into();
         let mut reservation = Reservation::new(Vec::with_capacity(path.len()));
         for charge in path {
-            let amount = bound.to_reserve(charge.unit);
+            let amount = asks.most_of(*charge);
             let Some(account) = self.take(charge.budget, amount, now) else {
                 // A rollback can send somebody else the slow way, never to a denial.
                 reservation.cancel();
                 return Err(Withheld::Short(charge.budget));
             };
             self.call_for_attention(&account);
-            reservation.push(Part { account, unit: charge.unit, amount });
+            reservation.push(Part::new(account, *charge, amount, &asks));
         }
         Ok(reservation)
     }
@@ -125,18 +133,25 @@ impl Wallet {
     ///
     /// # Errors
     /// [`Withheld::Fenced`].
-    pub fn overdraw(&self, path: &[Charge], bound: &Cost, now: MonoTime) -> Result<Reservation, Withheld> {
+    pub fn overdraw(
+        &self,
+        path: &[Charge],
+        asks: impl Into<Need>,
+        now: MonoTime,
+    ) -> Result<Reservation, Withheld> {
         if self.is_fenced() {
             return Err(Withheld::Fenced);
         }
+        let asks = asks.into();
         let mut reservation = Reservation::new(Vec::with_capacity(path.len()));
         for charge in path {
-            let amount = bound.to_reserve(charge.unit);
+            let amount = asks.most_of(*charge);
             if let Some(account) = self.take(charge.budget, amount, now) {
                 self.call_for_attention(&account);
-                reservation.push(Part { account, unit: charge.unit, amount });
+                reservation.push(Part::new(account, *charge, amount, &asks));
             } else if charge.unit != Unit::Permits {
-                reservation.overdraw(self.overdrafts.overdraw(charge.budget, charge.unit, amount));
+                let bound = asks.most.to_reserve(charge.unit);
+                reservation.overdraw(self.overdrafts.overdraw(charge.budget, charge.unit, bound));
             }
         }
         Ok(reservation)
@@ -292,7 +307,7 @@ impl Wallet {
             return false;
         };
         self.call_for_attention(&account);
-        ticket.took(Part { account, unit: charge.unit, amount }, now);
+        ticket.took(account, charge, amount, now);
         true
     }
 

@@ -17,7 +17,7 @@ use quorate_wallet::{Charge, Cost, Wallet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-const CHARGE: Charge = Charge { budget: BudgetId::new(1), unit: Unit::Tokens };
+const CHARGE: Charge = Charge { budget: BudgetId::new(1), unit: Unit::Tokens, reserve: Reserve::Bound };
 const SPENDERS: u64 = 4;
 const ROUNDS: u64 = 20_000;
 const OPENINGS: u64 = 4_000;
@@ -42,7 +42,7 @@ fn spend(wallet: &Wallet, tally: &Tally, spender: u64, rounds: u64) {
     let mut under_way = Vec::new();
     for round in 0..rounds {
         let bound = 1 + (round + spender) % 7;
-        match wallet.reserve(&[CHARGE], &tokens(bound), NOW) {
+        match wallet.reserve(&[CHARGE], tokens(bound), NOW) {
             Ok(reservation) => under_way.push((reservation, bound / 2)),
             Err(_) => thread::yield_now(),
         }
@@ -92,6 +92,7 @@ impl Desk {
             kind: Kind::Lifetime,
             limit: Amount::new(limit),
             auto_resolve: AutoResolve::Never,
+            reserve: Reserve::Bound,
         };
         self.apply(Command::PutBudget(PutBudget { spec, expected: Expected::Any }));
     }

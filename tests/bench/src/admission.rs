@@ -111,7 +111,7 @@ impl Desk<'_> {
         let subjects = self.replica.catalog().read().subjects_of(&key, &self.claim);
         let path = self.funds.path_of(&subjects).map_err(|unmet| anyhow::anyhow!("{unmet:?}"))?;
         ensure!(path.len() == 3, "three budgets limit the key, not {}", path.len());
-        let Ok(reservation) = self.funds.try_reserve(&path, &cost(1_000)) else { return Ok(false) };
+        let Ok(reservation) = self.funds.try_reserve(&path, &cost(1_000).into()) else { return Ok(false) };
         self.funds.settle(reservation, &cost(100)).await;
         Ok(true)
     }
@@ -186,6 +186,7 @@ fn ledger(subjects: [Subject; 3]) -> Ledger {
             kind: Kind::Lifetime,
             limit: Amount::new(1_000_000_000_000),
             auto_resolve: quorate_ledger::AutoResolve::Never,
+            reserve: quorate_ledger::Reserve::Bound,
         };
         let put = PutBudget { spec, expected: quorate_ledger::Expected::Absent };
         ledger.apply(BEGINNING, quorate_ledger::Command::PutBudget(put));

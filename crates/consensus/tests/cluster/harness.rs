@@ -258,6 +258,7 @@ fn spec(user: u64, limit: u64) -> BudgetSpec {
         kind: Kind::Lifetime,
         limit: Amount::new(limit),
         auto_resolve: quorate_ledger::AutoResolve::Never,
+        reserve: quorate_ledger::Reserve::Bound,
     }
 }
 

@@ -13,7 +13,7 @@ use http::request::Parts;
 use quorate_domain::{Amount, BudgetId, NanoUsd, Period, Refill, Subject, Unit, Weekday};
 use quorate_ledger::{
     AutoResolve, BudgetReport, BudgetSpec, Command, Expected, Kind, Ledger, Outcome, PutBudget, PutTemplate,
-    Rejection,
+    Rejection, Reserve,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -44,6 +44,8 @@ pub(super) struct NewBudget {
     limit: Number,
     #[serde(default)]
     auto_resolve: Option<words::Rule>,
+    #[serde(default, deserialize_with = "words::reserve")]
+    reserve: Option<Reserve>,
 }
 
 /// A budget as people write it, in a request or in a configuration file.
@@ -64,6 +66,8 @@ pub struct BudgetInput {
     limit: Number,
     #[serde(default)]
     auto_resolve: Option<words::Rule>,
+    #[serde(default, deserialize_with = "words::reserve")]
+    reserve: Option<Reserve>,
     #[serde(default)]
     end_users_max: Option<u32>,
 }
@@ -114,6 +118,8 @@ impl From<BudgetSpec> for Wanted {
 struct Changes {
     limit: Option<Number>,
     auto_resolve: Option<words::Rule>,
+    #[serde(default, deserialize_with = "words::reserve")]
+    reserve: Option<Reserve>,
     end_users_max: Option<u32>,
 }
 
@@ -154,7 +160,8 @@ impl NewBudget {
             time_zone: self.time_zone.as_deref(),
             week_starts: self.week_starts,
         };
-        spec(subject, self.unit, written, &self.limit, self.auto_resolve).map_err(AdminError::Body)
+        let rules = (self.auto_resolve, self.reserve);
+        spec(subject, self.unit, written, &self.limit, rules).map_err(AdminError::Body)
     }
 }
 
@@ -171,21 +178,23 @@ impl BudgetInput {
             time_zone: self.time_zone.as_deref(),
             week_starts: self.week_starts,
         };
-        let spec = spec(subject, self.unit, written, &self.limit, self.auto_resolve)?;
+        let spec = spec(subject, self.unit, written, &self.limit, (self.auto_resolve, self.reserve))?;
         Wanted::new(spec, self.end_users_max)
     }
 }
 
 impl Changes {
     fn to(&self, mut spec: BudgetSpec) -> Result<Wanted, String> {
-        if self.limit.is_none() && self.auto_resolve.is_none() && self.end_users_max.is_none() {
-            return Err("give limit, auto_resolve or end_users_max".to_owned());
+        let Self { limit, auto_resolve, reserve, end_users_max } = self;
+        if limit.is_none() && auto_resolve.is_none() && reserve.is_none() && end_users_max.is_none() {
+            return Err("give limit, auto_resolve, reserve or end_users_max".to_owned());
         }
-        if let Some(limit) = &self.limit {
+        if let Some(limit) = limit {
             spec.limit = limit.amount(spec.unit, "limit")?;
         }
-        spec.auto_resolve = self.auto_resolve.map_or(spec.auto_resolve, AutoResolve::from);
-        Wanted::new(ruled(spec)?, self.end_users_max)
+        spec.auto_resolve = auto_resolve.map_or(spec.auto_resolve, AutoResolve::from);
+        spec.reserve = reserve.unwrap_or(spec.reserve);
+        Wanted::new(ruled(spec)?, *end_users_max)
     }
 }
 
@@ -194,17 +203,18 @@ fn spec(
     unit: Unit,
     written: calendar::Written<'_>,
     limit: &Number,
-    rule: Option<words::Rule>,
+    (rule, reserve): (Option<words::Rule>, Option<Reserve>),
 ) -> Result<BudgetSpec, String> {
     let kind = written.kind()?;
     if unit == Unit::Permits && kind != Kind::Lifetime {
         return Err("window, bucket: permits have none; each comes back when its request ends".to_owned());
     }
     let auto_resolve = rule.map(AutoResolve::from).unwrap_or_default();
-    ruled(BudgetSpec { subject, unit, kind, limit: limit.amount(unit, "limit")?, auto_resolve })
+    let (limit, reserve) = (limit.amount(unit, "limit")?, reserve.unwrap_or_default());
+    ruled(BudgetSpec { subject, unit, kind, limit, auto_resolve, reserve })
 }
 
-/// Where doubt ends by itself, a rule for it would say something that is not so.
+/// Where doubt ends by itself, a rule for it would say something that is not so; and nothing but a bucket pays a debt.
 fn ruled(spec: BudgetSpec) -> Result<BudgetSpec, String> {
     if spec.limit > LIMIT_MAX {
         return Err(format!("limit: at most {}", words::amount(spec.unit, LIMIT_MAX)));
@@ -213,6 +223,12 @@ fn ruled(spec: BudgetSpec) -> Result<BudgetSpec, String> {
     if ends_by_itself && spec.auto_resolve != AutoResolve::Never {
         return Err("auto_resolve: only for lifetime budgets of tokens, usd and requests: \
                     doubt dies with its window or leaks out of its bucket, and permits come back when their node starts again"
+            .to_owned());
+    }
+    let pays_debts = spec.unit == Unit::Tokens && spec.kind.refill().is_some();
+    if spec.reserve == Reserve::Estimate && !pays_debts {
+        return Err("reserve: \"estimate\" only for buckets of tokens: \
+                    what is used beyond an estimate leaks out of them, and nothing else would pay it back"
             .to_owned());
     }
     Ok(spec)
@@ -340,7 +356,11 @@ async fn store(
             format!(", {}", ruled.reason())
         }
     };
-    let told = format!("put budget of {}: {limit} {unit} ({window}){rule}", subject.for_logs());
+    let reserve = match spec.reserve {
+        Reserve::Bound => "",
+        Reserve::Estimate => ", by estimate",
+    };
+    let told = format!("put budget of {}: {limit} {unit} ({window}){reserve}{rule}", subject.for_logs());
     time_zones::tell(&**admin.replica()?, &spec.kind, admin.clock.wall(), AGREEMENT_LIMIT).await?;
     match admin.change_ledger(by, told, wanted.command(expected)).await? {
         Outcome::BudgetStored { budget, .. } => Ok(budget),
@@ -402,6 +422,7 @@ pub(super) fn shown(report: &BudgetReport) -> Value {
         "window_end": report.window.end.map(view::time),
         "window_end_local": window_end(report),
         "auto_resolve": words::Rule::from(report.spec.auto_resolve),
+        "reserve": words::of_reserve(report.spec.reserve),
         "made_from": report.made_from,
         "end_users": report.end_users.map(|end_users| end_users.count),
         "end_users_max": report.end_users.map(|end_users| end_users.most),

@@ -69,6 +69,7 @@ fn window(report: &BudgetReport) -> Value {
         fields.insert("overrun".to_owned(), amount(report.overrun));
         fields.insert("overspend".to_owned(), amount(report.overspend));
         fields.insert("excess".to_owned(), amount(report.excess));
+        fields.insert("debt".to_owned(), amount(report.debt()));
         fields.insert("spent_at_most".to_owned(), amount(report.spent_at_most));
         fields.insert("holdings".to_owned(), Value::Array(holdings));
     }
@@ -143,8 +144,11 @@ fn sentence(report: &BudgetReport) -> String {
             shown(report.in_doubt)
         )
     };
-    let end =
-        budget::window_end(report).map_or_else(String::new, |end| format!("; the window ends at {end}"));
+    let end = match budget::window_end(report) {
+        Some(end) => format!("; the window ends at {end}"),
+        None if report.debt().is_zero() => String::new(),
+        None => format!("; a debt of {} has to leak before anything is granted", shown(report.debt())),
+    };
     format!(
         "of {} {} ({}) {} are spent, {} are granted to {} node sessions{doubt}, and {} are free{end}",
         shown(report.spec.limit),

@@ -1,7 +1,7 @@
 //! The words for units, windows and weekdays: said once, for reading what people write and for writing what they read.
 
 use quorate_domain::{Amount, NanoUsd, Period, Refill, Span, Unit, Weekday};
-use quorate_ledger::{AutoResolve, Kind};
+use quorate_ledger::{AutoResolve, Kind, Reserve};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -16,6 +16,7 @@ const WINDOWS: [Option<Period>; 6] = [
     Some(Period::Month),
 ];
 const REFILLS: [Refill; 4] = [Refill::Second, Refill::Minute, Refill::Hour, Refill::Day];
+const RESERVES: [Reserve; 2] = [Reserve::Bound, Reserve::Estimate];
 const WEEKDAYS: [Weekday; 7] = [
     Weekday::Monday,
     Weekday::Tuesday,
@@ -98,6 +99,13 @@ const fn of_refill(refill: Refill) -> &'static str {
     }
 }
 
+pub(super) const fn of_reserve(reserve: Reserve) -> &'static str {
+    match reserve {
+        Reserve::Bound => "bound",
+        Reserve::Estimate => "estimate",
+    }
+}
+
 pub(super) const fn of_period(period: Period) -> &'static str {
     match period {
         Period::Minute => "minute",
@@ -135,6 +143,11 @@ pub(super) fn refill<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Refil
     one_of(REFILLS, of_refill, input).map(Some)
 }
 
+/// Reads the word of what is reserved; for `#[serde(deserialize_with)]`.
+pub(super) fn reserve<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Reserve>, D::Error> {
+    one_of(RESERVES, of_reserve, input).map(Some)
+}
+
 /// Reads the word of a weekday; for `#[serde(deserialize_with)]`.
 pub(super) fn weekday<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Weekday>, D::Error> {
     one_of(WEEKDAYS, of_weekday, input).map(Some)
@@ -162,6 +175,7 @@ mod tests {
         assert_eq!(WEEKDAYS.map(|one| weekday(Value::from(of_weekday(one))).unwrap()), WEEKDAYS.map(Some));
         assert_eq!(window(json!("lifetime")).unwrap(), None);
         REFILLS.iter().for_each(|one| assert_eq!(refill(json!(of_refill(*one))).unwrap(), Some(*one)));
+        RESERVES.iter().for_each(|one| assert_eq!(reserve(json!(of_reserve(*one))).unwrap(), Some(*one)));
         let periods = WINDOWS.into_iter().flatten();
         periods.for_each(|one| assert_eq!(window(Value::from(of_period(one))).unwrap(), Some(one)));
     }

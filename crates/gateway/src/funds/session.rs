@@ -139,6 +139,7 @@ mod tests {
             kind: Kind::Lifetime,
             limit: Amount::new(100),
             auto_resolve: quorate_ledger::AutoResolve::Never,
+            reserve: quorate_ledger::Reserve::Bound,
         };
         ledger.apply(
             LogTime::from_millis(1),

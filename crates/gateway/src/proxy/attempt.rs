@@ -132,8 +132,8 @@ impl Proxy {
                 self.parts.funds.cancel(stake.reservation);
                 Tried::Refused(pass.refusal().unwrap_or(RequestError::NotFresh))
             }
-            Some(Err(error)) => self.not_answered(&target, stake, &error),
-            None => self.called_off(&pass, stake),
+            Some(Err(error)) => self.not_answered(&target, stake, &error).await,
+            None => self.called_off(&pass, stake).await,
         };
         if let (Tried::Answered(answered), Some(limit)) = (&mut tried, cut_to) {
             answered.headers_mut().insert(X_MAX_TOKENS, limit.get().into());
@@ -143,12 +143,12 @@ impl Proxy {
     }
 
     /// Nobody waits for the answer any more, which had not begun.
-    fn called_off(&self, pass: &Pass, stake: Stake) -> Tried {
+    async fn called_off(&self, pass: &Pass, stake: Stake) -> Tried {
         if pass.call_off() {
             self.parts.funds.cancel(stake.reservation);
             return Tried::ClientGone { charged: Charged::NOTHING };
         }
-        Tried::ClientGone { charged: stake.charge_in_full() }
+        Tried::ClientGone { charged: self.charge_in_full(stake).await }
     }
 
     fn pass(self: &Arc<Self>, admitted: &Admitted) -> Arc<Pass> {
@@ -216,7 +216,8 @@ impl Proxy {
             Reply::Refused => self.read_refusal(&target, stake, response).await,
             Reply::Unexpected => {
                 let cause = Cause::Status(response.status.as_u16());
-                failed(cause.into(), told(RequestError::ProviderBadAnswer), stake.charge_in_full())
+                let charged = self.charge_in_full(stake).await;
+                failed(cause.into(), told(RequestError::ProviderBadAnswer), charged)
             }
         }
     }
@@ -239,7 +240,7 @@ impl Proxy {
         let UpstreamResponse { status, headers, body, .. } = response;
         let body = match body.whole(ANSWER_BYTES_MAX).await {
             Ok(body) => body,
-            Err(error) => return self.not_answered(target, stake, &error),
+            Err(error) => return self.not_answered(target, stake, &error).await,
         };
         let read_at = self.parts.clock.mono();
         let answer = read_answer(&body);
@@ -280,16 +281,16 @@ impl Proxy {
         let body = body.whole(ERROR_BYTES_MAX).await.unwrap_or_else(|_| Bytes::new());
         let usage = read_answer(&body).usage;
         let charged = if gave_up_waiting(status) && usage.found().is_none() {
-            stake.charge_in_full()
+            self.charge_in_full(stake).await
         } else {
             self.settle(stake, usage, target, Assume::Nothing).await
         };
         Tried::Failed { failure, response: with_headers(status, headers, body.into()), charged }
     }
 
-    pub(super) fn not_answered(&self, target: &Target, stake: Stake, error: &AttemptError) -> Tried {
+    pub(super) async fn not_answered(&self, target: &Target, stake: Stake, error: &AttemptError) -> Tried {
         let charged = if error.may_have_been_charged() {
-            stake.charge_in_full()
+            self.charge_in_full(stake).await
         } else {
             self.parts.funds.cancel(stake.reservation);
             Charged::NOTHING

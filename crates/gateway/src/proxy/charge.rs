@@ -2,10 +2,11 @@
 
 use super::Proxy;
 use super::attempt::Target;
+use super::estimates::Asked;
 use super::permits::Permits;
 use quorate_catalog::{ModelSpec, TokenClass};
 use quorate_dialect::openai::{ReportedUsage, ServedTier, Usage};
-use quorate_domain::{PicoUsdPerToken, Tokens};
+use quorate_domain::{Name, PicoUsdPerToken, Tokens};
 use quorate_wallet::{Cost, Reservation};
 
 /// What a tier with prices of its own is taken to cost, as a multiple of the model's. The dearest that is published,
@@ -30,22 +31,16 @@ pub(super) fn cost(usage: &Usage, model: &ModelSpec) -> Cost {
     Cost { tokens: usage.total(), money }
 }
 
-/// What an attempt has reserved: the most it can cost. Dropped, it is charged in full.
+/// What an attempt has reserved, and the most it can cost. Dropped, it is charged in full.
 pub(super) struct Stake {
     pub(super) reservation: Reservation,
     pub(super) bound: Cost,
     /// The budget has no more left than this many tokens of an answer cost, and the provider is told so.
     pub(super) cut_to: Option<Tokens>,
+    /// What its usage is measured by.
+    pub(super) asked: Option<Asked>,
     /// Held until the attempt is settled, and from attempt to attempt.
     pub(super) permits: Permits,
-}
-
-impl Stake {
-    /// Charges all of it: the provider may have done the work, and nobody can tell what it bills.
-    pub(super) fn charge_in_full(self) -> Charged {
-        drop((self.reservation, self.permits));
-        Charged { reported: Cost::NOTHING, assumed: Some(self.bound) }
-    }
 }
 
 /// What an attempt was charged, or all attempts of a request together.
@@ -99,6 +94,15 @@ pub(super) enum Assume {
 }
 
 impl Proxy {
+    /// Charges the most that an attempt can have cost: the provider may have done the work, and nobody can tell what it bills.
+    pub(super) async fn charge_in_full(&self, stake: Stake) -> Charged {
+        self.watch_estimate(&stake, &stake.bound);
+        let Stake { reservation, bound, permits, .. } = stake;
+        self.parts.funds.charge_in_full(reservation).await;
+        drop(permits);
+        Charged { reported: Cost::NOTHING, assumed: Some(bound) }
+    }
+
     /// Charges what the provider reports; what it does not report is assumed.
     pub(super) async fn settle(
         &self,
@@ -111,6 +115,10 @@ impl Proxy {
             (Some(usage), _) => {
                 let reported = cost(&usage, &target.model.spec);
                 self.watch_tier(&usage, target);
+                self.watch_estimate(&stake, &reported);
+                if otherwise != Assume::Nothing {
+                    self.learn(&stake, &usage, target);
+                }
                 self.parts.funds.settle(stake.reservation, &reported).await;
                 Charged { reported, assumed: None }
             }
@@ -120,7 +128,7 @@ impl Proxy {
             }
             (None, Assume::AllOfIt) => {
                 self.usage_missing(usage, target);
-                stake.charge_in_full()
+                self.charge_in_full(stake).await
             }
             (None, Assume::AtLeast(least)) => {
                 self.usage_missing(usage, target);
@@ -133,12 +141,29 @@ impl Proxy {
     async fn charge_at_least(&self, stake: Stake, least: Cost) -> Charged {
         let charged = larger(stake.bound, least);
         if charged == stake.bound {
-            return stake.charge_in_full();
+            return self.charge_in_full(stake).await;
         }
+        self.watch_estimate(&stake, &charged);
         let Stake { reservation, permits, .. } = stake;
         self.parts.funds.settle(reservation, &charged).await;
         drop(permits);
         Charged { reported: Cost::NOTHING, assumed: Some(charged) }
+    }
+
+    /// An answer tells how long answers of its model are.
+    fn learn(&self, stake: &Stake, usage: &Usage, target: &Target) {
+        let Some(asked) = &stake.asked else { return };
+        let is_there = |name: &Name| self.parts.replica.catalog().read().model(name.as_str()).is_some();
+        self.estimates.learn(&target.model, asked, usage, is_there);
+    }
+
+    /// Counts an attempt that is charged more than it had reserved by estimate.
+    fn watch_estimate(&self, stake: &Stake, charged: &Cost) {
+        let Some(estimated) = stake.reservation.estimated() else { return };
+        let debt = charged.tokens.amount().saturating_sub(estimated);
+        if !debt.is_zero() {
+            self.parts.metrics.estimate_exceeded(debt);
+        }
     }
 
     /// Counts an answer without usage, which is charged in full. Some providers never say any; one that says nonsense

@@ -1,5 +1,6 @@
 //! What a client wants of a model, whichever operation it is: its model, its bound, its body for a target.
 
+use super::estimates::{Asked, Expected};
 use super::stream::Extent;
 use crate::error::RequestError;
 use bytes::Bytes;
@@ -102,13 +103,27 @@ impl Inference {
         })
     }
 
-    /// The most it can cost with a model, and what it costs cut to the shortest answer that is worth sending.
-    pub(super) fn need(&self, model: &ModelSpec, prompt: Tokens, output_tokens_min: Tokens) -> Need {
+    /// The most it can cost with a model, what it costs cut to the shortest answer that is worth sending, and what it is expected
+    /// to use.
+    pub(super) fn need(
+        &self,
+        model: &ModelSpec,
+        prompt: Tokens,
+        output_tokens_min: Tokens,
+        expected: &Expected,
+    ) -> Need {
         let limit = self.output_limit(model);
         Need {
             most: self.bound(model, prompt, limit),
             least: self.bound(model, prompt, limit.min(output_tokens_min.max(Tokens::new(1)))),
+            expected: self.bound(model, prompt.min(expected.prompt), limit.min(expected.choice)).tokens,
         }
+    }
+
+    /// What its usage is measured by; `None` if its prompt has no bound.
+    pub(super) fn asked(&self, model: &ModelSpec, cut_to: Option<Tokens>) -> Option<Asked> {
+        let prompt = self.prompt_by_bytes(model).ok()?;
+        Some(Asked { prompt, extent: self.extent(model, cut_to) })
     }
 
     /// The longest answer, up to the client's own limit, whose bound the reservation covers; `None` if that limit itself

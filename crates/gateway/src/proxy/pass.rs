@@ -165,10 +165,11 @@ impl fmt::Debug for Pass {
 mod tests {
     use super::*;
     use quorate_domain::BudgetId;
+    use quorate_ledger::Reserve;
 
     #[test]
     fn permits_alone_bound_nothing_that_is_spent() {
-        let of = |unit| Charge { budget: BudgetId::new(1), unit };
+        let of = |unit| Charge { budget: BudgetId::new(1), unit, reserve: Reserve::Bound };
         assert_eq!(Cover::of(&[]), Cover::Nothing);
         assert_eq!(Cover::of(&[of(Unit::Permits)]), Cover::Nothing);
         assert_eq!(Cover::of(&[of(Unit::Permits), of(Unit::Tokens)]), Cover::Grants);

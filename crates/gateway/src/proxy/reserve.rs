@@ -9,11 +9,13 @@ use super::Proxy;
 use super::admit::{Admitted, Path};
 use super::charge::Stake;
 use super::counting::Until;
+use super::estimates::Expected;
 use super::reply::Caller;
 use crate::error::{Denial, RequestError};
 use crate::funds::Refusal;
 use quorate_catalog::{Model, WithoutQuorum};
 use quorate_domain::{BudgetId, MonoTime, Span, Tokens, Unit};
+use quorate_ledger::Reserve;
 use quorate_wallet::{Charge, Cost, Need, Reservation};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +34,7 @@ pub(super) enum Unreserved {
 }
 
 impl Proxy {
-    /// Reserves the most the attempt can cost, and the permits that the request does not hold yet. Where no grant at hand
+    /// Reserves the most the attempt can cost, of budgets that go by estimates what it is expected to, and the permits that the request does not hold yet. Where no grant at hand
     /// covers its bytes, its tokens are counted before it waits in line, with the same patience.
     pub(super) async fn reserve(
         &self,
@@ -41,23 +43,24 @@ impl Proxy {
         caller: &mut Caller,
     ) -> Result<Stake, Unreserved> {
         let prompt = admitted.inference.prompt_by_bytes(&model.spec);
-        let need = need_of(admitted, model, &prompt)?;
+        let expected = self.expected(admitted, model, &prompt);
+        let need = need_of(admitted, model, &prompt, &expected)?;
         let path = admitted.permits.still_to_reserve(&admitted.path);
-        if let Ok(reservation) = self.parts.funds.try_reserve(&path, &need.most) {
-            return Ok(self.stake(admitted, reservation, need.most, None));
+        if let Ok(reservation) = self.parts.funds.try_reserve(&path, &need) {
+            return Ok(self.stake(admitted, model, reservation, (need.most, None)));
         }
         if self.may_overspend(admitted) {
-            return self.overspend(admitted, need.most).await;
+            return self.overspend(admitted, model, &need).await;
         }
         let waited_since = self.parts.clock.mono();
         let prompt = self.count(admitted, model, caller).await?.map_or(prompt, Ok);
-        let need = need_of(admitted, model, &prompt)?;
+        let need = need_of(admitted, model, &prompt, &expected)?;
         let reserved = self.stand_in_line(admitted, (&need, waited_since), caller).await;
         self.parts.metrics.budget_wait(self.parts.clock.mono().since(waited_since));
         if matches!(reserved, Err(Unreserved::Refused(RequestError::QuotaUnavailable)))
             && self.waits_for_its_licence(admitted, caller).await?
         {
-            return self.overspend(admitted, need.most).await;
+            return self.overspend(admitted, model, &need).await;
         }
         self.cut(admitted, (model, &prompt), reserved?, need.most)
     }
@@ -89,16 +92,35 @@ impl Proxy {
     }
 
     /// Lets a request go on whatever it costs, by the key and the budgets of now.
-    async fn overspend(&self, admitted: &mut Admitted, bound: Cost) -> Result<Stake, Unreserved> {
+    async fn overspend(
+        &self,
+        admitted: &mut Admitted,
+        model: &Model,
+        need: &Need,
+    ) -> Result<Stake, Unreserved> {
         self.admit_again(admitted).await.map_err(Unreserved::Refused)?;
         let path = admitted.permits.still_to_reserve(&admitted.path);
-        let reserved = self.parts.funds.overspend(&path, &bound).await;
+        let reserved = self.parts.funds.overspend(&path, need).await;
         let reservation = reserved.map_err(|refusal| self.no_money(&refusal))?;
         if reservation.overspends() {
             self.parts.metrics.overspends();
             tracing::warn!(key = %admitted.key.id, "no majority can be reached: a request spends what nobody granted");
         }
-        Ok(self.stake(admitted, reservation, bound, None))
+        Ok(self.stake(admitted, model, reservation, (need.most, None)))
+    }
+
+    /// What it is expected to use, if a budget goes by that.
+    fn expected(
+        &self,
+        admitted: &Admitted,
+        model: &Model,
+        prompt: &Result<Tokens, RequestError>,
+    ) -> Expected {
+        let goes_by_estimates = admitted.path.iter().any(|charge| charge.reserve == Reserve::Estimate);
+        match prompt {
+            Ok(prompt) if goes_by_estimates => self.estimates.expected(model, *prompt),
+            Ok(_) | Err(_) => Expected::BOUND,
+        }
     }
 
     /// The tokens of the prompt, if they can be counted and a budget is charged by them.
@@ -125,12 +147,14 @@ impl Proxy {
     fn stake(
         &self,
         admitted: &mut Admitted,
+        model: &Model,
         mut reservation: Reservation,
-        bound: Cost,
-        cut_to: Option<Tokens>,
+        (bound, cut_to): (Cost, Option<Tokens>),
     ) -> Stake {
         admitted.permits.take_from(&mut reservation, &self.parts.funds);
-        Stake { reservation, bound, cut_to, permits: admitted.permits.clone() }
+        reservation.estimated().inspect(|tokens| self.parts.metrics.estimated(*tokens));
+        let asked = admitted.inference.asked(&model.spec, cut_to);
+        Stake { reservation, bound, cut_to, asked, permits: admitted.permits.clone() }
     }
 
     /// What was reserved may be too little for the whole answer: then the answer is cut to what it covers.
@@ -142,11 +166,11 @@ impl Proxy {
         whole: Cost,
     ) -> Result<Stake, Unreserved> {
         match admitted.inference.cut_to(&model.spec, prompt, &reservation) {
-            Ok(None) => Ok(self.stake(admitted, reservation, whole, None)),
+            Ok(None) => Ok(self.stake(admitted, model, reservation, (whole, None))),
             Ok(Some((limit, bound))) => {
                 self.parts.funds.shrink(&mut reservation, &bound);
                 self.parts.metrics.answer_cut();
-                Ok(self.stake(admitted, reservation, bound, Some(limit)))
+                Ok(self.stake(admitted, model, reservation, (bound, Some(limit))))
             }
             Err(unbounded) => {
                 self.parts.funds.cancel(reservation);
@@ -229,9 +253,13 @@ fn need_of(
     admitted: &Admitted,
     model: &Model,
     prompt: &Result<Tokens, RequestError>,
+    expected: &Expected,
 ) -> Result<Need, Unreserved> {
     match prompt {
-        Ok(prompt) => Ok(admitted.inference.need(&model.spec, *prompt, admitted.wishes.output_tokens_min)),
+        Ok(prompt) => {
+            let output_tokens_min = admitted.wishes.output_tokens_min;
+            Ok(admitted.inference.need(&model.spec, *prompt, output_tokens_min, expected))
+        }
         Err(_) if admitted.path.iter().all(|charge| charge.unit == Unit::Permits) => Ok(Cost::NOTHING.into()),
         Err(unbounded) => Err(Unreserved::Refused(unbounded.clone())),
     }

@@ -188,16 +188,16 @@ impl Stream {
     /// Gives up a stream without content: the client knows nothing of it yet.
     pub(super) async fn abandon(self, proxy: &Proxy, broken: Broken) -> Tried {
         match broken {
-            Broken::Attempt(error) => proxy.not_answered(&self.target, self.stake, &error),
+            Broken::Attempt(error) => proxy.not_answered(&self.target, self.stake, &error).await,
             Broken::Empty => {
-                let charged = self.stake.charge_in_full();
+                let charged = proxy.charge_in_full(self.stake).await;
                 let told = RequestError::ProviderBadAnswer(self.target.provider.name().to_string());
                 Tried::Failed { failure: Cause::Broken.into(), response: told.into_response(), charged }
             }
             Broken::Unheard => {
                 // The provider is left before its place goes to somebody else (I11).
                 drop(self.body);
-                Tried::ClientGone { charged: self.stake.charge_in_full() }
+                Tried::ClientGone { charged: proxy.charge_in_full(self.stake).await }
             }
             Broken::ErrorInside => {
                 let seen = self.reader.seen();

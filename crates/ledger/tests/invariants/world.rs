@@ -171,6 +171,7 @@ impl World {
             kind: self.kind.clone(),
             limit: Amount::new(self.limit),
             auto_resolve: AutoResolve::Never,
+            reserve: Reserve::Bound,
         };
         self.apply(Command::PutBudget(PutBudget { spec, expected: Expected::Any }));
     }
@@ -346,12 +347,14 @@ impl World {
         self.ledger.report(BUDGET).unwrap().crash_charged
     }
 
-    /// What is in the pool, or with a live session and neither spent, nor reserved, nor granted to a request by name.
+    /// What is in the pool, or with a live session and neither spent, nor reserved, nor granted to a request by name; less what
+    /// was billed beyond all that, which has to come back first.
     fn unreserved(&self) -> u64 {
         let report = self.ledger.report(BUDGET).unwrap();
         let account = self.ledger.budget(BUDGET).unwrap().account(report.window.id);
         let at = |node| account.map_or(0, |account| self.unreserved_at(node, account));
-        report.free.get() + self.nodes.iter().map(at).sum::<u64>()
+        let there = report.free.get() + self.nodes.iter().map(at).sum::<u64>();
+        there.saturating_sub(report.excess.get())
     }
 
     fn unreserved_at(&self, node: &Node, account: &Account) -> u64 {

@@ -164,3 +164,75 @@ fn what_a_provider_billed_too_much_leaks_too() {
     assert_eq!((report.used, report.overrun, report.free.get()), (Amount::ZERO, Amount::ZERO, 60));
     assert_eq!(report.leaked.get(), 90);
 }
+
+/// The same bucket, of which requests reserve what they are expected to use: 60 are granted, and used with 30 beyond.
+fn in_debt() -> (Script, [SessionId; 2]) {
+    let (mut script, [a, b]) = bucket();
+    let spec =
+        BudgetSpec { reserve: Reserve::Estimate, ..script.ledger.budget(BUDGET).unwrap().spec().clone() };
+    script.apply(Command::PutBudget(PutBudget { spec, expected: Expected::Any }));
+    script.ask(a, 60, 60);
+    let report = SpendingReport { overrun: Amount::new(30), ..script.spent(60, 0) };
+    script.sync(a, vec![report], vec![]);
+    (script, [a, b])
+}
+
+#[test]
+fn what_is_used_beyond_an_estimate_is_used_and_in_debt_and_no_overrun() {
+    let (mut script, _) = in_debt();
+    let shown = |script: &Script| {
+        let report = script.ledger.report(BUDGET).unwrap();
+        [report.used, report.overrun, report.free, report.debt()].map(Amount::get)
+    };
+    assert_eq!(shown(&script), [90, 0, 0, 30]);
+    tick(&mut script, 11_000);
+    assert_eq!(shown(&script), [80, 0, 0, 20], "it is never forgiven, and leaks like the rest");
+    tick(&mut script, 41_000);
+    assert_eq!(shown(&script), [50, 0, 10, 0]);
+    script.ask(SessionId::new(1), 5, 5);
+    assert_eq!(shown(&script), [50, 0, 5, 0], "what is held is not used");
+}
+
+#[test]
+fn nobody_is_granted_anything_before_the_debt_has_leaked() {
+    let (mut script, [_, b]) = in_debt();
+    let waiting = waits(&[place(7, 5)]);
+    for at in [1_000, 31_000, 35_999] {
+        script.at = at;
+        script.say(b, waiting.clone());
+        assert!(script.served(b).is_empty(), "at {at}");
+    }
+    script.at = 36_000;
+    script.say(b, waiting);
+    assert_eq!(script.served(b), [7]);
+    assert_eq!(script.account().excess(Amount::new(60 + 35)), Amount::ZERO);
+}
+
+#[test]
+fn a_debt_has_to_leak_within_the_patience_of_who_hopes_and_is_in_the_time_that_others_are_told() {
+    let (script, _) = in_debt();
+    let within = |ms| {
+        let patience = Patience { within: Span::from_millis(ms), ahead: Amount::ZERO };
+        script.ledger.prospect(BUDGET, Amount::new(5), patience, None).unwrap()
+    };
+    assert_eq!(within(35_000).0, Prospect::Open);
+    let (prospect, shortage) = within(34_999);
+    assert_eq!(
+        (prospect, shortage.owed, shortage.coming),
+        (Prospect::Spent, Amount::new(30), Amount::new(34))
+    );
+    assert_eq!(shortage.refills_in, Some(Span::from_millis(35_000)));
+}
+
+#[test]
+fn what_others_hold_is_not_there_while_a_debt_takes_it() {
+    let (mut script, [a, b]) = bucket();
+    script.ask(a, 40, 40);
+    script.ask(b, 20, 20);
+    let report = SpendingReport { overrun: Amount::new(18), ..script.spent(40, 0) };
+    script.sync(a, vec![report], vec![]);
+    assert_eq!(script.prospect(2, None), Prospect::Open, "two of twenty, if all come back");
+    assert_eq!(script.prospect(3, None), Prospect::Spent);
+    script.apply(Command::ExpireSession { session: b });
+    assert_eq!((script.prospect(2, None), script.prospect(3, None)), (Prospect::InDoubt, Prospect::Spent));
+}

@@ -134,7 +134,14 @@ fn midnight_over_a_hundred_thousand_budgets_changes_none_of_them_until_somebody_
     for user in 0..100_000_u64 {
         let subject = Subject::User(format!("user-{user}").parse().unwrap());
         let (limit, auto_resolve) = (Amount::new(100), AutoResolve::Never);
-        let spec = BudgetSpec { subject, unit: Unit::Tokens, kind: daily(), limit, auto_resolve };
+        let spec = BudgetSpec {
+            subject,
+            unit: Unit::Tokens,
+            kind: daily(),
+            limit,
+            auto_resolve,
+            reserve: Reserve::Bound,
+        };
         let put = Command::PutBudget(PutBudget { spec, expected: Expected::Absent });
         script.ledger.apply(LogTime::from_millis(script.at), put);
     }

@@ -24,7 +24,17 @@ fn of(name: &str) -> Subject {
 
 fn put(subject: Subject, kind: Kind, limit: u64, expected: Expected) -> PutBudget {
     let (unit, limit) = (Unit::Tokens, Amount::new(limit));
-    PutBudget { spec: BudgetSpec { subject, unit, kind, limit, auto_resolve: AutoResolve::Never }, expected }
+    PutBudget {
+        spec: BudgetSpec {
+            subject,
+            unit,
+            kind,
+            limit,
+            auto_resolve: AutoResolve::Never,
+            reserve: Reserve::Bound,
+        },
+        expected,
+    }
 }
 
 /// A template of ten for so many end users, and two sessions.
@@ -119,6 +129,21 @@ fn a_change_of_the_template_is_one_of_all_that_were_made_and_calls_grants_back()
     assert_eq!(script.ledger.budgets().count(), 0);
     assert!(script.ledger.template(TEMPLATE).is_none() && script.ledger.central().is_empty());
     assert!(!script.ledger.limits_end_users(&acme()));
+}
+
+#[test]
+fn what_was_made_reserves_as_its_template_does_also_when_that_is_changed() {
+    let kind = Kind::Bucket(Refill::Minute);
+    let (mut script, _) = script(kind.clone(), 9);
+    let made = met(&mut script, "ann");
+    let reserve = |script: &Script| script.ledger.budget(made).unwrap().spec().reserve;
+    assert_eq!(reserve(&script), Reserve::Bound);
+    let mut put = put(Subject::EndUserDefault(acme()), kind, 10, Expected::Any);
+    put.spec.reserve = Reserve::Estimate;
+    script.apply(Command::PutBudget(put));
+    assert_eq!(reserve(&script), Reserve::Estimate);
+    let later = met(&mut script, "bob");
+    assert_eq!(script.ledger.budget(later).unwrap().spec().reserve, Reserve::Estimate);
 }
 
 #[test]

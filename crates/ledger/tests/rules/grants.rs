@@ -54,7 +54,10 @@ fn a_need_beyond_the_pool_grants_nothing_and_says_where_the_budget_is() {
     let (_, short) = script.ledger.prospect(BUDGET, Amount::new(50), Patience::default(), None).unwrap();
     let (limit, free, held) = (Amount::new(100), Amount::new(40), Amount::new(40));
     let none = Amount::ZERO;
-    assert_eq!(short, Shortage { limit, free, held, in_doubt: none, coming: none, refills_in: None });
+    assert_eq!(
+        short,
+        Shortage { limit, free, held, in_doubt: none, owed: none, coming: none, refills_in: None }
+    );
     assert!(script.is_central());
     assert_eq!(script.shape(), (20, 40, 40));
 }

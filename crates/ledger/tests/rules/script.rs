@@ -56,6 +56,7 @@ impl Script {
             kind,
             limit: Amount::new(limit),
             auto_resolve: AutoResolve::Never,
+            reserve: Reserve::Bound,
         };
         self.apply(Command::PutBudget(PutBudget { spec, expected }))
     }

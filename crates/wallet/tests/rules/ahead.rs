@@ -74,7 +74,7 @@ fn free_after_a_crash(mut cluster: Cluster, journal: &[Marks]) -> u64 {
 fn a_window_that_was_granted_of_ahead_is_spent_from_the_moment_it_begins_without_a_word() {
     let mut cluster = granted_ahead();
     let now = begins(&mut cluster);
-    let reservation = cluster.wallet.reserve(&[TEAM], &cost(10), now).unwrap();
+    let reservation = cluster.wallet.reserve(&[TEAM], cost(10), now).unwrap();
     assert_eq!(reservation.taken().map(|(_, window, _)| window).collect::<Vec<_>>(), [NEXT]);
 }
 
@@ -82,7 +82,7 @@ fn a_window_that_was_granted_of_ahead_is_spent_from_the_moment_it_begins_without
 fn nothing_of_it_is_spent_before_the_log_says_that_it_has_begun() {
     let cluster = granted_ahead();
     // The grant of the open window is over by this node's own clock, and no entry has come since.
-    let refused = cluster.wallet.reserve(&[TEAM], &cost(10), at(MINUTE)).map(|_| ());
+    let refused = cluster.wallet.reserve(&[TEAM], cost(10), at(MINUTE)).map(|_| ());
     assert_eq!(refused, Err(Withheld::Short(TEAM.budget)));
     assert_eq!(cluster.account(TEAM).window().id, WindowId::LIFETIME, "the first window begins at zero");
 }
@@ -92,15 +92,12 @@ fn nor_before_the_journal_knows_which_takes_one_write_for_all_budgets() {
     let mut cluster = granted_ahead();
     assert!(!cluster.wallet.needs_flush());
     let now = log_says(&mut cluster);
-    assert_eq!(
-        cluster.wallet.reserve(&[TEAM], &cost(10), now).map(|_| ()),
-        Err(Withheld::Short(TEAM.budget))
-    );
+    assert_eq!(cluster.wallet.reserve(&[TEAM], cost(10), now).map(|_| ()), Err(Withheld::Short(TEAM.budget)));
     assert!(cluster.wallet.needs_flush());
     let marks = cluster.wallet.marks(now);
     assert_eq!((marks.lines.len(), marks.is_empty(), marks.begun.upto), (0, false, NEXT.start()));
     cluster.wallet.journalled(&marks, now);
-    assert!(cluster.wallet.reserve(&[TEAM], &cost(10), now).is_ok());
+    assert!(cluster.wallet.reserve(&[TEAM], cost(10), now).is_ok());
     assert!(cluster.wallet.marks(now).is_empty());
 }
 
@@ -127,7 +124,7 @@ fn one_that_dies_when_its_journal_knows_that_it_has_begun_is_charged_its_waterma
     let begun = cluster.wallet.marks(now);
     cluster.wallet.journalled(&begun, now);
     let bound =
-        cluster.wallet.reserve(&[TEAM], &cost(10), now).map(|_| cluster.account(TEAM).spent_bound().get());
+        cluster.wallet.reserve(&[TEAM], cost(10), now).map(|_| cluster.account(TEAM).spent_bound().get());
     assert_eq!(
         bound.map(|bound| (bound > 0, free_after_a_crash(cluster, &[ahead, begun]))),
         Ok((true, 1_000 - bound.unwrap()))
@@ -146,7 +143,7 @@ fn a_next_window_that_was_never_turned_to_does_not_come_after_a_later_one() {
     flush(&cluster.wallet, now);
     cluster.follow(now);
     assert_eq!(cluster.account(TEAM).window().id, open);
-    assert!(cluster.wallet.reserve(&[TEAM], &cost(10), now).is_ok());
+    assert!(cluster.wallet.reserve(&[TEAM], cost(10), now).is_ok());
 }
 
 #[test]

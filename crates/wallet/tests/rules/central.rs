@@ -52,13 +52,13 @@ fn a_closed_account_reserves_nothing_and_returns_at_once_what_is_free() {
     let (mut cluster, reservation) = cluster_with_grant();
     cluster.run_again();
     let free = cluster.free(TEAM);
-    cluster.wallet.reserve(&[TEAM], &cost(10), at(1)).unwrap().cancel();
+    cluster.wallet.reserve(&[TEAM], cost(10), at(1)).unwrap().cancel();
     let pool = cluster.pool(TEAM);
     cluster.other_asks(TEAM, pool);
     assert!(cluster.follow(at(2)), "there is something to be said");
     assert!(cluster.account(TEAM).is_closed() && reservation.is_recalled());
     assert_eq!((cluster.free(TEAM), cluster.returned(TEAM)), (0, free));
-    assert_eq!(cluster.wallet.reserve(&[TEAM], &cost(1), at(2)).unwrap_err(), Withheld::Short(TEAM.budget));
+    assert_eq!(cluster.wallet.reserve(&[TEAM], cost(1), at(2)).unwrap_err(), Withheld::Short(TEAM.budget));
     let said = cluster.talk(at(2)).unwrap();
     assert_eq!(said.reports[0].returned, Amount::new(free));
     assert_eq!(cluster.pool(TEAM), free);
@@ -120,7 +120,7 @@ fn what_one_was_granted_by_name_nobody_else_takes() {
     other_returns(&mut cluster, 20);
     cluster.follow(at(5));
     assert_eq!(ids(&serve(&cluster.wallet, at(5))), [small]);
-    assert!(cluster.wallet.reserve(&[TEAM], &cost(1), at(5)).is_err());
+    assert!(cluster.wallet.reserve(&[TEAM], cost(1), at(5)).is_err());
     assert!(cluster.wallet.leave(early));
 }
 
@@ -190,7 +190,7 @@ fn an_account_that_opens_again_has_headroom_again() {
     assert!(!cluster.account(TEAM).is_closed());
     cluster.run(&[TEAM], 10, at(6)).cancel();
     assert!(cluster.free(TEAM) > 0, "a refund stays here");
-    cluster.wallet.reserve(&[TEAM], &cost(1), at(7)).unwrap().cancel();
+    cluster.wallet.reserve(&[TEAM], cost(1), at(7)).unwrap().cancel();
 }
 
 #[test]

@@ -7,8 +7,10 @@ use quorate_ledger::*;
 use quorate_wallet::{Charge, Cost, Reservation, Speech, Wallet};
 use std::sync::Arc;
 
-pub(crate) const TEAM: Charge = Charge { budget: BudgetId::new(1), unit: Unit::Tokens };
-pub(crate) const KEY: Charge = Charge { budget: BudgetId::new(2), unit: Unit::NanoUsd };
+pub(crate) const TEAM: Charge =
+    Charge { budget: BudgetId::new(1), unit: Unit::Tokens, reserve: Reserve::Bound };
+pub(crate) const KEY: Charge =
+    Charge { budget: BudgetId::new(2), unit: Unit::NanoUsd, reserve: Reserve::Bound };
 /// Patience that does not end.
 pub(crate) const LATER: MonoTime = MonoTime::NEVER;
 
@@ -83,6 +85,7 @@ impl Cluster {
             kind: self.kind.clone(),
             limit: Amount::new(limit),
             auto_resolve: AutoResolve::Never,
+            reserve: Reserve::Bound,
         };
         let put = PutBudget { spec, expected: Expected::Any };
         assert!(

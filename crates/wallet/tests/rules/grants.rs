@@ -33,7 +33,7 @@ fn grant(wallet: &Wallet, charge: Charge, granted: u64) {
 fn wallet_with_hundred() -> Wallet {
     let wallet = wallet();
     grant(&wallet, TEAM, 100);
-    wallet.reserve(&[TEAM], &cost(10), at(1)).unwrap_err();
+    wallet.reserve(&[TEAM], cost(10), at(1)).unwrap_err();
     flush(&wallet, at(1));
     wallet
 }
@@ -57,9 +57,9 @@ fn wishes(wallet: &Wallet, now: MonoTime) -> (Vec<u64>, u64) {
 fn nothing_is_spent_before_the_journal_holds_a_watermark_above_it() {
     let wallet = wallet();
     grant(&wallet, TEAM, 100);
-    assert_eq!(wallet.reserve(&[TEAM], &cost(10), at(1)).unwrap_err(), Withheld::Short(TEAM.budget));
+    assert_eq!(wallet.reserve(&[TEAM], cost(10), at(1)).unwrap_err(), Withheld::Short(TEAM.budget));
     assert_eq!(flush(&wallet, at(1)), 1);
-    let _none = wallet.reserve(&[TEAM], &cost(10), at(2)).unwrap().settle(&cost(4));
+    let _none = wallet.reserve(&[TEAM], cost(10), at(2)).unwrap().settle(&cost(4));
     assert_eq!(free(&wallet, TEAM), 96);
 }
 
@@ -68,9 +68,9 @@ fn a_path_is_reserved_in_full_or_not_at_all() {
     let wallet = wallet();
     grant(&wallet, TEAM, 100);
     grant(&wallet, KEY, 50);
-    wallet.reserve(&[TEAM, KEY], &cost(9), at(1)).unwrap_err();
+    wallet.reserve(&[TEAM, KEY], cost(9), at(1)).unwrap_err();
     flush(&wallet, at(1));
-    assert_eq!(wallet.reserve(&[TEAM, KEY], &cost(9), at(1)).unwrap_err(), Withheld::Short(KEY.budget));
+    assert_eq!(wallet.reserve(&[TEAM, KEY], cost(9), at(1)).unwrap_err(), Withheld::Short(KEY.budget));
     assert_eq!((free(&wallet, TEAM), free(&wallet, KEY)), (100, 50));
     assert_eq!(wallet.account(TEAM.budget).unwrap().in_flight(), Amount::ZERO);
 }
@@ -78,18 +78,18 @@ fn a_path_is_reserved_in_full_or_not_at_all() {
 #[test]
 fn a_reservation_that_is_dropped_is_charged_in_full() {
     let wallet = wallet_with_hundred();
-    drop(wallet.reserve(&[TEAM], &cost(10), at(1)).unwrap());
+    drop(wallet.reserve(&[TEAM], cost(10), at(1)).unwrap());
     assert_eq!(statement(&wallet, TEAM).used, Amount::new(10));
 }
 
 #[test]
 fn permits_outlive_the_attempt_they_were_reserved_with_and_come_back_whole() {
     let wallet = wallet_with_hundred();
-    let permits = Charge { budget: BudgetId::new(3), unit: Unit::Permits };
+    let permits = Charge { budget: BudgetId::new(3), unit: Unit::Permits, ..TEAM };
     grant(&wallet, permits, 5);
-    wallet.reserve(&[permits, TEAM], &cost(10), at(1)).unwrap_err();
+    wallet.reserve(&[permits, TEAM], cost(10), at(1)).unwrap_err();
     flush(&wallet, at(1));
-    let mut attempt = wallet.reserve(&[permits, TEAM], &cost(10), at(1)).unwrap();
+    let mut attempt = wallet.reserve(&[permits, TEAM], cost(10), at(1)).unwrap();
     let held = attempt.split_permits();
     drop(attempt);
     let in_flight = |charge: Charge| wallet.account(charge.budget).unwrap().in_flight().get();
@@ -101,7 +101,7 @@ fn permits_outlive_the_attempt_they_were_reserved_with_and_come_back_whole() {
 #[test]
 fn more_than_was_reserved_is_booked_as_overrun() {
     let wallet = wallet_with_hundred();
-    let _overrun = wallet.reserve(&[TEAM], &cost(10), at(1)).unwrap().settle(&cost(17));
+    let _overrun = wallet.reserve(&[TEAM], cost(10), at(1)).unwrap().settle(&cost(17));
     let statement = statement(&wallet, TEAM);
     assert_eq!((statement.used.get(), statement.overrun.get()), (10, 7));
 }
@@ -109,9 +109,9 @@ fn more_than_was_reserved_is_booked_as_overrun() {
 #[test]
 fn overrun_is_durable_once_the_journal_holds_it_and_the_watermark_stays() {
     let wallet = wallet_with_hundred();
-    let within = wallet.reserve(&[TEAM], &cost(10), at(1)).unwrap().settle(&cost(10));
+    let within = wallet.reserve(&[TEAM], cost(10), at(1)).unwrap().settle(&cost(10));
     assert!(within.is_durable());
-    let overrun = wallet.reserve(&[TEAM], &cost(10), at(1)).unwrap().settle(&cost(17));
+    let overrun = wallet.reserve(&[TEAM], cost(10), at(1)).unwrap().settle(&cost(17));
     assert!(!overrun.is_durable());
     wallet.record(&overrun);
     let bound = wallet.account(TEAM.budget).unwrap().spent_bound();
@@ -130,23 +130,23 @@ fn who_came_first_is_served_first_and_nobody_overtakes_the_line() {
     let small = wallet.queue([TEAM].into(), cost(10), at(0), LATER);
     grant(&wallet, TEAM, 50);
     assert!(serve(&wallet, at(1)).is_empty());
-    assert_eq!(wallet.reserve(&[TEAM], &cost(1), at(1)).unwrap_err(), Withheld::Short(TEAM.budget));
+    assert_eq!(wallet.reserve(&[TEAM], cost(1), at(1)).unwrap_err(), Withheld::Short(TEAM.budget));
     grant(&wallet, TEAM, 100);
     let served = serve(&wallet, at(2));
     assert_eq!(ids(&served), [large, small]);
     served.into_iter().for_each(|(_, reservation)| reservation.cancel());
-    wallet.reserve(&[TEAM], &cost(1), at(3)).unwrap().cancel();
+    wallet.reserve(&[TEAM], cost(1), at(3)).unwrap().cancel();
 }
 
 #[test]
 fn waiting_at_one_budget_holds_up_nobody_at_another() {
     let wallet = wallet();
     grant(&wallet, TEAM, 1_000);
-    wallet.reserve(&[TEAM], &cost(10), at(1)).unwrap_err();
+    wallet.reserve(&[TEAM], cost(10), at(1)).unwrap_err();
     flush(&wallet, at(1));
     wallet.queue([KEY, TEAM].into(), cost(10), at(1), LATER);
     assert!(wallet.serve(at(1)).is_empty());
-    wallet.reserve(&[TEAM], &cost(10), at(1)).unwrap().cancel();
+    wallet.reserve(&[TEAM], cost(10), at(1)).unwrap().cancel();
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn what_nobody_touches_for_long_is_returned() {
 fn a_fenced_wallet_reserves_nothing() {
     let wallet = wallet_with_hundred();
     wallet.fence();
-    assert_eq!(wallet.reserve(&[TEAM], &cost(1), at(1)).unwrap_err(), Withheld::Fenced);
+    assert_eq!(wallet.reserve(&[TEAM], cost(1), at(1)).unwrap_err(), Withheld::Fenced);
 }
 
 #[test]
@@ -184,8 +184,8 @@ fn a_grant_ends_with_its_window_and_late_settlements_are_reported_to_it() {
     cluster.run(&[TEAM], 10, at(500)).cancel();
     let first = cluster.account(TEAM).window();
     // Log time was at one millisecond when the window was asked for.
-    cluster.wallet.reserve(&[TEAM], &cost(1), at(60_498)).unwrap().cancel();
-    assert!(cluster.wallet.reserve(&[TEAM], &cost(1), at(60_499)).is_err());
+    cluster.wallet.reserve(&[TEAM], cost(1), at(60_498)).unwrap().cancel();
+    assert!(cluster.wallet.reserve(&[TEAM], cost(1), at(60_499)).is_err());
     let waits = cluster.queue(&[TEAM], 10, at(60_499));
     cluster.pass(60_000);
     assert_eq!(

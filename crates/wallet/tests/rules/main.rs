@@ -10,6 +10,7 @@
 mod ahead;
 mod central;
 mod cluster;
+mod estimates;
 mod grants;
 mod midnight;
 mod overspend;

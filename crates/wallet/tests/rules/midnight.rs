@@ -10,9 +10,10 @@ const KEYS: u64 = 1_000;
 fn budget_of(cluster: &mut Cluster, key: u64) -> Charge {
     let (unit, kind, limit) = (Unit::Tokens, Kind::Fixed(Period::Minute), Amount::new(1_000));
     let subject = Subject::Key(KeyId::new(key));
-    let spec = BudgetSpec { subject, unit, kind, limit, auto_resolve: AutoResolve::Never };
+    let spec =
+        BudgetSpec { subject, unit, kind, limit, auto_resolve: AutoResolve::Never, reserve: Reserve::Bound };
     match cluster.apply(Command::PutBudget(PutBudget { spec, expected: Expected::Absent })) {
-        Outcome::BudgetStored { budget, .. } => Charge { budget, unit },
+        Outcome::BudgetStored { budget, .. } => Charge { budget, unit, reserve: Reserve::Bound },
         other => panic!("{other:?}"),
     }
 }

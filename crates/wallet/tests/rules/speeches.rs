@@ -75,7 +75,7 @@ fn a_report_that_nobody_heard_is_made_again_and_one_that_was_heard_is_not() {
     while cluster.wallet.speech(&cluster.ledger, false, at(1)).is_some() {
         cluster.talk(at(1)).unwrap();
     }
-    let _within = cluster.wallet.reserve(&[TEAM], &cost(5), at(2)).unwrap().settle(&cost(5));
+    let _within = cluster.wallet.reserve(&[TEAM], cost(5), at(2)).unwrap().settle(&cost(5));
     assert!(
         cluster.wallet.speech(&cluster.ledger, false, at(2)).is_none(),
         "a report can wait until it is due"

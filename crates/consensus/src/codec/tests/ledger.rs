@@ -8,7 +8,7 @@ use quorate_domain::{
 };
 use quorate_ledger::{
     Answer, Ask, AutoResolve, BudgetSpec, Command, Evidence, Expected, Heard, Kind, Mark, MeetEndUser,
-    OpenSession, Outcome, Overspent, Place, PutBudget, PutTemplate, Rejection, Resolve, Spell,
+    OpenSession, Outcome, Overspent, Place, PutBudget, PutTemplate, Rejection, Reserve, Resolve, Spell,
     SpendingReport, Sync, Urgency, View,
 };
 
@@ -53,6 +53,7 @@ fn puts() -> Vec<(&'static str, Command)> {
         kind,
         limit: amount(limit),
         auto_resolve,
+        reserve: Reserve::Bound,
     };
     let of_organisation = spec(&organisation, Unit::NanoUsd, Kind::Lifetime, 5_001, spent);
     let of_team = spec(&team, Unit::Requests, Kind::Lifetime, 5_002, reported);
@@ -81,6 +82,11 @@ fn puts() -> Vec<(&'static str, Command)> {
     puts.push((
         "ledger_put_budget_end_user",
         put(spec(&end_user, Unit::Tokens, Kind::Lifetime, 5_007, never), Expected::Any),
+    ));
+    let by_estimate = spec(&tag, Unit::Tokens, Kind::Bucket(Refill::Minute), 5_008, never);
+    puts.push((
+        "ledger_put_budget_by_estimate",
+        put(BudgetSpec { reserve: Reserve::Estimate, ..by_estimate }, Expected::Any),
     ));
     let of_user = |kind| put(spec(&user, Unit::Tokens, kind, 5_004, never), Expected::Any);
     puts.extend(kinds().into_iter().map(|(name, kind)| (name, of_user(kind))));
@@ -183,7 +189,14 @@ pub(super) fn default() -> PutBudget {
     let subject = Subject::EndUserDefault("acme".parse().unwrap());
     let (unit, kind, limit) = (Unit::Tokens, Kind::Lifetime, amount(5_008));
     PutBudget {
-        spec: BudgetSpec { subject, unit, kind, limit, auto_resolve: AutoResolve::Never },
+        spec: BudgetSpec {
+            subject,
+            unit,
+            kind,
+            limit,
+            auto_resolve: AutoResolve::Never,
+            reserve: Reserve::Bound,
+        },
         expected: Expected::Absent,
     }
 }

@@ -13,7 +13,7 @@ use quorate_domain::{
 use quorate_idempotency::Found;
 use quorate_ledger::{
     Ask, AutoResolve, Budget, BudgetSpec, Command as Ledger, Evidence, Expected, Kind as BudgetKind,
-    OpenSession, Overspent, Place, PutBudget, SessionState, SpendingReport, Sync, Urgency,
+    OpenSession, Overspent, Place, PutBudget, Reserve, SessionState, SpendingReport, Sync, Urgency,
 };
 
 /// What is read is known by what it shows: how it came to be may change, its bytes may not.
@@ -116,7 +116,14 @@ fn puts() -> Vec<Ledger> {
     let calendar = Calendar::new(Period::Day, zone.name.clone(), Weekday::Monday);
     let put = |kind| {
         let (subject, limit) = (Subject::User("ann".parse().unwrap()), Amount::new(1_000));
-        let spec = BudgetSpec { subject, unit: Unit::Tokens, kind, limit, auto_resolve: AutoResolve::Never };
+        let spec = BudgetSpec {
+            subject,
+            unit: Unit::Tokens,
+            kind,
+            limit,
+            auto_resolve: AutoResolve::Never,
+            reserve: Reserve::Bound,
+        };
         Ledger::PutBudget(PutBudget { spec, expected: Expected::Absent })
     };
     let minute = BudgetKind::Fixed(Period::Minute);

@@ -19,6 +19,7 @@ fn holder() -> Alone {
         kind: Kind::Lifetime,
         limit: dollars(100),
         auto_resolve: AutoResolve::Never,
+        reserve: Reserve::Bound,
     };
     apply(Command::PutBudget(PutBudget { spec, expected: Expected::Absent }));
     let evidence = Evidence::Intact { generation: 1, marks: vec![] };

@@ -2,6 +2,7 @@
 
 use crate::mutants::mutation::{Edit, Mutation};
 
+const ACCOUNT: &str = "crates/ledger/src/account.rs";
 const BUCKET: &str = "crates/ledger/src/bucket.rs";
 const BUDGET: &str = "crates/ledger/src/budget.rs";
 const LEDGER: &str = "crates/ledger/src/ledger.rs";
@@ -48,6 +49,16 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         breaks: &["I12"],
     },
     Mutation {
+        name: "debt-is-forgiven",
+        why: "what requests used beyond their estimates must leak before anything is granted",
+        edits: &[Edit {
+            file: ACCOUNT,
+            right: "limit.saturating_sub(self.committed).saturating_sub(self.beyond_grants())",
+            wrong: "limit.saturating_sub(self.committed)",
+        }],
+        breaks: &["I12"],
+    },
+    Mutation {
         name: "doubt-leaks-at-once",
         why: "a session that is declared dead may be alive, and spend what it holds as long as that is good",
         edits: &[
@@ -62,6 +73,16 @@ pub(super) const MUTATIONS: &[Mutation] = &[
                 wrong: "let left_ms @ u64::MAX.. = doubt.since.plus(refill.span())",
             },
         ],
+        breaks: &["I12"],
+    },
+    Mutation {
+        name: "debt-leaks-without-being-known",
+        why: "what is not known as spent does not leak: a debt that no entry has told of is none",
+        edits: &[Edit {
+            file: "crates/ledger/src/budget.rs",
+            right: "let spent = account.used().saturating_add(account.beyond_grants());",
+            wrong: "let spent = account.used().saturating_add(account.beyond_grants()).saturating_add(account.overrun());",
+        }],
         breaks: &["I12"],
     },
     Mutation {
