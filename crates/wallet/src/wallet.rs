@@ -3,6 +3,7 @@
 use crate::account::Account;
 use crate::ahead::{Ahead, Slot};
 use crate::asker::Talk;
+use crate::forward::FEW;
 use crate::line::{Line, Ticket};
 use crate::reservation::Part;
 use crate::{Cost, Marked, Marks, Need, Overrun, Reservation, Statement};
@@ -11,11 +12,24 @@ use parking_lot::{Mutex, RwLock};
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, SessionId, Unit, Window, WindowId};
 use quorate_ledger::{Begun, Ledger};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// So many maps are kept, each behind its own lock, so that requests for different budgets do not meet.
 const SHARDS: usize = 16;
+
+/// So many accounts are reported in one message at most: one entry of the log must not take long on any node.
+const REPORTED_AT_ONCE: usize = 2_000;
+/// And so many windows that are over are looked at for it.
+const RETIRED_AT_ONCE: usize = 1_000;
+
+/// How far reports have come, where there is more to tell than fits into one.
+#[derive(Debug, Default)]
+struct Upto {
+    active: BudgetId,
+    retired: (BudgetId, WindowId),
+}
 
 /// One budget on the path of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +49,11 @@ pub enum Withheld {
     Fenced,
 }
 
+fn stated(account: Arc<Account>) -> (Arc<Account>, Statement) {
+    let statement = account.statement();
+    (account, statement)
+}
+
 /// The accounts of one session of one node, and the line of requests that wait for grants or for the journal.
 #[derive(Debug)]
 pub struct Wallet {
@@ -44,7 +63,9 @@ pub struct Wallet {
     pub(crate) line: Mutex<Line>,
     pub(crate) talk: Mutex<Talk>,
     /// Accounts of windows that are over, until everything about them is settled and reported.
-    pub(crate) retired: Mutex<Vec<Arc<Account>>>,
+    pub(crate) retired: Mutex<BTreeMap<(BudgetId, WindowId), Arc<Account>>>,
+    /// How far the latest report has come.
+    reported_upto: Mutex<Upto>,
     /// Retired accounts of which the ledger knows all: the journal need not hold them any longer.
     over: SegQueue<(BudgetId, WindowId)>,
     /// The same accounts, as long as a replica shows them: an answer that never came may have granted more.
@@ -72,6 +93,7 @@ impl Wallet {
             line: Mutex::default(),
             talk: Mutex::default(),
             retired: Mutex::default(),
+            reported_upto: Mutex::default(),
             over: SegQueue::new(),
             finished: Mutex::default(),
             active: Mutex::default(),
@@ -330,8 +352,10 @@ impl Wallet {
     /// what is to be reported.
     pub(crate) fn reports(&self, now: MonoTime) -> Vec<(Arc<Account>, Statement)> {
         let waited_at = self.line.lock().budgets();
-        let mut due: Vec<Arc<Account>> = self.retired.lock().clone();
+        let mut upto = self.reported_upto.lock();
+        let mut due = self.some_of_the_retired(&mut upto);
         due.iter().for_each(|account| account.end());
+        self.finish(&due);
         for account in self.active.lock().values() {
             let is_kept = waited_at.contains(&account.budget())
                 || !(account.is_idle_at(now) || account.has_ended_at(now));
@@ -341,7 +365,40 @@ impl Wallet {
             due.push(Arc::clone(account));
         }
         due.retain(|account| !account.is_reported());
-        due.into_iter().map(|account| (Arc::clone(&account), account.statement())).collect()
+        if due.len() > REPORTED_AT_ONCE {
+            // First what a round waits for, then those that had no turn the last time.
+            let turn = |account: &Arc<Account>| (!account.is_closed(), account.budget() <= upto.active);
+            due.sort_by_key(turn);
+            due.truncate(REPORTED_AT_ONCE);
+            upto.active = due.last().map(|account| account.budget()).unwrap_or_default();
+        }
+        due.into_iter().map(stated).collect()
+    }
+
+    /// Windows that are over, a part of them each time. Requests that turn to the next ones do not wait for all of them.
+    fn some_of_the_retired(&self, upto: &mut Upto) -> Vec<Arc<Account>> {
+        let after = (Bound::Excluded(upto.retired), Bound::Unbounded);
+        let some: Vec<_> = {
+            let retired = self.retired.lock();
+            let rest = retired.range(after).chain(retired.range(..=upto.retired));
+            rest.take(RETIRED_AT_ONCE).map(|(_, account)| Arc::clone(account)).collect()
+        };
+        upto.retired = some.last().map(|account| (account.budget(), account.window().id)).unwrap_or_default();
+        some
+    }
+
+    /// What is to be reported of these budgets.
+    pub(crate) fn reports_of(
+        &self,
+        budgets: impl Iterator<Item = BudgetId>,
+    ) -> Vec<(Arc<Account>, Statement)> {
+        let due = budgets.filter_map(|budget| self.account(budget)).filter(|account| !account.is_reported());
+        due.map(stated).collect()
+    }
+
+    /// Whether so few budgets are in use that all of them can be walked over at any time.
+    pub(crate) fn has_few(&self) -> bool {
+        self.active.lock().len() + self.retired.lock().len() <= FEW
     }
 
     /// Whether everything is settled and the ledger knows all of it.
@@ -361,18 +418,9 @@ impl Wallet {
         for (account, statement) in reports {
             account.reported(*statement);
         }
-        self.retired.lock().retain(|account| {
-            let is_over = account.is_settled() && account.is_reported();
-            if is_over {
-                let spot = (account.budget(), account.window().id);
-                self.over.push(spot);
-                self.finished.lock().insert(spot, Arc::clone(account));
-            }
-            !is_over
-        });
+        reports.iter().for_each(|(account, _)| self.finish(std::slice::from_ref(account)));
         self.active.lock().retain(|_, account| {
-            let is_quiet = account.is_settled() && account.is_reported();
-            let rests = is_quiet && account.is_idle_at(now);
+            let rests = account.is_idle_at(now) && account.is_settled() && account.is_reported();
             if rests {
                 account.rests();
             }
@@ -380,10 +428,22 @@ impl Wallet {
         });
     }
 
+    /// Puts windows aside that are over and of which the ledger knows all.
+    fn finish(&self, accounts: &[Arc<Account>]) {
+        for account in accounts.iter().filter(|account| account.is_settled() && account.is_reported()) {
+            let spot = (account.budget(), account.window().id);
+            if let Some(account) = self.retired.lock().remove(&spot) {
+                self.over.push(spot);
+                self.finished.lock().insert(spot, account);
+            }
+        }
+    }
+
     /// The budget is gone: nothing more can be reserved of it, and what the journal holds of it proves nothing more.
     pub(crate) fn forget(&self, budget: BudgetId) {
         let slot = self.shard(budget).write().remove(&budget).unwrap_or_default();
-        let over: Vec<_> = self.retired.lock().extract_if(.., |account| account.budget() == budget).collect();
+        let over: Vec<_> = self.retired.lock().extract_if(.., |(of, _), _| *of == budget).collect();
+        let over = over.into_iter().map(|(_, account)| account);
         for account in slot.open.into_iter().chain(slot.next).chain(over) {
             self.over.push((budget, account.window().id));
         }
@@ -431,7 +491,7 @@ impl Wallet {
     #[must_use]
     pub fn accounts(&self) -> Vec<Arc<Account>> {
         let mut accounts = self.each_slot(|slot| slot.open.iter().chain(&slot.next).cloned().collect());
-        accounts.extend(self.retired.lock().iter().cloned());
+        accounts.extend(self.retired.lock().values().cloned());
         accounts
     }
 
@@ -460,7 +520,7 @@ impl Wallet {
     pub(crate) fn account_of(&self, budget: BudgetId, window: WindowId) -> Option<Arc<Account>> {
         let is_it = |account: &Arc<Account>| account.budget() == budget && account.window().id == window;
         let at_hand = self.account(budget).filter(is_it).or_else(|| self.next(budget).filter(is_it));
-        at_hand.or_else(|| self.retired.lock().iter().find(|account| is_it(account)).cloned())
+        at_hand.or_else(|| self.retired.lock().get(&(budget, window)).cloned())
     }
 
     /// The account of a window that is over.
@@ -468,7 +528,7 @@ impl Wallet {
         self.account_of(budget, window.id).unwrap_or_else(|| {
             let finished = self.finished.lock().remove(&(budget, window.id));
             let account = finished.unwrap_or_else(|| Arc::new(Account::new(budget, window)));
-            self.retired.lock().push(Arc::clone(&account));
+            self.retires(&account);
             account
         })
     }
@@ -478,14 +538,18 @@ impl Wallet {
         open.inspect(|account| self.is_over(account));
     }
 
+    /// Its window is over. It is found there until everything about it is settled and reported.
+    pub(crate) fn retires(&self, account: &Arc<Account>) {
+        self.retired.lock().insert((account.budget(), account.window().id), Arc::clone(account));
+    }
+
     /// Nothing of this account is spent any more; it is reported until the ledger knows all of it.
     pub(crate) fn is_over(&self, account: &Arc<Account>) {
-        self.retired.lock().push(Arc::clone(account));
+        self.retires(account);
         self.ends(account);
     }
 
-    /// The same of one that stands among the retired already.
-    pub(crate) fn ends(&self, account: &Arc<Account>) {
+    fn ends(&self, account: &Arc<Account>) {
         account.end();
         let mut active = self.active.lock();
         if active.get(&account.budget()).is_some_and(|known| Arc::ptr_eq(known, account)) {
