@@ -155,13 +155,11 @@ def test_who_has_patience_waits_for_what_leaks(cluster):
     cluster.serve("patient")
     key = cluster.admin.key(budgets=[{"unit": "requests", "bucket": "minute", "limit": 60}])
     known_everywhere(cluster, key)
-    for number in range(60):
-        assert ask(cluster.nodes[number % 3], key, "patient").status_code == 200
     began = time.monotonic()
-    for number in range(3):
+    for number in range(66):
         answer = ask(cluster.nodes[number % 3], key, "patient")
         assert answer.status_code == 200, answer.text
-    assert time.monotonic() - began > 1, "three leak in three seconds, but for what had leaked before"
+    assert time.monotonic() - began > 5.9, "six have to leak first, however long the others took"
 
 
 def test_the_command_line_takes_rates_as_everybody_writes_them(cluster):

@@ -162,9 +162,10 @@ impl Wallet {
         }
         let over = slot.open.replace(Arc::clone(&next));
         // At every instant it is found here or there: a second account of its window would spend what this one has spent.
-        self.retired.lock().extend(over.clone());
+        over.iter().for_each(|account| self.retires(account));
         drop((shard, line));
-        over.inspect(|account| self.ends(account));
+        // Where the syncer looks, the next one takes its place when it wakes.
+        over.inspect(|account| account.end());
         self.ahead.upcoming.lock().remove(&(next.window().id.start(), budget));
         self.ahead.turned.push(budget);
         if next.wakes() {

@@ -1,14 +1,13 @@
-//! What a session asks the ledger for: room for those who wait, ahead of need where a grant runs low, and proof for
-//! those whose patience is over.
+//! What a session asks the ledger for because somebody waits: room, and proof for those whose patience is over.
 
 use crate::Wallet;
 use crate::account::{Account, GRANT_REQUESTS_MIN};
+use crate::forward::Looked;
 use crate::line::{Line, Ticket};
 use crate::verdict::has_hope;
-use quorate_domain::{Amount, BudgetId, MonoTime, Round};
+use quorate_domain::{Amount, BudgetId, MonoTime, Round, WindowId};
 use quorate_ledger::{Ask, Budget, Ledger, PLACES_MAX, Place, Urgency};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a round is waited for before another one begins without those who do not answer.
@@ -16,34 +15,18 @@ const RECALL_LIMIT: Duration = Duration::from_millis(100);
 /// How often a bucket is asked only to learn the time: what leaks is counted, and what is hopeless known, only when an entry of
 /// the log tells it. However many wait, it is so many entries a second.
 const LEAK_EVERY: Duration = Duration::from_millis(100);
-/// How often more is asked for ahead of need: what could not be had cannot be had in the next instant either.
-const AHEAD_EVERY: Duration = Duration::from_millis(100);
-/// The next window of a budget is asked for so long before the open one ends, or up to `NEXT_SPREAD` earlier: not all budgets
-/// are asked for in one message.
-const NEXT_BEFORE: Duration = Duration::from_secs(5);
-const NEXT_SPREAD: Duration = Duration::from_secs(10);
-/// Budgets are spread over so many moments.
-const NEXT_MOMENTS: u32 = 1_024;
-/// And so many are asked for in a message at most.
-const NEXT_AT_ONCE: usize = 1_000;
 
 /// What was said last, and what is known of rounds under way.
 #[derive(Debug, Default)]
 pub(crate) struct Talk {
     pub(crate) sequence: u64,
     pub(crate) last_report: MonoTime,
-    /// When grants were searched for that no answer told of.
-    pub(crate) last_search: MonoTime,
-    /// How many searches there were.
-    pub(crate) searches: usize,
+    pub(crate) search: Search,
     /// The places that the ledger knows, where it knows any; `None` where nobody knows what it has heard.
     pub(crate) told: BTreeMap<BudgetId, Option<Vec<Place>>>,
     /// When buckets were asked for somebody who waits.
     asked_buckets: BTreeMap<BudgetId, MonoTime>,
-    /// When it was looked for budgets whose window ends soon.
-    looked_ahead: MonoTime,
-    /// When more was asked for ahead of need.
-    asked_ahead: BTreeMap<BudgetId, MonoTime>,
+    pub(crate) looked: Looked,
     /// Rounds that a last call waits for, and since when.
     rounds: BTreeMap<BudgetId, (Round, MonoTime)>,
 }
@@ -63,6 +46,17 @@ impl Talk {
     }
 }
 
+/// How far grants were searched for that no answer told of.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    /// When the last one was.
+    pub(crate) last: MonoTime,
+    /// Where it ended, if it did not come to the end.
+    pub(crate) after: Option<(BudgetId, WindowId)>,
+    /// How often everything was searched.
+    pub(crate) rounds: usize,
+}
+
 /// All that is looked at to decide what to ask for.
 pub(crate) struct Asker<'a> {
     pub(crate) wallet: &'a Wallet,
@@ -78,11 +72,7 @@ impl Asker<'_> {
         talk.asked_buckets
             .retain(|budget, asked| waited_at.contains(budget) || self.now.since(*asked) < LEAK_EVERY);
         let told: BTreeSet<BudgetId> = talk.told.keys().copied().collect();
-        let for_line = waited_at.union(&told).filter_map(|budget| self.ask_for_line(talk, *budget));
-        let mut asks: Vec<Ask> = for_line.collect();
-        asks.extend(self.asks_ahead(talk, &waited_at));
-        asks.extend(self.asks_for_next(talk, &waited_at));
-        asks
+        waited_at.union(&told).filter_map(|budget| self.ask_for_line(talk, *budget)).collect()
     }
 
     fn ask_for_line(&self, talk: &mut Talk, budget: BudgetId) -> Option<Ask> {
@@ -227,63 +217,4 @@ impl Asker<'_> {
             }
         }
     }
-
-    /// For accounts that run low, before anybody has to wait.
-    fn asks_ahead(&self, talk: &mut Talk, waited_at: &BTreeSet<BudgetId>) -> Vec<Ask> {
-        talk.asked_ahead.retain(|_, asked| self.now.since(*asked) < AHEAD_EVERY);
-        let has_more = |budget: BudgetId| {
-            self.ledger.budget(budget).is_some_and(|budget| !budget.free_at(self.ledger.time()).is_zero())
-        };
-        let runs_low = |account: &&Arc<Account>| {
-            account.is_low()
-                && !account.has_ended_at(self.now)
-                && !account.is_idle_at(self.now)
-                && !waited_at.contains(&account.budget())
-                && self.wallet.is_current(account)
-                && !talk.asked_ahead.contains_key(&account.budget())
-                && has_more(account.budget())
-        };
-        let ask = |account: &Arc<Account>| Ask {
-            budget: account.budget(),
-            window: Some(account.window().id),
-            places: Vec::new(),
-            want: account.welcome(Amount::ZERO, self.now),
-            urgency: Urgency::CanWait,
-        };
-        let asks: Vec<Ask> = self.wallet.active.lock().values().filter(runs_low).map(ask).collect();
-        talk.asked_ahead.extend(asks.iter().map(|ask| (ask.budget, self.now)));
-        asks
-    }
-
-    /// For windows that begin soon, of budgets that are in use.
-    fn asks_for_next(&self, talk: &mut Talk, waited_at: &BTreeSet<BudgetId>) -> Vec<Ask> {
-        if self.now.since(talk.looked_ahead) < AHEAD_EVERY {
-            return Vec::new();
-        }
-        talk.looked_ahead = self.now;
-        let ends_soon = |account: &&Arc<Account>| {
-            account.ends_within(next_asked_before(account.budget()), self.now)
-                && !account.has_ended_at(self.now)
-                && !account.is_idle_at(self.now)
-                && !waited_at.contains(&account.budget())
-                && self.wallet.is_current(account)
-                && self.wallet.next(account.budget()).is_none()
-        };
-        let ask = |account: &Arc<Account>| {
-            let next = self.ledger.upcoming(account.budget())?;
-            Some(Ask {
-                budget: account.budget(),
-                window: Some(next.id),
-                places: Vec::new(),
-                want: account.welcome_next(),
-                urgency: Urgency::CanWait,
-            })
-        };
-        self.wallet.active.lock().values().filter(ends_soon).filter_map(ask).take(NEXT_AT_ONCE).collect()
-    }
-}
-
-fn next_asked_before(budget: BudgetId) -> Duration {
-    let moment = u32::try_from(budget.get() % u64::from(NEXT_MOMENTS)).unwrap_or_default();
-    NEXT_BEFORE + NEXT_SPREAD * moment / NEXT_MOMENTS
 }

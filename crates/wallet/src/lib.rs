@@ -11,6 +11,7 @@ mod account;
 mod ahead;
 mod asker;
 mod cost;
+mod forward;
 mod line;
 mod mark;
 mod overdraft;

@@ -1,9 +1,13 @@
-//! Lines of the journal: how far accounts may be spent before the next ones, and which windows have begun.
+//! Lines of the journal: how far accounts may be spent before the next ones, and which windows have begun. The flusher's part
+//! of the wallet.
 
 use crate::account::{Account, Statement};
-use quorate_domain::Amount;
+use crate::{Overrun, Wallet};
+use quorate_domain::{Amount, BudgetId, MonoTime, WindowId};
 use quorate_ledger::Begun;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What is written to the journal at once.
 #[derive(Clone, Debug)]
@@ -41,5 +45,64 @@ impl Marked {
     pub(crate) fn new(account: Arc<Account>, spent_bound: Amount) -> Self {
         let Statement { used, overrun, .. } = account.statement();
         Self { account, spent_bound, settled: used, overrun }
+    }
+}
+
+impl Wallet {
+    /// What to write to the journal now: watermarks, raised or lowered, overrun, and which windows have begun.
+    /// [`Wallet::journalled`] makes it count.
+    #[must_use]
+    pub fn marks(&self, now: MonoTime) -> Marks {
+        let begins = self.begins();
+        let lines = self.lines(now);
+        // After the marks: what is spent from by now is of windows that have begun.
+        Marks { lines, begun: Begun { session: self.session(), upto: self.log_time() }, begins }
+    }
+
+    fn lines(&self, now: MonoTime) -> Vec<Marked> {
+        let mut called = BTreeMap::new();
+        let mut call =
+            |account: Arc<Account>| called.insert((account.budget(), account.window().id), account);
+        while let Some(account) = self.low.pop() {
+            account.flusher_came();
+            call(account);
+        }
+        let line = self.line.lock();
+        line.budgets().into_iter().flat_map(|budget| self.accounts_for_line(budget)).for_each(|account| {
+            call(account);
+        });
+        let mark = |account: Arc<Account>| {
+            let waiting = line.sum_at(account.budget());
+            let raised = account.wanted_watermark(waiting, now);
+            let bound = raised.or_else(|| account.wants_mark().then(|| account.watermark()))?;
+            Some(Marked::new(account, bound))
+        };
+        called.into_values().filter_map(mark).collect()
+    }
+
+    /// The journal holds these marks now.
+    pub fn journalled(&self, marks: &Marks, now: MonoTime) {
+        for mark in &marks.lines {
+            mark.account.journalled(mark, now);
+        }
+        self.begun(marks.begun.upto, marks.begins);
+    }
+
+    /// Has the next marks hold an overrun.
+    pub fn record(&self, overrun: &Overrun) {
+        overrun.accounts.iter().for_each(|account| self.low.push(Arc::clone(account)));
+    }
+
+    /// Windows that are over and of which the ledger knows all: what the journal holds of them proves nothing more.
+    /// Each is told once.
+    #[must_use]
+    pub fn settled_windows(&self) -> Vec<(BudgetId, WindowId)> {
+        std::iter::from_fn(|| self.over.pop()).collect()
+    }
+
+    /// Whether a watermark should be looked at, or somebody in line was let pass who may have all it needs now.
+    #[must_use]
+    pub fn needs_flush(&self) -> bool {
+        !self.low.is_empty() || self.waits_to_begin() || self.lets_pass.swap(false, Ordering::AcqRel)
     }
 }

@@ -4,8 +4,10 @@
 //! nothing, and none is lost with a session. As of grants, the journal holds a bound before anything is spent: whatever
 //! crashes, what was spent is told.
 
+use crate::reservation::Part;
+use crate::{Charge, Need, Reservation, Wallet, Withheld};
 use parking_lot::Mutex;
-use quorate_domain::{Amount, BudgetId, Unit};
+use quorate_domain::{Amount, BudgetId, MonoTime, Unit};
 use quorate_ledger::Overspent;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -185,5 +187,43 @@ impl Overdrawn {
         self.amount = self.amount.saturating_sub(beyond);
         let less = |draft: &mut Draft| draft.in_flight = draft.in_flight.saturating_sub(beyond);
         self.entry.drafts.drafts.lock().get_mut(&self.entry.budget).into_iter().for_each(less);
+    }
+}
+
+impl Wallet {
+    /// Takes the bound from every budget of the path as far as grants cover it, and overspends the rest: for a key that may,
+    /// on a node that reaches no majority. Nothing may be sent before [`Reservation::is_covered`]. Permits that are not at
+    /// hand are done without.
+    ///
+    /// # Errors
+    /// [`Withheld::Fenced`].
+    pub fn overdraw(
+        &self,
+        path: &[Charge],
+        asks: impl Into<Need>,
+        now: MonoTime,
+    ) -> Result<Reservation, Withheld> {
+        if self.is_fenced() {
+            return Err(Withheld::Fenced);
+        }
+        let asks = asks.into();
+        let mut reservation = Reservation::new(Vec::with_capacity(path.len()));
+        for charge in path {
+            let amount = asks.most_of(*charge);
+            if let Some(account) = self.take(charge.budget, amount, now) {
+                self.call_for_attention(&account);
+                reservation.push(Part::new(account, *charge, amount, &asks));
+            } else if charge.unit != Unit::Permits {
+                let bound = asks.most.to_reserve(charge.unit);
+                reservation.overdraw(self.overdrafts.overdraw(charge.budget, charge.unit, bound));
+            }
+        }
+        Ok(reservation)
+    }
+
+    /// What this node has overspent.
+    #[must_use]
+    pub const fn overdrafts(&self) -> &Arc<Overdrafts> {
+        &self.overdrafts
     }
 }

@@ -5,15 +5,21 @@
 
 use crate::account::Followed;
 use crate::asker::{Asker, Talk};
+use crate::forward::Forward;
 use crate::{Account, Statement, Wallet};
 use quorate_domain::{BudgetId, MonoTime, Round, Span, WindowId};
-use quorate_ledger::{Answer, Ask, Ledger, SpendingReport, Sync, View};
+use quorate_ledger::{Answer, Ask, Ledger, Session, SpendingReport, Sync, View};
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How often grants are searched for that no answer told of.
 const SEARCH_EVERY: Duration = Duration::from_secs(5);
+/// So many are looked at in a search. Where a session holds more, there are so many more searches in that time.
+const SEARCHED_AT_ONCE: usize = 1_000;
+
+type Spot = (BudgetId, WindowId);
 
 /// One message, and what it was made of.
 #[derive(Debug)]
@@ -69,18 +75,12 @@ impl Wallet {
     /// Now and then: finds what was granted in answers that never came, so that nothing is held by nobody (I5).
     fn look_for_strays(&self, ledger: &Ledger, now: MonoTime) {
         let Some(life) = ledger.session(self.session()) else { return };
-        let part = {
-            let mut talk = self.talk.lock();
-            if now.since(talk.last_search) < SEARCH_EVERY {
-                return;
-            }
-            talk.last_search = now;
-            talk.searches = talk.searches.wrapping_add(1);
-            talk.searches
-        };
-        self.forget_some_of_the_gone(part, ledger);
-        self.finished.lock().retain(|spot, _| life.holds.contains(spot));
-        for (budget, window) in &life.holds {
+        let Some(part) = self.part_to_search(life, now) else { return };
+        if part.0 == Bound::Unbounded {
+            self.forget_some_of_the_gone(self.talk.lock().search.rounds, ledger);
+        }
+        self.finished.lock().extract_if(part, |spot, _| !life.holds.contains(spot)).for_each(drop);
+        for (budget, window) in life.holds.range(part) {
             let Some(found) = ledger.budget(*budget) else { continue };
             let Some(shown) = found.account(*window) else { continue };
             let view = View::of(shown, self.session());
@@ -96,6 +96,22 @@ impl Wallet {
                 }
             }
         }
+    }
+
+    /// What is to be searched now, if it is time.
+    fn part_to_search(&self, life: &Session, now: MonoTime) -> Option<(Bound<Spot>, Bound<Spot>)> {
+        let search = &mut self.talk.lock().search;
+        let parts = u32::try_from(life.holds.len() / SEARCHED_AT_ONCE).unwrap_or(u32::MAX).saturating_add(1);
+        if now.since(search.last) < SEARCH_EVERY / parts {
+            return None;
+        }
+        search.last = now;
+        let from = search.after.map_or(Bound::Unbounded, Bound::Excluded);
+        if from == Bound::Unbounded {
+            search.rounds = search.rounds.wrapping_add(1);
+        }
+        search.after = life.holds.range((from, Bound::Unbounded)).nth(SEARCHED_AT_ONCE - 1).copied();
+        Some((from, search.after.map_or(Bound::Unbounded, Bound::Included)))
     }
 
     fn finished_account(&self, budget: BudgetId, window: WindowId) -> Option<Arc<Account>> {
@@ -135,7 +151,11 @@ impl Wallet {
         self.just_turned().for_each(|budget| talk.turned(budget));
         // In the name of a session that is over, nothing is asked for any more; what is left is reported.
         let asks = if self.is_fenced() { Vec::new() } else { self.asks(&mut talk, ledger, now) };
-        let reports = if is_due || !asks.is_empty() { self.reports(now) } else { Vec::new() };
+        let reports = if is_due || (!asks.is_empty() && self.has_few()) {
+            self.reports(now)
+        } else {
+            self.reports_of(asks.iter().map(|ask| ask.budget))
+        };
         let overspent = if is_due { self.overdrafts().untold() } else { Vec::new() };
         if reports.is_empty() && asks.is_empty() && overspent.is_empty() {
             return None;
@@ -229,8 +249,12 @@ impl Wallet {
     }
 
     fn asks(&self, talk: &mut Talk, ledger: &Ledger, now: MonoTime) -> Vec<Ask> {
-        let line = self.line.lock();
-        Asker { wallet: self, ledger, line: &line, now }.asks(talk)
+        let (mut asks, waited_at) = {
+            let line = self.line.lock();
+            (Asker { wallet: self, ledger, line: &line, now }.asks(talk), line.budgets())
+        };
+        asks.extend(Forward { wallet: self, ledger, waited_at: &waited_at, now }.asks(&mut talk.looked));
+        asks
     }
 }
 

@@ -3,19 +3,33 @@
 use crate::account::Account;
 use crate::ahead::{Ahead, Slot};
 use crate::asker::Talk;
+use crate::forward::FEW;
 use crate::line::{Line, Ticket};
 use crate::reservation::Part;
-use crate::{Marked, Marks, Need, Overdrafts, Overrun, Reservation, Statement};
+use crate::{Need, Overdrafts, Reservation, Statement};
 use crossbeam::queue::SegQueue;
 use parking_lot::{Mutex, RwLock};
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, SessionId, Unit, Window, WindowId};
-use quorate_ledger::{Begun, Ledger, Reserve};
+use quorate_ledger::{Ledger, Reserve};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// So many maps are kept, each behind its own lock, so that requests for different budgets do not meet.
 const SHARDS: usize = 16;
+
+/// So many accounts are reported in one message at most: one entry of the log must not take long on any node.
+const REPORTED_AT_ONCE: usize = 2_000;
+/// And so many windows that are over are looked at for it.
+const RETIRED_AT_ONCE: usize = 1_000;
+
+/// How far reports have come, where there is more to tell than fits into one.
+#[derive(Debug, Default)]
+struct Upto {
+    active: BudgetId,
+    retired: (BudgetId, WindowId),
+}
 
 /// One budget on the path of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +51,11 @@ pub enum Withheld {
     Fenced,
 }
 
+fn stated(account: Arc<Account>) -> (Arc<Account>, Statement) {
+    let statement = account.statement();
+    (account, statement)
+}
+
 /// The accounts of one session of one node, and the line of requests that wait for grants or for the journal.
 #[derive(Debug)]
 pub struct Wallet {
@@ -46,9 +65,11 @@ pub struct Wallet {
     pub(crate) line: Mutex<Line>,
     pub(crate) talk: Mutex<Talk>,
     /// Accounts of windows that are over, until everything about them is settled and reported.
-    pub(crate) retired: Mutex<Vec<Arc<Account>>>,
+    pub(crate) retired: Mutex<BTreeMap<(BudgetId, WindowId), Arc<Account>>>,
+    /// How far the latest report has come.
+    reported_upto: Mutex<Upto>,
     /// Retired accounts of which the ledger knows all: the journal need not hold them any longer.
-    over: SegQueue<(BudgetId, WindowId)>,
+    pub(crate) over: SegQueue<(BudgetId, WindowId)>,
     /// The same accounts, as long as a replica shows them: an answer that never came may have granted more.
     pub(crate) finished: Mutex<BTreeMap<(BudgetId, WindowId), Arc<Account>>>,
     /// Accounts the syncer looks at; `waking` brings new ones.
@@ -59,9 +80,9 @@ pub struct Wallet {
     /// Accounts whose watermark should be raised.
     pub(crate) low: SegQueue<Arc<Account>>,
     pub(crate) ahead: Ahead,
-    overdrafts: Arc<Overdrafts>,
+    pub(crate) overdrafts: Arc<Overdrafts>,
     /// A budget that somebody waited for is gone.
-    lets_pass: AtomicBool,
+    pub(crate) lets_pass: AtomicBool,
 }
 
 impl Wallet {
@@ -81,6 +102,7 @@ impl Wallet {
             line: Mutex::default(),
             talk: Mutex::default(),
             retired: Mutex::default(),
+            reported_upto: Mutex::default(),
             over: SegQueue::new(),
             finished: Mutex::default(),
             active: Mutex::default(),
@@ -127,43 +149,7 @@ impl Wallet {
         Ok(reservation)
     }
 
-    /// Takes the bound from every budget of the path as far as grants cover it, and overspends the rest: for a key that may,
-    /// on a node that reaches no majority. Nothing may be sent before [`Reservation::is_covered`]. Permits that are not at
-    /// hand are done without.
-    ///
-    /// # Errors
-    /// [`Withheld::Fenced`].
-    pub fn overdraw(
-        &self,
-        path: &[Charge],
-        asks: impl Into<Need>,
-        now: MonoTime,
-    ) -> Result<Reservation, Withheld> {
-        if self.is_fenced() {
-            return Err(Withheld::Fenced);
-        }
-        let asks = asks.into();
-        let mut reservation = Reservation::new(Vec::with_capacity(path.len()));
-        for charge in path {
-            let amount = asks.most_of(*charge);
-            if let Some(account) = self.take(charge.budget, amount, now) {
-                self.call_for_attention(&account);
-                reservation.push(Part::new(account, *charge, amount, &asks));
-            } else if charge.unit != Unit::Permits {
-                let bound = asks.most.to_reserve(charge.unit);
-                reservation.overdraw(self.overdrafts.overdraw(charge.budget, charge.unit, bound));
-            }
-        }
-        Ok(reservation)
-    }
-
-    /// What this node has overspent.
-    #[must_use]
-    pub const fn overdrafts(&self) -> &Arc<Overdrafts> {
-        &self.overdrafts
-    }
-
-    fn take(&self, budget: BudgetId, amount: Amount, now: MonoTime) -> Option<Arc<Account>> {
+    pub(crate) fn take(&self, budget: BudgetId, amount: Amount, now: MonoTime) -> Option<Arc<Account>> {
         let open = self.account(budget);
         if let Some(account) = &open
             && account.try_reserve(amount, now)
@@ -174,7 +160,7 @@ impl Wallet {
         next.try_reserve(amount, now).then_some(next)
     }
 
-    fn call_for_attention(&self, account: &Arc<Account>) {
+    pub(crate) fn call_for_attention(&self, account: &Arc<Account>) {
         if account.calls_flusher() {
             self.low.push(Arc::clone(account));
         }
@@ -317,73 +303,16 @@ impl Wallet {
         }
     }
 
-    // The flusher's part: watermarks.
-
-    /// What to write to the journal now: watermarks, raised or lowered, overrun, and which windows have begun.
-    /// [`Wallet::journalled`] makes it count.
-    #[must_use]
-    pub fn marks(&self, now: MonoTime) -> Marks {
-        let begins = self.begins();
-        let lines = self.lines(now);
-        // After the marks: what is spent from by now is of windows that have begun.
-        Marks { lines, begun: Begun { session: self.session, upto: self.log_time() }, begins }
-    }
-
-    fn lines(&self, now: MonoTime) -> Vec<Marked> {
-        let mut called = BTreeMap::new();
-        let mut call =
-            |account: Arc<Account>| called.insert((account.budget(), account.window().id), account);
-        while let Some(account) = self.low.pop() {
-            account.flusher_came();
-            call(account);
-        }
-        let line = self.line.lock();
-        line.budgets().into_iter().flat_map(|budget| self.accounts_for_line(budget)).for_each(|account| {
-            call(account);
-        });
-        let mark = |account: Arc<Account>| {
-            let waiting = line.sum_at(account.budget());
-            let raised = account.wanted_watermark(waiting, now);
-            let bound = raised.or_else(|| account.wants_mark().then(|| account.watermark()))?;
-            Some(Marked::new(account, bound))
-        };
-        called.into_values().filter_map(mark).collect()
-    }
-
-    /// The journal holds these marks now.
-    pub fn journalled(&self, marks: &Marks, now: MonoTime) {
-        for mark in &marks.lines {
-            mark.account.journalled(mark, now);
-        }
-        self.begun(marks.begun.upto, marks.begins);
-    }
-
-    /// Has the next marks hold an overrun.
-    pub fn record(&self, overrun: &Overrun) {
-        overrun.accounts.iter().for_each(|account| self.low.push(Arc::clone(account)));
-    }
-
-    /// Windows that are over and of which the ledger knows all: what the journal holds of them proves nothing more.
-    /// Each is told once.
-    #[must_use]
-    pub fn settled_windows(&self) -> Vec<(BudgetId, WindowId)> {
-        std::iter::from_fn(|| self.over.pop()).collect()
-    }
-
-    /// Whether a watermark should be looked at, or somebody in line was let pass who may have all it needs now.
-    #[must_use]
-    pub fn needs_flush(&self) -> bool {
-        !self.low.is_empty() || self.waits_to_begin() || self.lets_pass.swap(false, Ordering::AcqRel)
-    }
-
     // The syncer's part: reports and returns. What is asked for is in `speech`.
 
     /// Gives back what should not be kept: of windows that are over, of accounts nobody touched for long. Then says
     /// what is to be reported.
     pub(crate) fn reports(&self, now: MonoTime) -> Vec<(Arc<Account>, Statement)> {
         let waited_at = self.line.lock().budgets();
-        let mut due: Vec<Arc<Account>> = self.retired.lock().clone();
+        let mut upto = self.reported_upto.lock();
+        let mut due = self.some_of_the_retired(&mut upto);
         due.iter().for_each(|account| account.end());
+        self.finish(&due);
         for account in self.active.lock().values() {
             let is_kept = waited_at.contains(&account.budget())
                 || !(account.is_idle_at(now) || account.has_ended_at(now));
@@ -393,7 +322,40 @@ impl Wallet {
             due.push(Arc::clone(account));
         }
         due.retain(|account| !account.is_reported());
-        due.into_iter().map(|account| (Arc::clone(&account), account.statement())).collect()
+        if due.len() > REPORTED_AT_ONCE {
+            // First what a round waits for, then those that had no turn the last time.
+            let turn = |account: &Arc<Account>| (!account.is_closed(), account.budget() <= upto.active);
+            due.sort_by_key(turn);
+            due.truncate(REPORTED_AT_ONCE);
+            upto.active = due.last().map(|account| account.budget()).unwrap_or_default();
+        }
+        due.into_iter().map(stated).collect()
+    }
+
+    /// Windows that are over, a part of them each time. Requests that turn to the next ones do not wait for all of them.
+    fn some_of_the_retired(&self, upto: &mut Upto) -> Vec<Arc<Account>> {
+        let after = (Bound::Excluded(upto.retired), Bound::Unbounded);
+        let some: Vec<_> = {
+            let retired = self.retired.lock();
+            let rest = retired.range(after).chain(retired.range(..=upto.retired));
+            rest.take(RETIRED_AT_ONCE).map(|(_, account)| Arc::clone(account)).collect()
+        };
+        upto.retired = some.last().map(|account| (account.budget(), account.window().id)).unwrap_or_default();
+        some
+    }
+
+    /// What is to be reported of these budgets.
+    pub(crate) fn reports_of(
+        &self,
+        budgets: impl Iterator<Item = BudgetId>,
+    ) -> Vec<(Arc<Account>, Statement)> {
+        let due = budgets.filter_map(|budget| self.account(budget)).filter(|account| !account.is_reported());
+        due.map(stated).collect()
+    }
+
+    /// Whether so few budgets are in use that all of them can be walked over at any time.
+    pub(crate) fn has_few(&self) -> bool {
+        self.active.lock().len() + self.retired.lock().len() <= FEW
     }
 
     /// Whether everything is settled and the ledger knows all of it.
@@ -417,18 +379,9 @@ impl Wallet {
         for (account, statement) in reports {
             account.reported(*statement);
         }
-        self.retired.lock().retain(|account| {
-            let is_over = account.is_settled() && account.is_reported();
-            if is_over {
-                let spot = (account.budget(), account.window().id);
-                self.over.push(spot);
-                self.finished.lock().insert(spot, Arc::clone(account));
-            }
-            !is_over
-        });
+        reports.iter().for_each(|(account, _)| self.finish(std::slice::from_ref(account)));
         self.active.lock().retain(|_, account| {
-            let is_quiet = account.is_settled() && account.is_reported();
-            let rests = is_quiet && account.is_idle_at(now);
+            let rests = account.is_idle_at(now) && account.is_settled() && account.is_reported();
             if rests {
                 account.rests();
             }
@@ -436,10 +389,22 @@ impl Wallet {
         });
     }
 
+    /// Puts windows aside that are over and of which the ledger knows all.
+    fn finish(&self, accounts: &[Arc<Account>]) {
+        for account in accounts.iter().filter(|account| account.is_settled() && account.is_reported()) {
+            let spot = (account.budget(), account.window().id);
+            if let Some(account) = self.retired.lock().remove(&spot) {
+                self.over.push(spot);
+                self.finished.lock().insert(spot, account);
+            }
+        }
+    }
+
     /// The budget is gone: nothing more can be reserved of it, and what the journal holds of it proves nothing more.
     pub(crate) fn forget(&self, budget: BudgetId) {
         let slot = self.shard(budget).write().remove(&budget).unwrap_or_default();
-        let over: Vec<_> = self.retired.lock().extract_if(.., |account| account.budget() == budget).collect();
+        let over: Vec<_> = self.retired.lock().extract_if(.., |(of, _), _| *of == budget).collect();
+        let over = over.into_iter().map(|(_, account)| account);
         for account in slot.open.into_iter().chain(slot.next).chain(over) {
             self.over.push((budget, account.window().id));
         }
@@ -488,7 +453,7 @@ impl Wallet {
     pub fn accounts(&self) -> Vec<Arc<Account>> {
         let mut accounts = Vec::new();
         self.each_slot(|slot| accounts.extend(slot.open.iter().chain(&slot.next).cloned()));
-        accounts.extend(self.retired.lock().iter().cloned());
+        accounts.extend(self.retired.lock().values().cloned());
         accounts
     }
 
@@ -520,7 +485,7 @@ impl Wallet {
     pub(crate) fn account_of(&self, budget: BudgetId, window: WindowId) -> Option<Arc<Account>> {
         let is_it = |account: &Arc<Account>| account.budget() == budget && account.window().id == window;
         let at_hand = self.account(budget).filter(is_it).or_else(|| self.next(budget).filter(is_it));
-        at_hand.or_else(|| self.retired.lock().iter().find(|account| is_it(account)).cloned())
+        at_hand.or_else(|| self.retired.lock().get(&(budget, window)).cloned())
     }
 
     /// The account of a window that is over.
@@ -528,7 +493,7 @@ impl Wallet {
         self.account_of(budget, window.id).unwrap_or_else(|| {
             let finished = self.finished.lock().remove(&(budget, window.id));
             let account = finished.unwrap_or_else(|| Arc::new(Account::new(budget, window)));
-            self.retired.lock().push(Arc::clone(&account));
+            self.retires(&account);
             account
         })
     }
@@ -538,14 +503,18 @@ impl Wallet {
         open.inspect(|account| self.is_over(account));
     }
 
+    /// Its window is over. It is found there until everything about it is settled and reported.
+    pub(crate) fn retires(&self, account: &Arc<Account>) {
+        self.retired.lock().insert((account.budget(), account.window().id), Arc::clone(account));
+    }
+
     /// Nothing of this account is spent any more; it is reported until the ledger knows all of it.
     pub(crate) fn is_over(&self, account: &Arc<Account>) {
-        self.retired.lock().push(Arc::clone(account));
+        self.retires(account);
         self.ends(account);
     }
 
-    /// The same of one that stands among the retired already.
-    pub(crate) fn ends(&self, account: &Arc<Account>) {
+    fn ends(&self, account: &Arc<Account>) {
         account.end();
         let mut active = self.active.lock();
         if active.get(&account.budget()).is_some_and(|known| Arc::ptr_eq(known, account)) {

@@ -1,7 +1,7 @@
 //! The end of a window that many budgets share: what it takes in messages to the ledger.
 
 use crate::cluster::*;
-use quorate_domain::{Amount, KeyId, Period, Subject, Unit};
+use quorate_domain::{Amount, KeyId, LogTime, Period, Subject, Unit, WindowId};
 use quorate_ledger::*;
 use quorate_wallet::Charge;
 
@@ -40,4 +40,27 @@ fn the_windows_of_a_thousand_keys_are_opened_by_two_messages_of_a_node_that_had_
     cluster.pass(60_000);
     // The first is told that the windows are over, for all keys at once.
     assert_eq!(messages(&mut cluster, &budgets, 60_001), 2);
+}
+
+#[test]
+fn the_windows_of_a_thousand_keys_in_use_begin_with_one_entry_and_one_write_that_is_about_none_of_them() {
+    const SOON: u64 = 55_100;
+    let mut cluster = Cluster::new(100, 100, Kind::Fixed(Period::Minute));
+    let budgets: Vec<_> = (1..=KEYS).map(|key| budget_of(&mut cluster, key)).collect();
+    messages(&mut cluster, &budgets, 1);
+    cluster.pass(SOON - 1);
+    cluster.apply(Command::Tick);
+    // Used as late as that, so that all of them are asked for.
+    messages(&mut cluster, &budgets, SOON);
+    let is_ahead = |ask: &&Ask| ask.window == Some(WindowId::beginning(LogTime::from_millis(60_000)));
+    let asked = cluster.talk(at(SOON + 200)).unwrap().asks.iter().filter(is_ahead).count();
+    flush(&cluster.wallet, at(SOON + 200));
+    cluster.pass(60_000 - SOON);
+    cluster.apply(Command::Tick);
+    cluster.follow(at(60_000));
+    let marks = cluster.wallet.marks(at(60_000));
+    assert_eq!((asked, marks.lines.len(), marks.is_empty()), (budgets.len(), 0, false));
+    cluster.wallet.journalled(&marks, at(60_000));
+    let served = budgets.iter().filter(|it| cluster.wallet.reserve(&[**it], cost(10), at(60_000)).is_ok());
+    assert_eq!(served.count(), budgets.len());
 }

@@ -19,7 +19,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         name: "journal-written-later",
         why: "the mark counts before it is on the disk",
         edits: &[Edit {
-            file: "crates/wallet/src/wallet.rs",
+            file: "crates/wallet/src/mark.rs",
             right: "Some(Marked::new(account, bound))",
             wrong: "let marked = Marked::new(account, bound);\n            marked.account.journalled(&marked, now);\n            Some(marked)",
         }],

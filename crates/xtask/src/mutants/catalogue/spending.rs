@@ -72,7 +72,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         why: "a second account of a window that is over gives back what the first has spent",
         edits: &[Edit {
             file: "crates/wallet/src/wallet.rs",
-            right: "at_hand.or_else(|| self.retired.lock().iter().find(|account| is_it(account)).cloned())",
+            right: "at_hand.or_else(|| self.retired.lock().get(&(budget, window)).cloned())",
             wrong: "at_hand",
         }],
         breaks: &["I1", "I3", "I5", "I6"],
