@@ -2,6 +2,7 @@
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -99,3 +100,39 @@ def test_a_budget_in_use_is_granted_of_its_next_minute_before_it_begins(cluster)
     assert shown["used"] == 0 and shown["granted"] > 0, shown
     assert ask(cluster.nodes[0], key, "next-minute").status_code == 200
     eventually(lambda: cluster.admin.explain(budget)["used"] == 1, what="one in the new minute")
+
+
+KEYS = 1_000
+
+
+@pytest.mark.timeout(400)
+def test_the_windows_of_many_keys_begin_with_one_entry_of_the_log_and_not_one_for_each(own_cluster):
+    own_cluster.serve("midnight")
+    node = own_cluster.nodes[0]
+    budgets = [{"unit": "requests", "limit": 100, "window": "minute"}]
+
+    def applied():
+        return own_cluster.nodes[0].admin.status()["applied"]
+
+    with ThreadPoolExecutor(16) as many, httpx.Client(timeout=30) as client:
+
+        def served(key):
+            headers = {"authorization": f"Bearer {key['secret']}"}
+            body = BODY | {"model": "midnight"}
+            answer = client.post(f"{node.client_url}/v1/chat/completions", json=body, headers=headers)
+            return answer.status_code
+
+        keys = list(many.map(lambda _: own_cluster.admin.key(budgets=budgets), range(KEYS)))
+        last = own_cluster.admin.budget_of(keys[-1])
+        eventually(lambda: time.time() % 60 < 5, 70, "a minute that has just begun")
+        assert set(many.map(served, keys)) == {200}
+        this = own_cluster.admin.explain(last)["window_end"]
+
+        # By then all budgets in use were granted of the next minute.
+        eventually(lambda: time.time() % 60 > 56, 70, "the last seconds of the minute")
+        before, since = applied(), time.monotonic()
+        eventually(lambda: own_cluster.admin.explain(last)["window_end"] != this, 20, "the next minute")
+        assert set(many.map(served, keys)) == {200}
+        entries, took = applied() - before, time.monotonic() - since
+    # A report of each node every quarter of a second, and a tick every second: as long as it takes, and no more for the keys.
+    assert entries < 20 + 15 * took < KEYS / 2, f"{entries} entries in {took:.1f} s"

@@ -17,11 +17,11 @@ pub(crate) const FEW: usize = 1_000;
 /// The next window of a budget is asked for so long before the open one ends, or up to `NEXT_SPREAD` earlier: not all budgets
 /// are asked for in one message.
 const NEXT_BEFORE: Duration = Duration::from_secs(5);
-const NEXT_SPREAD: Duration = Duration::from_secs(10);
+const NEXT_SPREAD: Duration = Duration::from_secs(20);
 /// Budgets are spread over so many moments.
 const NEXT_MOMENTS: u32 = 1_024;
 /// And so many are asked for in a message at most.
-const NEXT_AT_ONCE: usize = 1_000;
+const NEXT_AT_ONCE: usize = 2_000;
 
 /// When it was looked, and for what.
 #[derive(Debug, Default)]

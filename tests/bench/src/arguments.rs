@@ -30,6 +30,13 @@ pub(crate) enum Role {
     },
     /// Admissions in this process, and nothing else.
     Admission,
+    /// Admissions in this process while the windows of many keys end.
+    Edge {
+        /// So many keys.
+        keys: u64,
+        /// On so many nodes.
+        nodes: u64,
+    },
     /// The one who measures.
     Measure(Plan),
 }
@@ -79,6 +86,10 @@ impl Arguments {
             }
             let value = words.next().with_context(|| format!("{word} needs a value"))?;
             match word.as_str() {
+                "edge" => {
+                    let nodes = words.next().context("edge needs a number of keys and one of nodes")?;
+                    return Ok(Self { role: Role::Edge { keys: value.parse()?, nodes: nodes.parse()? } });
+                }
                 "bare" => return Ok(Self { role: Role::Bare { upstream: value.parse()? } }),
                 "replica" => {
                     return Ok(Self { role: Role::Replica { folder: value.into(), leader: words.next() } });

@@ -1,13 +1,15 @@
-//! A cluster of one without a log, and a journal without a disk: what is asked is done at once, in memory.
+//! A cluster without a log, and a journal without a disk: what is asked is done in memory, at once or after as long as it would take.
 
 use parking_lot::RwLock;
 use quorate_catalog::Catalog;
-use quorate_domain::{BootId, BudgetId, LogTime, MonoTime, NodeId, SessionId, Span, WindowId};
+use quorate_domain::{BootId, BudgetId, Clock, LogTime, MonoTime, NodeId, SessionId, Span, WindowId};
 use quorate_gateway::replica::{ClusterStatus, Eventually, Journal, Replica, Unavailable};
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, RevocationBound, Standing};
-use quorate_ledger::{Begun, Ledger, Mark};
+use quorate_ledger::{Begun, Command, Ledger, Mark};
 use std::future::ready;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -16,40 +18,96 @@ const NODE: NodeId = NodeId::new(1);
 /// Nobody else can revoke anything.
 static UNLIMITED: Lease = Lease::unlimited();
 
-/// The replicated state, replicated nowhere.
+/// One node's seat at the replicated state, which is replicated nowhere.
+#[derive(Clone)]
 pub(crate) struct Local {
+    shared: Arc<Shared>,
+    node: NodeId,
+}
+
+struct Shared {
     catalog: RwLock<Catalog>,
     ledger: RwLock<Ledger>,
     idempotency: RwLock<Records>,
     applied: watch::Sender<u64>,
+    /// Where there is none, each entry takes a millisecond of log time and no other.
+    clock: Option<Arc<dyn Clock>>,
+    entries: AtomicUsize,
+    items: AtomicUsize,
 }
 
+/// What was written to the log: entries, and reports and asks in them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Written {
+    pub(crate) entries: usize,
+    pub(crate) items: usize,
+}
+
+/// How long it takes to agree on an entry where there is a clock.
+const AGREEMENT: Duration = Duration::from_millis(1);
+
 impl Local {
-    /// A replica of this state.
+    /// A replica of this state, which answers at once.
     pub(crate) fn new(catalog: RwLock<Catalog>, ledger: RwLock<Ledger>) -> Self {
-        Self { catalog, ledger, idempotency: RwLock::default(), applied: watch::Sender::new(1) }
+        Self::with_clock(catalog, ledger, None)
+    }
+
+    /// A replica of this state, which takes its time.
+    pub(crate) fn by_clock(catalog: RwLock<Catalog>, ledger: RwLock<Ledger>, clock: Arc<dyn Clock>) -> Self {
+        Self::with_clock(catalog, ledger, Some(clock))
+    }
+
+    fn with_clock(catalog: RwLock<Catalog>, ledger: RwLock<Ledger>, clock: Option<Arc<dyn Clock>>) -> Self {
+        let shared = Shared {
+            catalog,
+            ledger,
+            idempotency: RwLock::default(),
+            applied: watch::Sender::new(1),
+            clock,
+            entries: AtomicUsize::default(),
+            items: AtomicUsize::default(),
+        };
+        Self { shared: Arc::new(shared), node: NODE }
+    }
+
+    /// The same state, seen by another node.
+    pub(crate) fn seat(&self, node: NodeId) -> Self {
+        Self { shared: Arc::clone(&self.shared), node }
+    }
+
+    /// What was written to the log of the ledger so far.
+    pub(crate) fn written(&self) -> Written {
+        let (entries, items) = (&self.shared.entries, &self.shared.items);
+        Written { entries: entries.load(Ordering::Relaxed), items: items.load(Ordering::Relaxed) }
     }
 
     fn at(&self) -> LogTime {
-        LogTime::from_millis(*self.applied.borrow())
+        let index = || LogTime::from_millis(*self.shared.applied.borrow());
+        self.shared.clock.as_ref().map_or_else(index, |clock| clock.wall())
+    }
+
+    fn count(&self, command: &Command) {
+        let items = if let Command::Sync(sync) = command { sync.reports.len() + sync.asks.len() } else { 0 };
+        self.shared.entries.fetch_add(1, Ordering::Relaxed);
+        self.shared.items.fetch_add(items, Ordering::Relaxed);
     }
 }
 
 impl Replica for Local {
     fn node(&self) -> NodeId {
-        NODE
+        self.node
     }
 
     fn boot(&self) -> BootId {
-        BootId::new(1)
+        BootId::new(self.node.get())
     }
 
     fn catalog(&self) -> &RwLock<Catalog> {
-        &self.catalog
+        &self.shared.catalog
     }
 
     fn ledger(&self) -> &RwLock<Ledger> {
-        &self.ledger
+        &self.shared.ledger
     }
 
     fn propose_catalog(
@@ -57,23 +115,29 @@ impl Replica for Local {
         command: quorate_catalog::Command,
         _limit: Duration,
     ) -> Eventually<'_, Result<quorate_catalog::Outcome, Unavailable>> {
-        let outcome = self.catalog.write().apply(self.at(), command);
-        self.applied.send_modify(|index| *index += 1);
+        let outcome = self.shared.catalog.write().apply(self.at(), command);
+        self.shared.applied.send_modify(|index| *index += 1);
         Box::pin(ready(Ok(outcome)))
     }
 
     fn propose_ledger(
         &self,
-        command: quorate_ledger::Command,
+        command: Command,
         _limit: Duration,
     ) -> Eventually<'_, Result<quorate_ledger::Outcome, Unavailable>> {
-        let outcome = self.ledger.write().apply(self.at(), command);
-        self.applied.send_modify(|index| *index += 1);
-        Box::pin(ready(Ok(outcome)))
+        Box::pin(async move {
+            if self.shared.clock.is_some() {
+                tokio::time::sleep(AGREEMENT).await;
+            }
+            self.count(&command);
+            let outcome = self.shared.ledger.write().apply(self.at(), command);
+            self.shared.applied.send_modify(|index| *index += 1);
+            Ok(outcome)
+        })
     }
 
     fn idempotency(&self) -> &RwLock<Records> {
-        &self.idempotency
+        &self.shared.idempotency
     }
 
     fn propose_idempotency(
@@ -81,8 +145,8 @@ impl Replica for Local {
         command: quorate_idempotency::Command,
         _limit: Duration,
     ) -> Eventually<'_, Result<quorate_idempotency::Outcome, Unavailable>> {
-        let outcome = self.idempotency.write().apply(self.at(), command, &|_| true);
-        self.applied.send_modify(|index| *index += 1);
+        let outcome = self.shared.idempotency.write().apply(self.at(), command, &|_| true);
+        self.shared.applied.send_modify(|index| *index += 1);
         Box::pin(ready(Ok(outcome)))
     }
 
@@ -91,7 +155,7 @@ impl Replica for Local {
     }
 
     fn applied(&self) -> watch::Receiver<u64> {
-        self.applied.subscribe()
+        self.shared.applied.subscribe()
     }
 
     fn lease(&self) -> &Lease {
@@ -109,12 +173,12 @@ impl Replica for Local {
     fn status(&self) -> ClusterStatus {
         ClusterStatus {
             cluster: String::new(),
-            node: NODE,
+            node: self.node,
             leader: Some(NODE),
             term: 1,
             last_log: None,
             committed: None,
-            applied: Some(*self.applied.borrow()),
+            applied: Some(*self.shared.applied.borrow()),
             snapshot: None,
             history: None,
             differs_from: Vec::new(),
@@ -123,11 +187,11 @@ impl Replica for Local {
     }
 
     fn remove(&self, _node: NodeId) -> Eventually<'_, Result<(), String>> {
-        Box::pin(ready(Err("a cluster of one has nobody to remove".to_owned())))
+        Box::pin(ready(Err("nobody here can be removed".to_owned())))
     }
 
     fn transfer_leadership(&self, _to: Option<NodeId>) -> Eventually<'_, Result<(), String>> {
-        Box::pin(ready(Err("a cluster of one has nobody else to lead".to_owned())))
+        Box::pin(ready(Err("nobody else here can lead".to_owned())))
     }
 }
 

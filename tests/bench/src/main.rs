@@ -3,7 +3,7 @@
 //! Absolute figures drift with the machine and its neighbours; ratios within one round do not. So every round
 //! measures every target once, and what is compared are medians of ratios. The same program also plays the
 //! instant provider (`provider`), the bare pass-through (`bare`) and a node that only agrees (`replica`), each as a
-//! process of its own; `admission` times what needs no network.
+//! process of its own; `admission` times what needs no network, and `edge` the same while the windows of many keys end.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -15,6 +15,7 @@ mod agreement;
 mod arguments;
 mod bare;
 mod clock;
+mod edge;
 mod http;
 mod load;
 mod local;
@@ -51,6 +52,7 @@ fn run() -> Result<()> {
         Role::Bare { upstream } => serving()?.block_on(bare::serve(upstream)),
         Role::Replica { folder, leader } => serving()?.block_on(agreement::play(folder, leader)),
         Role::Admission => serving()?.block_on(admission::measure()),
+        Role::Edge { keys, nodes } => edge::measure(keys, nodes, &serving()?),
         Role::Measure(plan) => measuring()?.block_on(rounds::measure(&plan)),
     }
 }

@@ -7,7 +7,7 @@ use quorate_ledger::*;
 use quorate_wallet::{Marked, Marks, Withheld};
 
 const MINUTE: u64 = 60_000;
-/// Budgets are asked for at the earliest fifteen and at the latest five seconds before their windows end.
+/// Budgets are asked for at the earliest twenty-five and at the latest five seconds before their windows end.
 const SOON: u64 = MINUTE - 4_900;
 const NEXT: WindowId = WindowId::beginning(quorate_domain::LogTime::from_millis(MINUTE));
 
