@@ -101,6 +101,10 @@ sim-cluster: rocksdb ## simulate whole clusters of the real node code over seeds
 mutants: ## put one mistake after the other into the quota protocol; the simulation must find each (long)
 	cargo xtask mutants
 
+.PHONY: mutants-cluster
+mutants-cluster: rocksdb ## the same with mistakes in the nodes, for the simulation of whole clusters (long)
+	cargo xtask mutants --cluster
+
 .PHONY: verify
 verify: checks test ## everything that must hold before a change is merged
 
