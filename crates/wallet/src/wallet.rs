@@ -297,9 +297,23 @@ impl Wallet {
         }
     }
 
-    /// Has the next marks hold an overrun.
-    pub fn record(&self, overrun: &Overrun) {
-        overrun.0.iter().for_each(|account| self.low.push(Arc::clone(account)));
+    /// Has the next marks hold an overrun. Says whether they will: not that of an earlier session, of which the marks of this
+    /// one say nothing.
+    pub fn record(&self, overrun: &Overrun) -> bool {
+        let is_own = overrun.0.iter().all(|account| self.is_own(account));
+        if is_own {
+            overrun.0.iter().for_each(|account| self.low.push(Arc::clone(account)));
+        }
+        is_own
+    }
+
+    fn is_own(&self, account: &Arc<Account>) -> bool {
+        let (budget, window) = (account.budget(), account.window().id);
+        let is_it = |other: &Arc<Account>| Arc::ptr_eq(other, account);
+        let is_in = |slot: &Slot| slot.open.iter().chain(&slot.next).any(is_it);
+        self.shard(budget).read().get(&budget).is_some_and(is_in)
+            || self.retired.lock().iter().any(is_it)
+            || self.finished.lock().get(&(budget, window)).is_some_and(is_it)
     }
 
     /// Windows that are over and of which the ledger knows all: what the journal holds of them proves nothing more.
