@@ -108,6 +108,10 @@ reached! {
     Joined,
     /// A node was removed.
     Removed,
+    /// A node was removed that led.
+    LeaderRemoved,
+    /// A node spent what its session held that was ended already, and did not know it yet.
+    SpentWhenFenced,
     /// A write came to nothing, for certain.
     WriteUnavailable,
     /// It is not known whether a write was applied.

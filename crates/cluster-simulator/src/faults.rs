@@ -261,7 +261,10 @@ impl World {
     }
 
     async fn remove(&self, place: usize) {
-        let Some(other) = (0..place).find_map(|other| self.alive(other)) else { return };
+        if self.leader() == Some(place) {
+            self.reach(Reached::LeaderRemoved);
+        }
+        let Some(other) = self.all_alive().into_iter().find(|alive| alive.life.node != place) else { return };
         // Whether it comes about or not: it is not started again, and nobody waits for it at the end.
         self.seats[place].now.lock().is_out = true;
         let removed = other.replica.remove(node_id(place)).await;

@@ -254,7 +254,7 @@ impl Plan {
             self.faults.push(Fault { at_ms: chance.within(200..self.runs_ms), for_ms: 0, what: What::Join });
         }
         if self.nodes > 3 && chance.per_mille(250) {
-            let what = What::Remove(self.nodes - 1);
+            let what = What::Remove(chance.place(self.nodes));
             self.faults.push(Fault { at_ms: chance.within(200..self.runs_ms), for_ms: 0, what });
         }
     }

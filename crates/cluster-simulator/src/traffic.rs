@@ -221,6 +221,9 @@ impl World {
         if 2 * (self.hub.reaches(place, self.plan.nodes) + 1) <= self.plan.nodes {
             self.reach(Reached::MinoritySpent);
         }
+        if self.is_fenced(&over) {
+            self.reach(Reached::SpentWhenFenced);
+        }
         self.sample();
         self.seats[place].platter.wire.spent();
         self.story.tell(|| format!("request {number} is sent by node {}: {bound}", place + 1));
@@ -270,6 +273,13 @@ impl World {
 }
 
 impl World {
+    /// Whether the session that spends is over.
+    fn is_fenced(&self, spots: &[(Spot, u64)]) -> bool {
+        let Some(furthest) = self.furthest() else { return false };
+        let ledger = furthest.replica.state().ledger.read();
+        spots.iter().any(|((_, _, session), _)| !ledger.is_live(*session))
+    }
+
     /// Whether a window is over whose bill comes only now.
     fn note_late(&self, spots: &[(Spot, u64)]) {
         let Some(furthest) = self.furthest() else { return };
