@@ -65,11 +65,12 @@ test: test-rust test-simulation test-end-to-end ## all tests: Rust, the simulati
 test-rust: rocksdb
 	cargo test --workspace
 
-# Enough seeds to reach every state that matters; `make sim` runs more.
+# Enough seeds to reach every state that matters; `make sim` and `make sim-cluster` run more.
 .PHONY: test-simulation
 test-simulation:
 	@$(MAKE) --no-print-directory sim SEEDS=4000
 	cargo test --quiet --release --package quorate-ledger --test invariants all_lives
+	@$(MAKE) --no-print-directory sim-cluster SEEDS=500
 
 .PHONY: test-end-to-end
 test-end-to-end: binaries .venv/ready ## only the tests against real processes (PYTEST_ARGS="-k budget")
