@@ -65,11 +65,12 @@ test: test-rust test-simulation test-end-to-end ## all tests: Rust, the simulati
 test-rust: rocksdb
 	cargo test --workspace
 
-# Enough seeds to reach every state that matters; `make sim` runs more.
+# Enough seeds to reach every state that matters; `make sim` and `make sim-cluster` run more.
 .PHONY: test-simulation
 test-simulation:
 	@$(MAKE) --no-print-directory sim SEEDS=4000
 	cargo test --quiet --release --package quorate-ledger --test invariants all_lives
+	@$(MAKE) --no-print-directory sim-cluster SEEDS=500
 
 .PHONY: test-end-to-end
 test-end-to-end: binaries .venv/ready ## only the tests against real processes (PYTEST_ARGS="-k budget")
@@ -100,6 +101,10 @@ sim-cluster: rocksdb ## simulate whole clusters of the real node code over seeds
 .PHONY: mutants
 mutants: ## put one mistake after the other into the quota protocol; the simulation must find each (long)
 	cargo xtask mutants
+
+.PHONY: mutants-cluster
+mutants-cluster: rocksdb ## the same with mistakes in the nodes, for the simulation of whole clusters (long)
+	cargo xtask mutants --cluster
 
 .PHONY: verify
 verify: checks test ## everything that must hold before a change is merged

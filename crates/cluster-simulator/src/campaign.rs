@@ -3,6 +3,7 @@
 
 use crate::coverage::Coverage;
 use crate::judge::Violation;
+use crate::plan::Plan;
 use crate::run::Report;
 use parking_lot::Mutex;
 use std::process::{Command, Stdio};
@@ -117,10 +118,23 @@ impl Campaign {
 
 /// Runs this program for one seed.
 fn in_a_process(seed: u64) -> Result<Report, String> {
+    ask(&["--report", "--seed", &seed.to_string()])
+}
+
+/// The same for a plan.
+pub(crate) fn report_of(plan: &Plan) -> Result<Report, String> {
+    let file = std::env::temp_dir().join(format!("quorate-plan-{}.json", std::process::id()));
+    let written = serde_json::to_vec(plan).map(|bytes| std::fs::write(&file, bytes));
+    written.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let report = ask(&["--report", "--plan", &file.display().to_string()]);
+    let _ = std::fs::remove_file(file);
+    report
+}
+
+fn ask(words: &[&str]) -> Result<Report, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let mut command = Command::new(program);
-    command.args(["--report", &seed.to_string()]).stdin(Stdio::null());
-    let output = command.output().map_err(|error| error.to_string())?;
+    let output =
+        Command::new(program).args(words).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     serde_json::from_slice(&output.stdout).map_err(|_| {
         let said = String::from_utf8_lossy(&output.stderr);
         let last = said.lines().filter(|line| !line.is_empty()).take(4).collect::<Vec<_>>().join(" | ");

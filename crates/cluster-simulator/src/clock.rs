@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Where the time of day is when a run begins: some day, and a few seconds before a full minute.
-const DAY_MS: u64 = 1_700_000_040_000;
+/// Some full minute of some day. A run begins a little before, so that a window ends while requests come.
+const MINUTE_MS: u64 = 1_700_000_100_000;
 
 /// The runtime's time.
 #[expect(clippy::disallowed_methods, reason = "the clock of a paused runtime is the simulation's own")]
@@ -19,6 +19,8 @@ pub(crate) fn now() -> Instant {
 #[derive(Debug)]
 pub(crate) struct MachineClock {
     start: Instant,
+    /// What the time of day is then.
+    day_ms: u64,
     /// Parts in a million by which it runs fast.
     ppm: i64,
     ahead_ms: Mutex<i64>,
@@ -32,8 +34,8 @@ pub(crate) struct NodeClock {
 }
 
 impl MachineClock {
-    pub(crate) fn new(start: Instant, ppm: i64) -> Self {
-        Self { start, ppm, ahead_ms: Mutex::new(0) }
+    pub(crate) fn new(start: Instant, ppm: i64, before_minute_ms: u64) -> Self {
+        Self { start, day_ms: MINUTE_MS - before_minute_ms, ppm, ahead_ms: Mutex::new(0) }
     }
 
     /// The time of day jumps.
@@ -60,7 +62,7 @@ impl Clock for NodeClock {
     }
 
     fn wall(&self) -> LogTime {
-        let shown = DAY_MS + self.machine.micros(self.machine.start) / 1_000;
+        let shown = self.machine.day_ms + self.machine.micros(self.machine.start) / 1_000;
         LogTime::from_millis(shown.saturating_add_signed(*self.machine.ahead_ms.lock()))
     }
 }

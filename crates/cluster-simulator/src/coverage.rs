@@ -38,6 +38,10 @@ reached! {
     DeniedDoubtful,
     /// A denial where only what dead sessions hold would have been enough.
     DeniedInDoubt,
+    /// A denial because too many run at the same time.
+    DeniedPermit,
+    /// A denial because too much was spent lately.
+    DeniedOfBucket,
     /// A request was told that the ledger is out of reach.
     Unavailable,
     /// A request came to a node whose lease had ended.
@@ -46,6 +50,24 @@ reached! {
     MinoritySpent,
     /// A provider's answer was lost, and the request charged in full.
     UsageLost,
+    /// A provider billed beyond the bound, and the client was told.
+    Overrun,
+    /// A provider said nothing for longer than the node waits.
+    ProviderHung,
+    /// A bill came when the window it was reserved in was over.
+    BilledLate,
+    /// A window began anew while requests were in line for it.
+    RolledWithLine,
+    /// A node was granted of a window that had not begun.
+    GrantedAhead,
+    /// A second or later round was under way.
+    LaterRound,
+    /// A round waited for a holder that did not hear of it, or whose answer did not get through.
+    RecallUnanswered,
+    /// A node came back with an old copy of its journal, and what it held stayed in doubt.
+    DiskRolledBack,
+    /// A journal allowed more than was left of a grant, and was held to that.
+    Clamped,
     /// Somebody else leads.
     LeaderChanged,
     /// The leader died.
@@ -56,6 +78,16 @@ reached! {
     CrashedWithGrant,
     /// A crash lost what was not synced.
     UnsyncedLost,
+    /// A node died with its log unsynced, just after it had said something to a peer.
+    DiedAnswering,
+    /// A node died with its journal unsynced, just after it had sent a request to a provider.
+    DiedSpending,
+    /// A node died when its disk had something that nobody was told of.
+    DiedUntold,
+    /// A node that two camps need for their elections died while it voted.
+    VoterDied,
+    /// A leader was asked for a read that does not know that another has taken its place.
+    FormerLeaderAsked,
     /// A machine vanished without closing its connections.
     Vanished,
     /// A node stood still.
@@ -76,6 +108,10 @@ reached! {
     Joined,
     /// A node was removed.
     Removed,
+    /// A node was removed that led.
+    LeaderRemoved,
+    /// A node spent what its session held that was ended already, and did not know it yet.
+    SpentWhenFenced,
     /// A write came to nothing, for certain.
     WriteUnavailable,
     /// It is not known whether a write was applied.

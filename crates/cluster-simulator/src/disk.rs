@@ -2,6 +2,7 @@
 
 use crate::chance::Chance;
 use crate::life::Life;
+use crate::trip::{Tripwire, Written};
 use parking_lot::Mutex;
 use quorate_consensus::host::{
     BoxedFuture, Content, Disk, Durability, Hands, Job, Table, Tables, Visit, Write,
@@ -23,6 +24,7 @@ pub(crate) struct Platter {
     /// Microseconds that a sync takes at most.
     pub(crate) slowness_us: AtomicU64,
     content: Mutex<Image>,
+    pub(crate) wire: Arc<Tripwire>,
     /// Snapshots that were received and installed.
     pub(crate) installed: AtomicU64,
     /// Crashes that lost something that was not synced.
@@ -45,7 +47,7 @@ struct Bytes {
     synced: usize,
 }
 
-type Records = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+pub(crate) type Records = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
 #[derive(Debug, Default)]
 struct Base {
@@ -90,9 +92,10 @@ fn effect(records: &mut Records, write: &Write) {
 }
 
 impl Platter {
-    pub(crate) fn new(chance: Chance, slowness_us: u64) -> Self {
+    pub(crate) fn new(chance: Chance, slowness_us: u64, wire: Arc<Tripwire>) -> Self {
         Self {
             chance,
+            wire,
             slowness_us: AtomicU64::new(slowness_us),
             content: Mutex::default(),
             installed: AtomicU64::new(0),
@@ -130,7 +133,21 @@ impl Platter {
             }
         }
         image.names = image.durable_names.clone();
+        self.wire.waits(Written::Log, false);
+        self.wire.waits(Written::Journal, false);
         self.lost.fetch_add(u64::from(has_lost), Ordering::Relaxed);
+    }
+
+    /// What of a database is on the disk for certain.
+    pub(crate) fn copy(&self, database: &str) -> Records {
+        let image = self.content.lock();
+        image.databases.get(Path::new(database)).map(|base| base.durable.clone()).unwrap_or_default()
+    }
+
+    /// An old copy of a database is put in its place.
+    pub(crate) fn put_back(&self, database: &str, copy: Records) {
+        let base = Base { now: copy.clone(), durable: copy, unsynced: Vec::new() };
+        self.content.lock().databases.insert(database.into(), base);
     }
 
     fn delay(&self) -> Duration {
@@ -167,6 +184,10 @@ struct Opened {
 }
 
 impl Opened {
+    fn of(&self) -> Written {
+        if self.dir.ends_with("journal") { Written::Journal } else { Written::Log }
+    }
+
     fn base<T>(&self, with: impl FnOnce(&mut Base) -> T) -> Result<T, StoreError> {
         let dir = self.dir.clone();
         let done = self.disk.image(|image| Ok(with(image.databases.entry(dir).or_default())));
@@ -194,7 +215,12 @@ impl Tables for Opened {
     }
 
     fn write(&self, writes: Vec<Write>, durability: Durability) -> Result<(), StoreError> {
-        self.base(|base| base.write(writes, durability))
+        self.base(|base| base.write(writes, durability))?;
+        if durability == Durability::Synced && self.disk.platter.wire.synced(self.of()) {
+            // It dies here: what is done now reaches nobody.
+            self.disk.life.stand_still();
+        }
+        Ok(())
     }
 
     fn reclaim(&self, _table: Table, _from: &[u8], _to: &[u8]) -> Result<(), StoreError> {
@@ -239,20 +265,25 @@ impl Content for OpenFile {
 
 /// Whoever writes a database of a simulated node: a task, because a thread would be waited for by nobody's clock.
 #[derive(Debug)]
-struct WriterTask(Arc<Notify>);
+struct WriterTask {
+    called: Arc<Notify>,
+    wire: Arc<Tripwire>,
+    of: Written,
+}
 
 impl Hands for WriterTask {
     fn wake(&self) {
-        self.0.notify_one();
+        self.wire.waits(self.of, true);
+        self.called.notify_one();
     }
 
     fn finish(&self) {
-        self.0.notify_one();
+        self.called.notify_one();
     }
 }
 
 impl NodeDisk {
-    async fn write(self, work: WriterWork, called: Arc<Notify>) {
+    async fn write(self, work: WriterWork, (called, of): (Arc<Notify>, Written)) {
         loop {
             called.notified().await;
             while let Some(taken) = work.take() {
@@ -262,6 +293,7 @@ impl NodeDisk {
                     return;
                 }
             }
+            self.platter.wire.waits(of, false);
         }
     }
 }
@@ -275,10 +307,10 @@ impl Disk for NodeDisk {
         Ok(Box::new(Opened { disk: self.clone(), dir: dir.to_owned() }))
     }
 
-    fn start_writer(&self, _name: &str, work: WriterWork) -> io::Result<Box<dyn Hands>> {
-        let called = Arc::new(Notify::new());
-        self.life.spawn(self.clone().write(work, called.clone()));
-        Ok(Box::new(WriterTask(called)))
+    fn start_writer(&self, name: &str, work: WriterWork) -> io::Result<Box<dyn Hands>> {
+        let (called, of) = (Arc::new(Notify::new()), Written::by(name));
+        self.life.spawn(self.clone().write(work, (called.clone(), of)));
+        Ok(Box::new(WriterTask { called, wire: self.platter.wire.clone(), of }))
     }
 
     fn run(&self, job: Job) -> BoxedFuture<'static, ()> {
@@ -360,7 +392,10 @@ mod tests {
     fn begin(platter: &Arc<Platter>) -> (NodeDisk, Arc<Life>) {
         let latency = Latency { usual_us: 100, late: 0, late_us: 200 };
         let story = Arc::new(Story::new(crate::clock::now(), false));
-        let life = Arc::new(Life::new(0, Arc::new(Hub::new(latency, Chance::of(1, 1), story))));
+        let life = Arc::new(Life::new(
+            0,
+            Arc::new(Hub::new(latency, (Chance::of(1, 1), story), vec![Arc::default()])),
+        ));
         (NodeDisk::new(platter.clone(), life.clone()), life)
     }
 
@@ -382,7 +417,7 @@ mod tests {
     fn a_crash_keeps_what_was_synced_and_a_beginning_of_the_rest_and_the_dead_write_nothing() {
         let mut kept = BTreeSet::new();
         for seed in 0..40 {
-            let platter = Arc::new(Platter::new(Chance::of(seed, 1), 100));
+            let platter = Arc::new(Platter::new(Chance::of(seed, 1), 100, Arc::default()));
             let (disk, life) = begin(&platter);
             let tables = disk.open_database("/db".as_ref(), &[TABLE]).unwrap();
             tables.write(put(1), Durability::Unsynced).unwrap();
@@ -402,7 +437,7 @@ mod tests {
     fn a_name_outlives_a_crash_for_certain_only_once_its_directory_is_synced() {
         let (mut has_lost, dir) = (false, Path::new("/node"));
         for seed in 0..20 {
-            let platter = Arc::new(Platter::new(Chance::of(seed, 1), 100));
+            let platter = Arc::new(Platter::new(Chance::of(seed, 1), 100, Arc::default()));
             let (disk, life) = begin(&platter);
             let (safe, unsafe_name) = (dir.join("safe"), dir.join("unsafe"));
             let mut file = disk.create(&safe).unwrap();

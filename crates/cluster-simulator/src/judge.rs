@@ -1,7 +1,8 @@
 //! The judge: knows what providers billed and what is reserved, which no node sees, and holds the promises against it.
 
 use crate::coverage::{Coverage, Reached};
-use quorate_domain::{BudgetId, KeyId, NodeId, SessionId, WindowId};
+use crate::rates::Rates;
+use quorate_domain::{BudgetId, KeyId, LogTime, NodeId, SessionId, WindowId};
 use quorate_ledger::{Ledger, Session, SessionState};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,14 +26,17 @@ struct Truth {
     in_flight: u64,
     /// Charged in full because nobody heard what it cost.
     unheard: u64,
+    /// Billed beyond what was reserved; and what of it the client was told.
+    over: u64,
+    told_over: u64,
 }
 
 /// A request that waits, and the least that was unreserved of each budget of its path since it came (G2).
 #[derive(Clone, Debug)]
 pub(crate) struct Wait {
     pub(crate) session: SessionId,
-    pub(crate) need: u64,
-    pub(crate) budgets: Vec<BudgetId>,
+    /// Those of its path that are no buckets, and what it needs of each.
+    pub(crate) budgets: Vec<(BudgetId, u64)>,
     pub(crate) least: BTreeMap<BudgetId, i128>,
 }
 
@@ -49,12 +53,15 @@ pub(crate) struct Judge {
     truths: BTreeMap<Spot, Truth>,
     /// The highest limit that was ever set, or may have been.
     pub(crate) allowed: BTreeMap<BudgetId, u64>,
+    pub(crate) rates: Rates,
+    /// Budgets of requests that run at the same time: G1 says of them that no more run than their limits (I11).
+    pub(crate) permits: BTreeSet<BudgetId>,
     pub(crate) waits: BTreeMap<usize, Wait>,
     pub(crate) revocations: BTreeMap<KeyId, Revocation>,
     /// Digests of the history by index, whoever had it first.
     histories: BTreeMap<u64, ([u8; 32], usize)>,
     hashes: BTreeMap<u64, ([u8; 32], usize)>,
-    leaders: BTreeMap<u64, usize>,
+    leaders: BTreeSet<(u64, usize)>,
     pub(crate) coverage: Coverage,
     pub(crate) violation: Option<Violation>,
     pub(crate) admitted: u64,
@@ -85,7 +92,7 @@ impl Judge {
             let of_window = self.truths.iter().filter(|((b, w, _), _)| (b, w) == (budget, window));
             let taken: u64 = of_window.map(|(_, truth)| truth.billed + truth.in_flight).sum();
             let allowed = self.allowed.get(budget).copied().unwrap_or(u64::MAX);
-            if taken > allowed {
+            if taken > allowed && !self.rates.has(*budget) {
                 let what = format!("{taken} billed and reserved of {allowed}, budget {budget}");
                 self.broken("G1", what);
             }
@@ -93,11 +100,21 @@ impl Judge {
     }
 
     /// A provider bills.
-    pub(crate) fn billed(&mut self, spots: &[(Spot, u64)], actual: u64) {
+    pub(crate) fn billed(&mut self, spots: &[(Spot, u64)], (reserved_at, actual): (LogTime, u64)) {
         for (spot, reserved) in spots {
+            self.rates.billed(spot.0, reserved_at, actual.min(*reserved));
             let truth = self.truths.entry(*spot).or_default();
             truth.in_flight -= reserved;
             truth.billed += actual.min(*reserved);
+            truth.over += actual.saturating_sub(*reserved);
+        }
+    }
+
+    /// A request has ended whose provider billed so much.
+    pub(crate) fn told_overrun(&mut self, spots: &[(Spot, u64)], actual: u64) {
+        for (spot, reserved) in spots.iter().filter(|(_, reserved)| *reserved < actual) {
+            self.truths.entry(*spot).or_default().told_over += actual - reserved;
+            self.reach(Reached::Overrun);
         }
     }
 
@@ -114,10 +131,10 @@ impl Judge {
         let mut known: BTreeMap<BudgetId, i128> = BTreeMap::new();
         let held = |budget| i128::from(held_in_line.get(&budget).copied().unwrap_or(0));
         for wait in waits.values_mut() {
-            for budget in &wait.budgets {
+            for (budget, need) in &wait.budgets {
                 let unreserved = || self.unreserved(ledger, *budget) - held(*budget);
                 let unreserved = *known.entry(*budget).or_insert_with(unreserved);
-                let now = left_by_others(ledger, (*budget, wait.session, wait.need), unreserved);
+                let now = left_by_others(ledger, (*budget, wait.session, *need), unreserved);
                 let least = wait.least.entry(*budget).or_insert(i128::MAX);
                 *least = now.min(*least);
             }
@@ -140,7 +157,8 @@ impl Judge {
             gone += i128::from(served);
         }
         let closed = account.used().get() - held;
-        i128::from(found.spec().limit.get()) - gone - i128::from(closed)
+        let overrun = account.overrun().get();
+        i128::from(found.spec().limit.get()) - gone - i128::from(closed) - i128::from(overrun)
     }
 
     /// A request is turned away (G2).
@@ -188,23 +206,23 @@ impl Judge {
         Err(format!("nodes {} and {} differ at entry {index}", of + 1, node + 1))
     }
 
-    /// A node says that it leads. There is one leader a term.
+    /// A node says that it leads. Two may, of one term even: openraft orders votes by term and node. What they decide is held
+    /// against each other by I9.
     pub(crate) fn leads(&mut self, node: usize, term: u64) {
         let is_first = self.leaders.is_empty();
-        let is_new = !self.leaders.contains_key(&term);
-        let other = *self.leaders.entry(term).or_insert(node);
-        if other != node {
-            self.broken("Raft", format!("nodes {} and {} lead in term {term}", other + 1, node + 1));
-        }
-        if is_new && !is_first {
+        if self.leaders.insert((term, node)) && !is_first {
             self.reach(Reached::LeaderChanged);
         }
     }
 
     /// When everything is over (I3, I5, I6): the ledger says what providers billed, plus what was charged for the dead and for
     /// those of whom nothing was heard.
-    pub(crate) fn close(&mut self, ledger: &Ledger, members: &BTreeSet<NodeId>) {
-        for (id, budget) in ledger.budgets() {
+    pub(crate) fn close(&mut self, ledger: &Ledger, members: &BTreeSet<NodeId>, loses_nothing: bool) {
+        if let Some((id, what)) = self.rates.overfull() {
+            self.broken("I12", format!("bucket {id}: {what}"));
+        }
+        // Of a bucket what was used leaks out.
+        for (id, budget) in ledger.budgets().filter(|(_, budget)| budget.spec().kind.refill().is_none()) {
             for account in budget.accounts() {
                 let window = account.window().id;
                 let lives = |life: &Session| life.state == SessionState::Live && members.contains(&life.node);
@@ -216,7 +234,15 @@ impl Judge {
                 let unheard: u64 = of_window().map(|(_, truth)| truth.unheard).sum();
                 let (used, outstanding) = (account.used().get(), account.outstanding().get());
                 let crash = account.crash_charged().get();
+                let over: u64 = of_window().map(|(_, truth)| truth.over).sum();
+                let told_over: u64 = of_window().map(|(_, truth)| truth.told_over).sum();
+                let overrun = account.overrun().get();
                 let of = format!("budget {id}, window {window}");
+                if overrun > over || (loses_nothing && told_over > overrun) {
+                    let what =
+                        format!("{of}: {over} billed beyond bounds, {told_over} told, {overrun} overrun");
+                    self.broken("G1", what);
+                }
                 if outstanding != in_doubt {
                     self.broken("I5", format!("{of}: {outstanding} outstanding, {in_doubt} in doubt"));
                 }

@@ -16,9 +16,12 @@ mod network;
 mod node;
 mod operators;
 mod plan;
+mod rates;
 mod run;
+mod shrink;
 mod story;
 mod traffic;
+mod trip;
 mod world;
 
 pub use campaign::{Campaign, Findings};
@@ -26,3 +29,4 @@ pub use coverage::{Coverage, Reached};
 pub use judge::Violation;
 pub use plan::Plan;
 pub use run::{IS_REPEATABLE, Report, run};
+pub use shrink::shrink;

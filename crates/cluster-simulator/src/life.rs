@@ -47,6 +47,11 @@ impl Life {
         self.hub.died(self.node, death);
     }
 
+    /// The machine stands still until somebody ends this life.
+    pub(crate) fn stand_still(&self) {
+        self.hub.freeze(self.node);
+    }
+
     /// Resolves when the machine does not stand still; never once the life is over.
     pub(crate) async fn gate(&self) {
         self.hub.thawed(self.node).await;

@@ -5,14 +5,14 @@
     reason = "a command-line tool talks on its standard streams"
 )]
 
-use quorate_cluster_simulator::{Campaign, Findings, IS_REPEATABLE, Plan, Report, Violation, run};
+use quorate_cluster_simulator::{Campaign, Findings, IS_REPEATABLE, Plan, Report, Violation, run, shrink};
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
 const HELP: &str = "\
 usage: quorate-cluster-simulator [--seeds N] [--start N] [--workers N] [--stop-at-first] [--any-coverage]
-       quorate-cluster-simulator --seed N | --report N
+       quorate-cluster-simulator (--seed N | --plan FILE) [--shrink | --report]
 
   --seeds N         how many seeds to run (1000)
   --start N         the first of them (0)
@@ -20,7 +20,9 @@ usage: quorate-cluster-simulator [--seeds N] [--start N] [--workers N] [--stop-a
   --stop-at-first   end with the first broken promise
   --any-coverage    pass although a state that matters was not reached
   --seed N          run one seed and tell its story, event by event
-  --report N        run one seed and report in JSON
+  --plan FILE       the same for a plan in JSON
+  --shrink          print, in JSON, a small plan that breaks the same promise
+  --report          report on the one run in JSON
 
 exit code: 0 all promises held and every state was reached, 1 a promise was broken, 2 wrong usage,
            3 unknown: a state that matters was not reached";
@@ -32,14 +34,17 @@ struct Arguments {
     campaign: Campaign,
     any_coverage: bool,
     seed: Option<u64>,
-    report: Option<u64>,
+    plan: Option<String>,
+    shrinks: bool,
+    reports: bool,
 }
 
 impl Arguments {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let campaign = Campaign { start: 0, seeds: 1_000, workers, stops_at_first: false };
-        let mut arguments = Self { campaign, any_coverage: false, seed: None, report: None };
+        let mut arguments =
+            Self { campaign, any_coverage: false, seed: None, plan: None, shrinks: false, reports: false };
         while let Some(option) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{option} needs a value"));
             match option.as_str() {
@@ -49,11 +54,22 @@ impl Arguments {
                 "--stop-at-first" => arguments.campaign.stops_at_first = true,
                 "--any-coverage" => arguments.any_coverage = true,
                 "--seed" => arguments.seed = Some(value()?.parse()?),
-                "--report" => arguments.report = Some(value()?.parse()?),
+                "--plan" => arguments.plan = Some(value()?),
+                "--shrink" => arguments.shrinks = true,
+                "--report" => arguments.reports = true,
                 _ => return Err(format!("unknown option {option}\n{HELP}").into()),
             }
         }
         Ok(arguments)
+    }
+
+    /// The one plan to look at, if there is one.
+    fn plan(&self) -> Result<Option<Plan>, Box<dyn Error>> {
+        match (&self.plan, self.seed) {
+            (Some(file), _) => Ok(Some(serde_json::from_slice(&std::fs::read(file)?)?)),
+            (None, Some(seed)) => Ok(Some(Plan::of(seed))),
+            (None, None) => Ok(None),
+        }
     }
 }
 
@@ -62,12 +78,11 @@ fn main() -> ExitCode {
         println!("{HELP}");
         return ExitCode::SUCCESS;
     }
-    let done = Arguments::parse(std::env::args().skip(1)).and_then(|arguments| {
-        match (arguments.report, arguments.seed) {
-            (Some(seed), _) => Ok(print_report(&run_watched(seed, false))?),
-            (None, Some(seed)) => Ok(tell(&run_watched(seed, true))),
-            (None, None) => Ok(judge(&arguments)),
-        }
+    let done = Arguments::parse(std::env::args().skip(1)).and_then(|arguments| match arguments.plan()? {
+        Some(plan) if arguments.shrinks => print_smallest(&plan),
+        Some(plan) if arguments.reports => print_report(&run_watched(&plan, false)),
+        Some(plan) => Ok(tell(&plan, &run_watched(&plan, true))),
+        None => Ok(judge(&arguments)),
     });
     done.unwrap_or_else(|error| {
         eprintln!("quorate-cluster-simulator: {error}");
@@ -75,13 +90,13 @@ fn main() -> ExitCode {
     })
 }
 
-fn run_watched(seed: u64, tells: bool) -> Report {
+fn run_watched(plan: &Plan, tells: bool) -> Report {
     std::panic::set_hook(Box::new(|panic| {
         if let Ok(mut first) = PANICKED.lock() {
             first.get_or_insert_with(|| panic.to_string());
         }
     }));
-    let mut report = run(&Plan::of(seed), tells);
+    let mut report = run(plan, tells);
     let panicked = PANICKED.lock().ok().and_then(|mut first| first.take());
     if let Some(what) = panicked {
         report.violation.get_or_insert(Violation { id: "panic".to_owned(), what });
@@ -94,8 +109,14 @@ fn print_report(report: &Report) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell(report: &Report) -> ExitCode {
-    println!("{:#?}", Plan::of(report.seed).summary());
+fn print_smallest(plan: &Plan) -> Result<ExitCode, Box<dyn Error>> {
+    let smallest = shrink(plan)?;
+    println!("{}", serde_json::to_string_pretty(&smallest)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(plan: &Plan, report: &Report) -> ExitCode {
+    println!("{:#?}", plan.summary());
     report.story.iter().for_each(|line| println!("{line}"));
     print!("{}", report.coverage);
     match &report.violation {
@@ -139,7 +160,9 @@ fn print(findings: &Findings) {
         println!("BROKEN {} by seed {seed}: {}", violation.id, violation.what);
     }
     if findings.n_violations > 0 {
-        println!("the story of a seed: quorate-cluster-simulator --seed N");
+        println!(
+            "a seed's story: quorate-cluster-simulator --seed N   its plan made small: the same with --shrink"
+        );
     }
     for seed in &findings.unstable {
         println!("UNSTABLE: seed {seed} gave another run the second time");

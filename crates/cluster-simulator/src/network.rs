@@ -5,8 +5,10 @@ use crate::chance::Chance;
 use crate::clock::now;
 use crate::life::{Death, Life};
 use crate::story::Story;
+use crate::trip::Tripwire;
 use parking_lot::Mutex;
 use quorate_consensus::host::{BoxedFuture, Network, Socket, Stream};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::io;
@@ -26,7 +28,7 @@ const BACKLOG: usize = 64;
 const PEER_PORT: u16 = 7_000;
 
 /// How long bytes take.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Latency {
     /// Usually up to so long, in microseconds.
     pub(crate) usual_us: u64,
@@ -41,6 +43,8 @@ pub(crate) struct Hub {
     latency: Latency,
     chance: Chance,
     story: Arc<Story>,
+    /// Of each node.
+    wires: Vec<Arc<Tripwire>>,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -71,8 +75,12 @@ fn node_at(address: SocketAddr) -> usize {
 }
 
 impl Hub {
-    pub(crate) fn new(latency: Latency, chance: Chance, story: Arc<Story>) -> Self {
-        Self { latency, chance, story, state: Mutex::default(), changed: Notify::new() }
+    pub(crate) fn new(
+        latency: Latency,
+        (chance, story): (Chance, Arc<Story>),
+        wires: Vec<Arc<Tripwire>>,
+    ) -> Self {
+        Self { latency, chance, story, wires, state: Mutex::default(), changed: Notify::new() }
     }
 
     /// From now on nothing gets from one to the other.
@@ -321,6 +329,7 @@ impl AsyncWrite for WriteEnd {
         let at = earliest.max(now() + pipe.hub.delay());
         flow.bytes += bytes.len();
         flow.pieces.push_back((at, bytes.to_vec()));
+        pipe.hub.wires[pipe.from].said();
         pipe.hub.story.mix(&[pipe.from as u64, pipe.to as u64, bytes.len() as u64]);
         if let Some(reader) = flow.reader.take() {
             reader.wake();

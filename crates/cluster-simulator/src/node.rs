@@ -13,15 +13,19 @@ use quorate_consensus::{
     Journal, JournalMetrics, Metrics, Replica, RunError, Runner, Settings, SnapshotPolicy, Start, StartError,
     Timings,
 };
-use quorate_domain::{Clock, Secret, SessionId};
+use quorate_domain::{Clock, NodeId, Secret, SessionId};
 use quorate_gateway::{Funds, Treasurer};
 use quorate_lease::RevocationBound;
+use quorate_ledger::Mark;
 use quorate_node::{BridgedJournal, BridgedReplica, keep_time};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// Where the journal is.
+pub(crate) const JOURNAL: &str = "/node/journal";
 
 /// As long as a node has to return its grants when it is told to stop.
 const RETURN_LIMIT: Duration = Duration::from_secs(5);
@@ -34,6 +38,7 @@ pub(crate) struct Alive {
     pub(crate) replica: Replica,
     pub(crate) bridged: Arc<dyn quorate_gateway::replica::Replica>,
     pub(crate) funds: Funds,
+    pub(crate) journal: Journal,
     pub(crate) clock: Arc<dyn Clock>,
     /// Requests under way.
     pub(crate) busy: AtomicUsize,
@@ -67,7 +72,7 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(NodeClock::boot(self.seats[life.node].clock.clone()));
         let disk = NodeDisk::new(self.seats[life.node].platter.clone(), life.clone());
         let journal_metrics = JournalMetrics::register(&mut Registry::default(), clock.clone());
-        let journal = Journal::open_on(&disk, "/node/journal".as_ref(), journal_metrics);
+        let journal = Journal::open_on(&disk, JOURNAL.as_ref(), journal_metrics);
         let started = self.start(&life, &clock, &disk).await;
         let (journal, (replica, runner)) = match (journal, started) {
             (Ok(journal), Ok(started)) => (journal, started),
@@ -75,14 +80,16 @@ impl World {
             (_, Err(error)) => return self.broken("start", format!("node {}: {error}", life.node + 1)),
         };
         let bridged: Arc<dyn quorate_gateway::replica::Replica> = Arc::new(BridgedReplica(replica.clone()));
-        let journal = Arc::new(BridgedJournal(journal));
-        let (funds, treasurer) = Funds::new(bridged.clone(), journal, clock.clone());
+        self.look_at_journal(&journal, replica.node());
+        let bridge = Arc::new(BridgedJournal(journal.clone()));
+        let (funds, treasurer) = Funds::new(bridged.clone(), bridge, clock.clone());
         let token = CancellationToken::new;
         let alive = Arc::new(Alive {
             life: life.clone(),
             replica,
             bridged,
             funds,
+            journal,
             clock,
             busy: AtomicUsize::new(0),
             stop_money: token(),
@@ -148,6 +155,24 @@ impl World {
             snapshots: SnapshotPolicy { every, keep },
         };
         Replica::start_on(host, settings, (clock.clone(), metrics), start).await
+    }
+
+    /// What the journal of a node that comes back says, beside what the others know.
+    fn look_at_journal(&self, journal: &Journal, node: NodeId) {
+        let (Some(other), Ok(marks)) = (self.furthest(), journal.load()) else { return };
+        let ledger = other.replica.state().ledger.read();
+        if journal.generation() < ledger.journal_of(node) {
+            self.reach(Reached::DiskRolledBack);
+            return;
+        }
+        let is_above = |mark: &Mark| {
+            let account = ledger.budget(mark.budget).and_then(|budget| budget.account(mark.window));
+            let holding = account.and_then(|account| account.holding(mark.session));
+            holding.is_some_and(|holding| mark.spent_bound.saturating_add(holding.returned) > holding.granted)
+        };
+        if marks.iter().any(is_above) {
+            self.reach(Reached::Clamped);
+        }
     }
 
     async fn run_raft(self: Arc<Self>, alive: Arc<Alive>, runner: Runner) {

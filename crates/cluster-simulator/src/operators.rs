@@ -3,6 +3,7 @@
 
 use crate::coverage::Reached;
 use crate::node::Alive;
+use crate::plan::RequestPlan;
 use crate::world::World;
 use quorate_catalog::{
     Actor, ApiKeyText, Apply, Change, Command as CatalogCommand, Expected as CatalogExpected, KeySpec,
@@ -21,6 +22,13 @@ use std::time::Duration;
 /// Of the book.
 const SUBJECTS: usize = 3;
 const READ_LIMIT: Duration = Duration::from_secs(3);
+/// Of a read that nobody will confirm.
+const SHORT_READ: Duration = Duration::from_millis(200);
+
+/// From a moment before the revocation until long after no lease can last.
+const KNOCKS_FOR: Duration = Duration::from_secs(5);
+/// Their numbers, behind those of the plan.
+const KNOCKS_FROM: usize = 10_000;
 
 /// The pepper of the simulated cluster.
 pub(crate) fn pepper() -> Secret<[u8; 32]> {
@@ -56,6 +64,11 @@ pub(crate) fn new_key(text: &ApiKeyText, owner: Owner) -> Change {
 pub(crate) fn spec(subject: Subject, kind: Kind, limit: u64) -> BudgetSpec {
     let (unit, limit) = (Unit::Tokens, Amount::new(limit));
     BudgetSpec { subject, unit, kind, limit, auto_resolve: AutoResolve::Never, reserve: Reserve::Bound }
+}
+
+/// So many requests of a subject at the same time.
+pub(crate) fn permits(subject: Subject, limit: u64) -> BudgetSpec {
+    BudgetSpec { unit: Unit::Permits, ..spec(subject, Kind::Lifetime, limit) }
 }
 
 pub(crate) fn put(spec: BudgetSpec, expected: Expected) -> Command {
@@ -108,14 +121,30 @@ impl World {
             tokio::time::sleep(pause).await;
             let Some(alive) = self.some_alive() else { continue };
             let of = self.chance.place(SUBJECTS);
+            if let Some(former) = self.former_leader() {
+                self.read_behind(&former, of, (&mut book.0[of], &mut limit)).await;
+                continue;
+            }
             if self.chance.per_mille(300) || !book.0[of].unknown.is_empty() {
-                self.read(&alive, of, &mut book.0[of]).await;
+                self.read(&alive, of, (&mut book.0[of], READ_LIMIT)).await;
             } else {
                 limit += 1;
                 self.write(&alive, of, (&mut book.0[of], limit)).await;
             }
         }
         book
+    }
+
+    /// What is written through the new leader's side is read through whoever led before, which must not confirm it.
+    async fn read_behind(&self, former: &Alive, of: usize, (page, limit): (&mut Page, &mut u64)) {
+        if page.unknown.is_empty()
+            && let Some(other) = self.up_to_date()
+        {
+            *limit += 1;
+            self.write(&other, of, (page, *limit)).await;
+        }
+        self.reach(Reached::FormerLeaderAsked);
+        self.read(former, of, (page, SHORT_READ)).await;
     }
 
     async fn write(&self, alive: &Alive, of: usize, (page, limit): (&mut Page, u64)) {
@@ -141,8 +170,8 @@ impl World {
     }
 
     /// Reads a page through a node. What is read must be what was written last, or one of what may have been.
-    pub(crate) async fn read(&self, alive: &Alive, of: usize, page: &mut Page) -> bool {
-        let barrier = tokio::time::timeout(READ_LIMIT * 2, alive.bridged.read_barrier(READ_LIMIT));
+    pub(crate) async fn read(&self, alive: &Alive, of: usize, (page, within): (&mut Page, Duration)) -> bool {
+        let barrier = tokio::time::timeout(within * 2, alive.bridged.read_barrier(within));
         if !matches!(barrier.await, Ok(Ok(()))) || !alive.life.lives() {
             return false;
         }
@@ -167,7 +196,7 @@ impl World {
     pub(crate) async fn read_book(&self, book: &mut Book) {
         for alive in self.all_alive() {
             for of in 0..SUBJECTS {
-                if !self.read(&alive, of, &mut book.0[of]).await {
+                if !self.read(&alive, of, (&mut book.0[of], READ_LIMIT)).await {
                     self.broken("live", format!("node {} confirms no read", alive.life.node + 1));
                 }
             }
@@ -192,11 +221,13 @@ impl World {
         }
     }
 
-    /// Creates a key, and revokes one that requests come with. Says which keys must open something at the end.
-    pub(crate) async fn keep_keys(self: Arc<Self>, (revoked, at): (KeyId, Duration)) -> Vec<KeyId> {
+    /// Creates keys, and revokes those that it is told. Says which keys must open something at the end.
+    pub(crate) async fn keep_keys(self: Arc<Self>, (revoked, at): ([KeyId; 2], Duration)) -> Vec<KeyId> {
         let mut created = Vec::new();
-        for number in 100..103 {
-            tokio::time::sleep(self.chance.micros(200_000..2_500_000)).await;
+        let mut number = 100;
+        while number < 103 && self.at() < at {
+            number += 1;
+            tokio::time::sleep(self.chance.micros(200_000..1_500_000)).await;
             let (text, Some(alive)) = (key_text(number), self.some_alive()) else { continue };
             let proposed =
                 alive.bridged.propose_catalog(apply(vec![new_key(&text, all_owner())]), READ_LIMIT);
@@ -213,21 +244,41 @@ impl World {
         created
     }
 
-    async fn revoke(&self, id: KeyId) {
-        self.judge.lock().revocations.entry(id).or_default();
+    async fn revoke(self: &Arc<Self>, ids: [KeyId; 2]) {
+        for id in ids {
+            self.judge.lock().revocations.entry(id).or_default();
+        }
         for _ in 0..3 {
-            let Some(alive) = self.some_alive() else { return };
-            let change = Change::RevokeKey { id, expected: CatalogExpected::Any };
-            let proposed = alive.bridged.propose_catalog(apply(vec![change]), READ_LIMIT);
+            let Some(alive) = self.up_to_date() else { return };
+            let revoke = |id| Change::RevokeKey { id, expected: CatalogExpected::Any };
+            let proposed = alive.bridged.propose_catalog(apply(ids.map(revoke).to_vec()), READ_LIMIT);
             let answer = tokio::time::timeout(READ_LIMIT * 2, proposed).await;
             if matches!(answer, Ok(Ok(CatalogOutcome::Applied { .. }))) {
-                return self.wait_until_withdrawn(&alive, id).await;
+                return self.wait_until_withdrawn(&alive, ids).await;
+            }
+        }
+    }
+
+    /// Comes to every node again and again with a key that is about to be revoked.
+    pub(crate) async fn knock(self: Arc<Self>, (text, from): (String, Duration)) {
+        tokio::time::sleep(from.saturating_sub(self.at())).await;
+        let until = self.at() + KNOCKS_FOR;
+        let mut number = KNOCKS_FROM;
+        while self.at() < until {
+            tokio::time::sleep(self.chance.micros(50_000..250_000)).await;
+            for alive in self.all_alive() {
+                number += 1;
+                let (world, text) = (self.clone(), text.clone());
+                alive.life.clone().spawn(async move {
+                    alive.life.gate().await;
+                    world.serve(&alive, (number, &RequestPlan::small()), &text).await;
+                });
             }
         }
     }
 
     /// As `gateway::admin` does after the commit.
-    async fn wait_until_withdrawn(&self, alive: &Alive, id: KeyId) {
+    async fn wait_until_withdrawn(&self, alive: &Alive, ids: [KeyId; 2]) {
         let since = alive.clock.mono();
         if alive.bridged.read_barrier(READ_LIMIT).await.is_err() {
             return;
@@ -237,8 +288,10 @@ impl World {
         if !alive.life.lives() {
             return;
         }
-        self.story.tell(|| format!("key {id} is revoked: {standing:?}"));
-        self.judge.lock().revocations.entry(id).or_default().returned = Some(self.at());
+        self.story.tell(|| format!("keys {ids:?} are revoked: {standing:?}"));
+        for id in ids {
+            self.judge.lock().revocations.entry(id).or_default().returned = Some(self.at());
+        }
         self.reach(match standing {
             Standing::Acknowledged => Reached::RevokedEverywhere,
             Standing::WaitedOut(_) => Reached::RevocationWaitedOut,

@@ -2,9 +2,12 @@
 
 use crate::chance::Chance;
 use crate::network::Latency;
+use crate::trip::Moment;
+use quorate_domain::Refill;
+use serde::{Deserialize, Serialize};
 
 /// A whole run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
     /// The number it was made from.
     pub seed: u64,
@@ -16,17 +19,24 @@ pub struct Plan {
     pub(crate) snapshots: (u64, u64),
     /// By how many parts in a million each node's clock runs fast.
     pub(crate) ppm: Vec<i64>,
+    /// So long before a full minute by the day the run begins.
+    pub(crate) before_minute_ms: u64,
     /// For how long traffic and faults go on.
     pub(crate) runs_ms: u64,
+    /// When keys are revoked.
+    pub(crate) revoke_ms: u64,
     /// Limits of the shared budget (for ever), of the shared budget (by the minute), and of each key.
     pub(crate) limits: [u64; 3],
+    /// Of one key: how many requests run at the same time, and how fast it may spend.
+    pub(crate) permits: u64,
+    pub(crate) bucket: (Refill, u64),
     pub(crate) requests: Vec<RequestPlan>,
     pub(crate) limit_changes: Vec<(u64, u64)>,
     pub(crate) faults: Vec<Fault>,
 }
 
 /// One request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct RequestPlan {
     pub(crate) at_ms: u64,
     pub(crate) node: usize,
@@ -36,11 +46,52 @@ pub(crate) struct RequestPlan {
     pub(crate) actual: u64,
     pub(crate) takes_ms: u64,
     pub(crate) patience_ms: u64,
-    pub(crate) is_usage_lost: bool,
+    pub(crate) provider: Provider,
+}
+
+/// What its provider does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Provider {
+    /// Works and says what it cost.
+    Tells,
+    /// Does not say what it cost.
+    LosesUsage,
+    /// Bills so much more than was reserved.
+    Overbills(u64),
+    /// Says nothing for longer than anybody waits.
+    Hangs,
+}
+
+impl Provider {
+    fn draw(chance: &Chance) -> Self {
+        match chance.within(0..1_000) {
+            0..20 => Self::LosesUsage,
+            20..40 => Self::Overbills(chance.within(1..100)),
+            40..50 => Self::Hangs,
+            _ => Self::Tells,
+        }
+    }
+}
+
+impl RequestPlan {
+    /// One that asks for little and is quickly over.
+    pub(crate) const fn small() -> Self {
+        Self {
+            at_ms: 0,
+            node: 0,
+            key: 0,
+            most: 100,
+            least: 100,
+            actual: 60,
+            takes_ms: 10,
+            patience_ms: 2_000,
+            provider: Provider::Tells,
+        }
+    }
 }
 
 /// Something that goes wrong.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Fault {
     pub(crate) at_ms: u64,
     pub(crate) for_ms: u64,
@@ -48,7 +99,7 @@ pub(crate) struct Fault {
 }
 
 /// Whom it meets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Who {
     Node(usize),
     /// Whoever leads at that moment.
@@ -56,7 +107,7 @@ pub(crate) enum Who {
 }
 
 /// What goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum What {
     /// The process dies.
     Kill(Who),
@@ -82,8 +133,16 @@ pub(crate) enum What {
     Jump(Who, i64),
     /// The connections between two nodes break.
     Reset(usize, usize),
+    /// All its connections break again and again.
+    Shake(usize),
+    /// Its process dies, and an old copy of its journal is put in place of the journal.
+    RollBack(Who),
     /// Syncs take up to so many microseconds.
     SlowDisk(Who, u64),
+    /// The process dies at the next such moment.
+    Trip(Who, Moment),
+    /// Two camps that do not see each other both need the vote of whoever leads, who dies again and again while it votes.
+    Contest,
     /// Leadership is handed over.
     Transfer,
     /// The process is told to stop, and started again.
@@ -120,14 +179,26 @@ impl Plan {
             sync_us: [300, 2_000, 10_000, 80_000][chance.place(4)],
             snapshots,
             ppm: (0..=nodes).map(|_| i64::try_from(chance.within(0..1_900)).unwrap_or(0) - 950).collect(),
+            before_minute_ms: chance.within(6_000..20_000),
             runs_ms,
+            revoke_ms: runs_ms * 6 / 10,
             limits: [0; 3],
+            permits: chance.within(1..5),
+            bucket: match chance.place(3) {
+                0 => (Refill::Second, chance.within(100..600)),
+                1 => (Refill::Minute, chance.within(300..3_000)),
+                _ => (Refill::Minute, chance.within(3_000..30_000)),
+            },
             requests: Vec::new(),
             limit_changes: Vec::new(),
             faults: Vec::new(),
         };
         plan.draw_requests(&chance);
         plan.draw_faults(&chance);
+        if chance.per_mille(350) {
+            plan.draw_usurpation(&chance);
+        }
+        plan.faults.sort_by_key(|fault| fault.at_ms);
         plan
     }
 
@@ -151,7 +222,7 @@ impl Plan {
                 actual: chance.within(1..most + 1),
                 takes_ms,
                 patience_ms: chance.within(50..2_500),
-                is_usage_lost: chance.per_mille(20),
+                provider: Provider::draw(chance),
             });
         }
         self.requests.sort_by_key(|request| request.at_ms);
@@ -183,17 +254,27 @@ impl Plan {
             self.faults.push(Fault { at_ms: chance.within(200..self.runs_ms), for_ms: 0, what: What::Join });
         }
         if self.nodes > 3 && chance.per_mille(250) {
-            let what = What::Remove(self.nodes - 1);
+            let what = What::Remove(chance.place(self.nodes));
             self.faults.push(Fault { at_ms: chance.within(200..self.runs_ms), for_ms: 0, what });
         }
-        self.faults.sort_by_key(|fault| fault.at_ms);
+    }
+
+    /// A leader is out of reach until long after another has taken its place, and keys are revoked meanwhile.
+    fn draw_usurpation(&mut self, chance: &Chance) {
+        let (at_ms, for_ms) = (chance.within(500..self.runs_ms - 3_000), chance.within(3_000..7_000));
+        let leader = Who::Leader;
+        let what = [What::CutOff(leader), What::CutOff(leader), What::Mute(leader), What::Deafen(leader)];
+        self.faults.push(Fault { at_ms, for_ms, what: what[chance.place(4)] });
+        self.revoke_ms = at_ms + chance.within(800..for_ms - 500);
     }
 
     fn draw_fault(&self, chance: &Chance) -> What {
         let node = chance.place(self.nodes);
         let other = (node + 1 + chance.place(self.nodes - 1)) % self.nodes;
         let who = if chance.per_mille(400) { Who::Leader } else { Who::Node(node) };
-        match chance.place(21) {
+        let moments =
+            [Moment::AnsweredUnsynced, Moment::SpentUnsynced, Moment::LogUntold, Moment::JournalUntold];
+        match chance.place(30) {
             0..=3 => What::Kill(who),
             4 | 5 => What::Vanish(who),
             6 | 7 => What::CutOff(who),
@@ -209,6 +290,10 @@ impl Plan {
             17 => What::SlowDisk(who, chance.within(20_000..900_000)),
             18 => What::Transfer,
             19 => What::Expire(who),
+            20..=23 => What::Trip(who, moments[chance.place(4)]),
+            24 | 25 => What::Contest,
+            26 => What::Shake(node),
+            27 | 28 => What::RollBack(who),
             _ => What::Drain(who),
         }
     }

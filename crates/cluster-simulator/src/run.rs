@@ -4,9 +4,9 @@ use crate::coverage::{Coverage, Reached};
 use crate::judge::Violation;
 use crate::life::Death;
 use crate::operators::{
-    Book, all_owner, apply, is_there, key_text, new_key, organisation, pepper, put, spec,
+    Book, all_owner, apply, is_there, key_text, new_key, organisation, pepper, permits, put, spec,
 };
-use crate::plan::{KEYS, Plan, RequestPlan};
+use crate::plan::{Fault, KEYS, Plan, RequestPlan, What};
 use crate::traffic::Ending;
 use crate::world::World;
 use quorate_catalog::{
@@ -14,8 +14,8 @@ use quorate_catalog::{
     Outcome as CatalogOutcome, Owner,
 };
 use quorate_consensus::host::seed_this_thread;
-use quorate_domain::{BudgetId, KeyId, Period, Subject};
-use quorate_ledger::{Expected, Kind, Outcome};
+use quorate_domain::{BudgetId, KeyId, NodeId, Period, Subject, Unit};
+use quorate_ledger::{BudgetSpec, Central, Expected, Kind, Ledger, Outcome};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,6 +28,8 @@ const WRITE_LIMIT: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(50);
 /// A request that fits is admitted in this time once all is well.
 const ADMITTED_WITHIN: Duration = Duration::from_secs(5);
+/// The number of a key whose requests spend no budget.
+const KNOCKER: u64 = 60;
 /// The longest a run takes, in simulated time.
 const RUN_MAX: Duration = Duration::from_secs(300);
 
@@ -111,7 +113,8 @@ pub const IS_REPEATABLE: bool = cfg!(tokio_unstable);
 /// What the run began with.
 struct Begun {
     shared: BudgetId,
-    revoked: KeyId,
+    /// The keys that will be revoked: one that requests come with, and one that spends nothing.
+    revoked: [KeyId; 2],
     texts: Arc<[String]>,
 }
 
@@ -127,8 +130,9 @@ impl World {
         let shared = Subject::Organisation(organisation());
         self.spawn(self.clone().change_limits(begun.shared, shared));
         let book = self.aside(self.clone().keep_book(until));
-        let revoke_at = self.at() + Duration::from_millis(self.plan.runs_ms * 6 / 10);
+        let revoke_at = self.at() + Duration::from_millis(self.plan.revoke_ms);
         let keys = self.aside(self.clone().keep_keys((begun.revoked, revoke_at)));
+        self.spawn(self.clone().knock((key_text(KNOCKER).expose().to_owned(), revoke_at)));
         while self.at() < until {
             self.look_around();
             if self.is_broken() {
@@ -176,6 +180,7 @@ impl World {
         let spec_of = OrganisationSpec { name: organisation(), description: None };
         let mut changes = vec![Change::PutOrganisation { expected: CatalogExpected::Absent, spec: spec_of }];
         changes.extend(texts.iter().map(|text| new_key(text, all_owner())));
+        changes.push(new_key(&key_text(KNOCKER), Owner::default()));
         for command in [found, apply(changes)] {
             let outcome = alive.bridged.propose_catalog(command, WRITE_LIMIT).await.ok()?;
             if let CatalogOutcome::Rejected(rejection) = outcome {
@@ -185,29 +190,41 @@ impl World {
         }
         let [for_ever, by_the_minute, of_each] = self.plan.limits;
         let all = Subject::Organisation(organisation());
-        let shared = self.put_budget(all.clone(), Kind::Lifetime, for_ever).await?;
-        self.put_budget(all, Kind::Fixed(Period::Minute), by_the_minute).await?;
+        let shared = self.put_budget(spec(all.clone(), Kind::Lifetime, for_ever)).await?;
+        self.put_budget(spec(all, Kind::Fixed(Period::Minute), by_the_minute)).await?;
         for text in &texts[..2] {
-            self.put_budget(Subject::Key(text.id()), Kind::Lifetime, of_each).await?;
+            self.put_budget(spec(Subject::Key(text.id()), Kind::Lifetime, of_each)).await?;
         }
+        let third = Subject::Key(texts[2].id());
+        self.put_budget(permits(third.clone(), self.plan.permits)).await?;
+        let (refill, capacity) = self.plan.bucket;
+        self.put_budget(spec(third, Kind::Bucket(refill), capacity)).await?;
         let open = || self.all_alive().iter().all(|alive| alive.funds.is_open());
         if !self.wait_for(open).await {
             return None;
         }
-        let revoked = texts[KEYS - 1].id();
+        let revoked = [texts[KEYS - 1].id(), key_text(KNOCKER).id()];
         let texts = texts.iter().map(|text| text.expose().to_owned()).collect();
         Some(Begun { shared, revoked, texts })
     }
 
-    async fn put_budget(&self, subject: Subject, kind: Kind, limit: u64) -> Option<BudgetId> {
+    async fn put_budget(&self, spec: BudgetSpec) -> Option<BudgetId> {
         let alive = self.some_alive()?;
-        let command = put(spec(subject, kind, limit), Expected::Absent);
+        let (unit, refill, limit) = (spec.unit, spec.kind.refill(), spec.limit.get());
+        let command = put(spec, Expected::Absent);
         let outcome = alive.bridged.propose_ledger(command, WRITE_LIMIT).await.ok()?;
         if !is_there(&outcome) {
             self.broken("start", format!("a budget was refused: {outcome:?}"));
         }
         let Outcome::BudgetStored { budget, .. } = outcome else { return None };
-        self.judge.lock().allowed.insert(budget, limit);
+        let mut judge = self.judge.lock();
+        judge.allowed.insert(budget, limit);
+        if unit == Unit::Permits {
+            judge.permits.insert(budget);
+        }
+        if let Some(refill) = refill {
+            judge.rates.add(budget, limit, refill);
+        }
         Some(budget)
     }
 
@@ -215,11 +232,41 @@ impl World {
         self.look();
         let Some(furthest) = self.furthest() else { return };
         let ledger = furthest.replica.state().ledger.read();
-        if ledger.budgets().any(|(_, budget)| budget.current().is_central()) {
-            self.reach(Reached::CentralMode);
-            if self.hub.is_cut() {
-                self.reach(Reached::CentralModeWhileCut);
+        let mut windows = self.windows.lock();
+        for (id, budget) in ledger.budgets() {
+            let account = budget.current();
+            if budget.next().is_some_and(|next| !next.outstanding().is_zero()) {
+                self.reach(Reached::GrantedAhead);
             }
+            let is_now = (account.window().id, account.line_length());
+            let was = windows.insert(id, is_now);
+            if was.is_some_and(|(window, waiting)| window != is_now.0 && waiting > 0) {
+                self.reach(Reached::RolledWithLine);
+            }
+            if let Some(central) = account.central() {
+                self.look_at_round(&ledger, central);
+            }
+        }
+    }
+
+    fn look_at_round(&self, ledger: &Ledger, central: &Central) {
+        self.reach(Reached::CentralMode);
+        if self.hub.is_cut() {
+            self.reach(Reached::CentralModeWhileCut);
+        }
+        if !central.is_under_way() {
+            return;
+        }
+        if central.round() != central.since() {
+            self.reach(Reached::LaterRound);
+        }
+        let sees_few = |node: NodeId| {
+            let place = usize::try_from(node.get() - 1).unwrap_or(usize::MAX);
+            self.hub.reaches(place, self.plan.nodes) + 1 < self.plan.nodes
+        };
+        let mut asked = central.unanswered().filter_map(|session| ledger.session(session));
+        if asked.any(|session| sees_few(session.node)) {
+            self.reach(Reached::RecallUnanswered);
         }
     }
 
@@ -235,8 +282,10 @@ impl World {
     /// Everything is well again: ways are open, machines run, and all that belong to the cluster are up.
     async fn heal(self: &Arc<Self>) {
         self.story.tell(|| "everything is healed".to_owned());
+        self.is_healed.store(true, Ordering::Relaxed);
         for (place, seat) in self.seats.iter().enumerate() {
             seat.platter.slowness_us.store(self.plan.sync_us, Ordering::Relaxed);
+            seat.platter.wire.disarm();
             if seat.now.lock().is_out {
                 self.end(place, Death::Killed);
             }
@@ -298,20 +347,10 @@ impl World {
         let created =
             alive.bridged.propose_catalog(apply(vec![new_key(&text, Owner::default())]), WRITE_LIMIT).await;
         let subject = Subject::Key(text.id());
-        if created.is_err() || self.put_budget(subject, Kind::Lifetime, 10_000).await.is_none() {
+        if created.is_err() || self.put_budget(spec(subject, Kind::Lifetime, 10_000)).await.is_none() {
             return self.broken("live", "nothing can be written after all is healed".to_owned());
         }
-        let request = RequestPlan {
-            at_ms: 0,
-            node: 0,
-            key: 0,
-            most: 100,
-            least: 100,
-            actual: 60,
-            takes_ms: 10,
-            patience_ms: 2_000,
-            is_usage_lost: false,
-        };
+        let request = RequestPlan::small();
         for (number, alive) in self.all_alive().into_iter().enumerate() {
             if alive.bridged.read_barrier(WRITE_LIMIT).await.is_err() {
                 self.broken("live", "no read is confirmed after all is healed".to_owned());
@@ -354,8 +393,13 @@ impl World {
         if let Err(broken) = ledger.validate() {
             self.broken(broken.id, broken.what);
         }
-        let members = furthest.replica.state().nodes.read().iter().map(|(node, _)| node).collect();
-        self.judge.lock().close(&ledger, &members);
+        // A node whose removal nobody confirmed is a member, and does not come back either.
+        let members = all.iter().map(|alive| alive.replica.node()).collect();
+        // What a node that was taken for dead had not reported yet is in doubt with all it held.
+        let is_loss =
+            |fault: &Fault| matches!(fault.what, What::Expire(_) | What::RollBack(_) | What::Remove(_));
+        let loses_nothing = !self.plan.faults.iter().any(is_loss);
+        self.judge.lock().close(&ledger, &members, loses_nothing);
     }
 
     fn describe(&self) -> String {

@@ -4,17 +4,20 @@
 use crate::coverage::Reached;
 use crate::judge::{Spot, Wait};
 use crate::node::Alive;
-use crate::plan::RequestPlan;
+use crate::plan::{Provider, RequestPlan};
 use crate::world::World;
 use quorate_catalog::{ApiKey, Claim, EndUser};
-use quorate_domain::{Amount, Tags, Tokens};
+use quorate_domain::{Amount, LogTime, Tags, Tokens, Unit};
 use quorate_gateway::{Cause, Refusal};
-use quorate_wallet::{Cost, Need, Reservation};
+use quorate_wallet::{Charge, Cost, Need, Reservation};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// A node waits no longer for a provider.
+const GIVES_UP_AFTER: Duration = Duration::from_secs(4);
 
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,30 +40,49 @@ impl Drop for Busy<'_> {
 
 /// What a request holds that was not sent yet. Dropped, it holds nothing any more.
 struct Held {
+    spots: InFlight,
+    permits: InFlight,
+    reserved_at: LogTime,
+}
+
+/// What counts as reserved until it is dropped or billed.
+struct InFlight {
     world: Arc<World>,
     spots: Vec<(Spot, u64)>,
 }
 
-impl Held {
-    fn new(world: &Arc<World>, alive: &Alive, reservation: &Reservation) -> Self {
-        let session = alive.funds.wallet().map(|wallet| wallet.session()).unwrap_or_default();
-        let spot = |(budget, window, amount): (_, _, Amount)| ((budget, window, session), amount.get());
-        let spots: Vec<_> = reservation.taken().map(spot).collect();
-        world.judge.lock().reserved(&spots);
-        world.sample();
-        Self { world: world.clone(), spots }
-    }
-
-    /// From now on the provider counts it.
-    fn sent(mut self) -> Vec<(Spot, u64)> {
+impl InFlight {
+    fn take(mut self) -> Vec<(Spot, u64)> {
         std::mem::take(&mut self.spots)
     }
 }
 
-impl Drop for Held {
+impl Held {
+    fn new(world: &Arc<World>, alive: &Alive, (path, reservation): (&[Charge], &Reservation)) -> Self {
+        let session = alive.funds.wallet().map(|wallet| wallet.session()).unwrap_or_default();
+        let spot = |(budget, window, amount): (_, _, Amount)| ((budget, window, session), amount.get());
+        let all: Vec<_> = reservation.taken().map(spot).collect();
+        world.judge.lock().reserved(&all);
+        let reserved_at = world.check_begun(&all);
+        world.sample();
+        let is_permit = |((budget, _, _), _): &(Spot, u64)| {
+            path.iter().any(|charge| charge.budget == *budget && charge.unit == Unit::Permits)
+        };
+        let (permits, spots) = all.into_iter().partition(is_permit);
+        let in_flight = |spots| InFlight { world: world.clone(), spots };
+        Self { spots: in_flight(spots), permits: in_flight(permits), reserved_at }
+    }
+}
+
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.world.judge.lock().released(&self.spots);
     }
+}
+
+/// What was reserved of the tightest budget.
+fn bound_of(spots: &[(Spot, u64)]) -> Option<u64> {
+    spots.iter().map(|(_, reserved)| *reserved).min()
 }
 
 fn cost(tokens: u64) -> Cost {
@@ -99,9 +121,11 @@ impl World {
         let subjects = alive.replica.state().catalog.read().subjects_of(&key, &claim());
         // Only end users nobody has seen have yet to be met, and no request says that it is for one.
         let Ok(path) = alive.funds.path_of(&subjects) else { return Ending::Refused };
-        let budgets = path.iter().map(|charge| charge.budget).collect();
+        let need_of = |charge: &Charge| (charge.budget, cost(request.least).to_reserve(charge.unit).get());
+        let has_bill = |charge: &&Charge| !self.judge.lock().rates.has(charge.budget);
+        let budgets = path.iter().filter(has_bill).map(need_of).collect();
         let session = alive.funds.wallet().map(|wallet| wallet.session()).unwrap_or_default();
-        let wait = Wait { session, need: request.least, budgets, least: BTreeMap::new() };
+        let wait = Wait { session, budgets, least: BTreeMap::new() };
         self.judge.lock().waits.insert(number, wait);
         self.sample();
         let (need, came) = (Need { least: cost(request.least), ..cost(request.most).into() }, self.at());
@@ -115,7 +139,7 @@ impl World {
                 return self.refused(number, refusal);
             }
         };
-        let held = Held::new(self, alive, &reservation);
+        let held = Held::new(self, alive, (&path, &reservation));
         self.judge.lock().waits.remove(&number);
         let state = if self.at() > came { Reached::AdmittedInLine } else { Reached::AdmittedLocally };
         self.reach(state);
@@ -161,6 +185,12 @@ impl World {
             Cause::InDoubt => Reached::DeniedInDoubt,
             Cause::Held => Reached::DeniedHeld,
         });
+        if judge.rates.has(budget) {
+            judge.reach(Reached::DeniedOfBucket);
+        }
+        if judge.permits.contains(&budget) {
+            judge.reach(Reached::DeniedPermit);
+        }
         if !doubtful.is_zero() {
             judge.reach(Reached::DeniedDoubtful);
         }
@@ -176,8 +206,10 @@ impl World {
         (number, request): (usize, &RequestPlan),
         (reservation, held): (Reservation, Held),
     ) {
-        let spots = held.sent();
-        let bound = spots.iter().map(|(_, reserved)| *reserved).min().unwrap_or(request.most);
+        let Held { spots, permits, reserved_at } = held;
+        let spots = spots.take();
+        let over = spots.clone();
+        let bound = bound_of(&spots).unwrap_or(request.most);
         let place = alive.life.node;
         {
             let mut judge = self.judge.lock();
@@ -189,30 +221,47 @@ impl World {
         if 2 * (self.hub.reaches(place, self.plan.nodes) + 1) <= self.plan.nodes {
             self.reach(Reached::MinoritySpent);
         }
+        if self.is_fenced(&over) {
+            self.reach(Reached::SpentWhenFenced);
+        }
         self.sample();
+        self.seats[place].platter.wire.spent();
         self.story.tell(|| format!("request {number} is sent by node {}: {bound}", place + 1));
         let (told, heard) = oneshot::channel();
-        self.spawn(self.clone().work(request.clone(), spots, told));
-        let Ok(actual) = heard.await else {
+        self.spawn(self.clone().work(request.clone(), (spots, reserved_at), told));
+        let Ok(Ok(actual)) = tokio::time::timeout(GIVES_UP_AFTER, heard).await else {
             // Its cost is not known: dropped, the reservation stays charged.
+            drop(permits);
             return drop(reservation);
         };
         alive.life.gate().await;
+        // No provider works for a node that is gone or has heard the answer (I11).
+        drop(permits);
         alive.funds.settle(reservation, &cost(actual)).await;
+        // Now the client would be told, and no crash may lose it.
+        self.judge.lock().told_overrun(&over, actual);
     }
 
     /// The provider works and bills, whatever becomes of whoever asked.
     async fn work(
         self: Arc<Self>,
         request: RequestPlan,
-        spots: Vec<(Spot, u64)>,
+        (spots, reserved_at): (Vec<(Spot, u64)>, LogTime),
         told: oneshot::Sender<u64>,
     ) {
         tokio::time::sleep(Duration::from_millis(request.takes_ms)).await;
-        let bound = spots.iter().map(|(_, reserved)| *reserved).min().unwrap_or(request.most);
-        let actual = request.actual.min(bound);
-        self.judge.lock().billed(&spots, actual);
-        if request.is_usage_lost {
+        if request.provider == Provider::Hangs {
+            self.reach(Reached::ProviderHung);
+            tokio::time::sleep(GIVES_UP_AFTER * 2).await;
+        }
+        let bound = bound_of(&spots).unwrap_or(request.most);
+        let actual = match request.provider {
+            Provider::Overbills(more) => bound + more,
+            Provider::Tells | Provider::LosesUsage | Provider::Hangs => request.actual.min(bound),
+        };
+        self.note_late(&spots);
+        self.judge.lock().billed(&spots, (reserved_at, actual));
+        if request.provider == Provider::LosesUsage {
             self.judge.lock().unheard(&spots, actual);
             return self.reach(Reached::UsageLost);
         }
@@ -220,6 +269,38 @@ impl World {
             // The node is gone, or has given up: what it charges is charged for the crash.
             self.judge.lock().unheard(&spots, actual);
         }
+    }
+}
+
+impl World {
+    /// Whether the session that spends is over.
+    fn is_fenced(&self, spots: &[(Spot, u64)]) -> bool {
+        let Some(furthest) = self.furthest() else { return false };
+        let ledger = furthest.replica.state().ledger.read();
+        spots.iter().any(|((_, _, session), _)| !ledger.is_live(*session))
+    }
+
+    /// Whether a window is over whose bill comes only now.
+    fn note_late(&self, spots: &[(Spot, u64)]) {
+        let Some(furthest) = self.furthest() else { return };
+        let ledger = furthest.replica.state().ledger.read();
+        let is_over = |((budget, window, _), _): &(Spot, u64)| {
+            ledger.budget(*budget).is_some_and(|found| found.current().window().id > *window)
+        };
+        if spots.iter().any(is_over) {
+            self.reach(Reached::BilledLate);
+        }
+    }
+
+    /// Nothing is reserved of a window that has not begun (I15). Says what log time it is.
+    fn check_begun(&self, spots: &[(Spot, u64)]) -> LogTime {
+        let Some(furthest) = self.furthest() else { return LogTime::default() };
+        let now = furthest.replica.state().ledger.read().time();
+        if let Some(((budget, window, _), _)) = spots.iter().find(|((_, window, _), _)| window.start() > now)
+        {
+            self.broken("I15", format!("window {window} of budget {budget} is spent at {now}"));
+        }
+        now
     }
 }
 

@@ -10,11 +10,13 @@ use crate::network::Hub;
 use crate::node::Alive;
 use crate::plan::{Plan, Who};
 use crate::story::Story;
+use crate::trip::Tripwire;
 use parking_lot::Mutex;
 use quorate_consensus::Role;
-use quorate_domain::{BudgetId, NodeId};
+use quorate_domain::{BudgetId, NodeId, WindowId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -28,6 +30,10 @@ pub(crate) struct World {
     pub(crate) hub: Arc<Hub>,
     pub(crate) chance: Chance,
     pub(crate) judge: Mutex<Judge>,
+    /// The windows that were open when somebody looked last, and how many stood in line for them.
+    pub(crate) windows: Mutex<BTreeMap<BudgetId, (WindowId, usize)>>,
+    /// Whether nothing goes wrong any more.
+    pub(crate) is_healed: AtomicBool,
     pub(crate) seats: Vec<Seat>,
     /// What outlives nodes: providers, clients, operators, faults.
     tasks: Mutex<JoinSet<()>>,
@@ -59,15 +65,31 @@ impl World {
         let start = now();
         let story = Arc::new(Story::new(start, tells));
         let seed = plan.seed;
-        let hub = Arc::new(Hub::new(plan.latency.clone(), Chance::of(seed, 2), story.clone()));
+        let wires: Vec<Arc<Tripwire>> = (0..=plan.nodes).map(|_| Arc::default()).collect();
+        let lots = (Chance::of(seed, 2), story.clone());
+        let hub = Arc::new(Hub::new(plan.latency.clone(), lots, wires.clone()));
+        let platter = |place: usize| {
+            Platter::new(Chance::of(seed, 10 + place as u64), plan.sync_us, wires[place].clone())
+        };
         let seat = |place: usize| Seat {
-            platter: Arc::new(Platter::new(Chance::of(seed, 10 + place as u64), plan.sync_us)),
-            clock: Arc::new(MachineClock::new(start, plan.ppm[place])),
+            platter: Arc::new(platter(place)),
+            clock: Arc::new(MachineClock::new(start, plan.ppm[place], plan.before_minute_ms)),
             now: Mutex::new(Sitting { is_out: place >= plan.nodes, ..Sitting::default() }),
         };
         let seats = (0..=plan.nodes).map(seat).collect();
         let chance = Chance::of(seed, 3);
-        Self { plan, start, story, hub, chance, judge: Mutex::default(), seats, tasks: Mutex::default() }
+        Self {
+            plan,
+            start,
+            story,
+            hub,
+            chance,
+            judge: Mutex::default(),
+            windows: Mutex::default(),
+            is_healed: AtomicBool::new(false),
+            seats,
+            tasks: Mutex::default(),
+        }
     }
 
     /// Since the run began.
@@ -86,6 +108,10 @@ impl World {
     pub(crate) fn broken(&self, id: &str, what: String) {
         self.story.tell(|| format!("BROKEN {id}: {what}"));
         self.judge.lock().broken(id, what);
+    }
+
+    pub(crate) fn is_healed(&self) -> bool {
+        self.is_healed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_broken(&self) -> bool {
@@ -122,6 +148,23 @@ impl World {
             (status.role == Role::Leader).then_some((status.term, alive.life.node))
         });
         leaders.max().map(|(_, place)| place)
+    }
+
+    /// A leader whose place another has taken, and does not know it. In openraft's order of votes two may lead in one term.
+    pub(crate) fn former_leader(&self) -> Option<Arc<Alive>> {
+        let leaders = self.all_alive().into_iter().filter_map(|alive| {
+            let status = alive.replica.status();
+            (status.role == Role::Leader).then_some((status.term, alive.life.node))
+        });
+        let mut leaders: Vec<_> = leaders.collect();
+        leaders.sort_unstable();
+        (leaders.len() > 1).then(|| self.alive(leaders[0].1)).flatten()
+    }
+
+    /// One that has heard of the latest term.
+    pub(crate) fn up_to_date(&self) -> Option<Arc<Alive>> {
+        let all = self.all_alive().into_iter();
+        all.max_by_key(|alive| (alive.replica.status().term, alive.replica.leader().borrow().is_some()))
     }
 
     pub(crate) fn place_of(&self, who: Who) -> Option<usize> {

@@ -224,12 +224,14 @@ impl Funds {
         }
     }
 
-    /// Waits for the journal. Without a session there is nothing to wait for: it was reported when the session closed,
-    /// or its holdings are in doubt as a whole.
+    /// Waits for the journal. Without the session it was reserved in there is nothing to wait for: it was reported when the
+    /// session closed, or its holdings are in doubt as a whole.
     async fn make_durable(&self, overrun: &Overrun) {
         let Some(wallet) = self.shared.wallet.load_full() else { return };
         let mut written = self.shared.written.subscribe();
-        wallet.record(overrun);
+        if !wallet.record(overrun) {
+            return;
+        }
         while !overrun.is_durable() && !wallet.is_fenced() {
             self.shared.flush.notify_one();
             if written.changed().await.is_err() {

@@ -2,6 +2,7 @@
 //! of the wallet.
 
 use crate::account::{Account, Statement};
+use crate::ahead::Slot;
 use crate::{Overrun, Wallet};
 use quorate_domain::{Amount, BudgetId, MonoTime, WindowId};
 use quorate_ledger::Begun;
@@ -88,9 +89,23 @@ impl Wallet {
         self.begun(marks.begun.upto, marks.begins);
     }
 
-    /// Has the next marks hold an overrun.
-    pub fn record(&self, overrun: &Overrun) {
-        overrun.accounts.iter().for_each(|account| self.low.push(Arc::clone(account)));
+    /// Has the next marks hold an overrun. Says whether they will: not that of an earlier session, of which the marks of this
+    /// one say nothing.
+    pub fn record(&self, overrun: &Overrun) -> bool {
+        let is_own = overrun.accounts.iter().all(|account| self.is_own(account));
+        if is_own {
+            overrun.accounts.iter().for_each(|account| self.low.push(Arc::clone(account)));
+        }
+        is_own
+    }
+
+    fn is_own(&self, account: &Arc<Account>) -> bool {
+        let (budget, window) = (account.budget(), account.window().id);
+        let is_it = |other: &Arc<Account>| Arc::ptr_eq(other, account);
+        let is_in = |slot: &Slot| slot.open.iter().chain(&slot.next).any(is_it);
+        self.shard(budget).read().get(&budget).is_some_and(is_in)
+            || self.retired.lock().values().any(is_it)
+            || self.finished.lock().get(&(budget, window)).is_some_and(is_it)
     }
 
     /// Windows that are over and of which the ledger knows all: what the journal holds of them proves nothing more.

@@ -22,7 +22,8 @@ usage: cargo xtask <chore>
   layers    hold the dependencies between our crates against the table in crates/xtask/src/layers.rs
   tidy      hold the sources against docs/STYLE.md: size, docs, banned words, invariants, error pages
   mutants   hold the simulator against wrong versions of the quota protocol: it must find each of them wrong
-            (--seeds N; parts of names pick some of them)";
+            (--cluster: the cluster simulator against wrong versions of the nodes; --seeds N; parts of names pick
+            some of them)";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);

@@ -1,9 +1,10 @@
-//! Holds the simulator against what it is for: each wrong version of the quota protocol must break a promise.
+//! Holds the simulators against what they are for: each wrong version of the program must break a promise.
 //!
-//! A judge that has never condemned anybody proves nothing by acquitting the program. So the crates of the protocol are
+//! A judge that has never condemned anybody proves nothing by acquitting the program. So the crates that a simulator runs are
 //! copied, one mistake at a time is put into the copy, and the simulator runs on it until it complains.
 
 mod catalogue;
+mod engine;
 mod mutation;
 mod options;
 mod tree;
@@ -16,14 +17,14 @@ use options::Options;
 use tree::Tree;
 use verdict::Verdict;
 
-/// Runs the simulator on the protocol as it is and on every wrong version of it, and fails unless it acquits the first
+/// Runs a simulator on the program as it is and on every wrong version of it, and fails unless it acquits the first
 /// and condemns all others.
 pub(crate) fn check(words: impl Iterator<Item = String>) -> Result<()> {
     let options = Options::parse(words)?;
-    let mutations: Vec<&Mutation> =
-        catalogue::all().filter(|mutation| options.picks(mutation.name)).collect();
+    let mut mutations = options.engine.mutations();
+    mutations.retain(|mutation| options.picks(mutation.name));
     ensure!(!mutations.is_empty(), "no mutation has such a name");
-    let tree = Tree::copy(&Metadata::load()?.workspace_root)?;
+    let tree = Tree::copy(options.engine, &Metadata::load()?.workspace_root)?;
     expect_right_version_to_hold(&tree, &options)?;
     let mut survivors = 0;
     for mutation in &mutations {

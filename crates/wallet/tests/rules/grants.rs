@@ -107,13 +107,22 @@ fn more_than_was_reserved_is_booked_as_overrun() {
 }
 
 #[test]
+fn overrun_of_an_earlier_session_is_not_in_the_marks_of_the_next() {
+    let (earlier, next) = (wallet_with_hundred(), wallet_with_hundred());
+    let overrun = earlier.reserve(&[TEAM], cost(10), at(1)).unwrap().settle(&cost(17));
+    assert!(!next.record(&overrun));
+    assert!(next.marks(at(2)).is_empty(), "a mark of the next session says what the earlier one spent");
+    assert!(earlier.record(&overrun));
+}
+
+#[test]
 fn overrun_is_durable_once_the_journal_holds_it_and_the_watermark_stays() {
     let wallet = wallet_with_hundred();
     let within = wallet.reserve(&[TEAM], cost(10), at(1)).unwrap().settle(&cost(10));
     assert!(within.is_durable());
     let overrun = wallet.reserve(&[TEAM], cost(10), at(1)).unwrap().settle(&cost(17));
     assert!(!overrun.is_durable());
-    wallet.record(&overrun);
+    assert!(wallet.record(&overrun));
     let bound = wallet.account(TEAM.budget).unwrap().spent_bound();
     let marks = wallet.marks(at(1));
     let told: Vec<_> = marks.lines.iter().map(|mark| (mark.settled.get(), mark.overrun.get())).collect();

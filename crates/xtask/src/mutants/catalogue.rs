@@ -1,6 +1,7 @@
-//! All mutations, by the part of the protocol that they are wrong about.
+//! All mutations, by the part of the program that they are wrong about.
 
 mod buckets;
+mod consensus;
 mod journal;
 mod rounds;
 mod sessions;
@@ -9,8 +10,13 @@ mod windows;
 
 use super::mutation::Mutation;
 
-/// Every mutation.
-pub(super) fn all() -> impl Iterator<Item = &'static Mutation> {
+/// What no ideal log shows: how nodes agree, and what they say before their disks hold it.
+pub(super) fn of_the_cluster() -> impl Iterator<Item = &'static Mutation> {
+    consensus::MUTATIONS.iter()
+}
+
+/// Wrong versions of the quota protocol.
+pub(super) fn of_the_protocol() -> impl Iterator<Item = &'static Mutation> {
     [
         rounds::MUTATIONS,
         sessions::MUTATIONS,
@@ -29,6 +35,10 @@ mod tests {
     use std::collections::BTreeSet;
     use std::fs;
     use std::path::Path;
+
+    fn all() -> impl Iterator<Item = &'static Mutation> {
+        of_the_protocol().chain(of_the_cluster())
+    }
 
     #[test]
     fn every_mutation_still_fits_the_sources() {

@@ -1,13 +1,13 @@
 //! What can be said to the chore on the command line.
 
+use super::engine::Engine;
 use anyhow::{Context, Result, bail};
-
-/// So many seeds a mutation has to be caught within.
-const SEEDS: u64 = 4_000;
 
 /// What was said.
 #[derive(Debug)]
 pub(super) struct Options {
+    /// Which simulator has to find them.
+    pub(super) engine: Engine,
     /// How many seeds a mutation may survive at most.
     pub(super) seeds: u64,
     /// Parts of the names of the mutations to try; all are tried if there are none.
@@ -17,16 +17,19 @@ pub(super) struct Options {
 impl Options {
     /// Takes in the words after the chore's name.
     pub(super) fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
-        let mut options = Self { seeds: SEEDS, only: Vec::new() };
+        let mut options = Self { engine: Engine::Protocol, seeds: 0, only: Vec::new() };
+        let mut seeds = None;
         while let Some(word) = words.next() {
             match word.as_str() {
-                "--seeds" => options.seeds = words.next().context("--seeds needs a number")?.parse()?,
+                "--cluster" => options.engine = Engine::Cluster,
+                "--seeds" => seeds = Some(words.next().context("--seeds needs a number")?.parse()?),
                 _ if word.starts_with('-') => {
-                    bail!("unknown option {word}; usage: cargo xtask mutants [--seeds N] [NAME…]")
+                    bail!("unknown option {word}; usage: cargo xtask mutants [--cluster] [--seeds N] [NAME…]")
                 }
                 _ => options.only.push(word),
             }
         }
+        options.seeds = seeds.unwrap_or(options.engine.seeds());
         Ok(options)
     }
 
@@ -49,6 +52,8 @@ mod tests {
         let some = parse(&["--seeds", "7", "barrier"])?;
         assert_eq!((some.seeds, some.picks("no-barrier"), some.picks("no-clamp")), (7, true, false));
         assert!(parse(&[])?.picks("no-clamp"));
+        let of_nodes = parse(&["--cluster"])?;
+        assert_eq!((of_nodes.engine, of_nodes.seeds), (Engine::Cluster, Engine::Cluster.seeds()));
         Ok(())
     }
 

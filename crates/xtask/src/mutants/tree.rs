@@ -1,6 +1,7 @@
-//! A copy of the crates that make the quota protocol, in a workspace of their own: a change in it costs seconds to build,
+//! A copy of the crates that a simulator runs, in a workspace of their own: a change in it costs seconds to build,
 //! and no source of the program ever holds a mutation.
 
+use super::engine::Engine;
 use super::mutation::Edit;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
@@ -9,17 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use toml::{Table, Value};
 
-/// The crates of the protocol and the one that judges it.
-const CRATES: &[&str] = &["domain", "ledger", "wallet", "simulator"];
-/// What is built and run.
-const SIMULATOR: &str = "quorate-simulator";
-/// Quick to build and quick enough to run.
-const PROFILE: &str =
-    "[release]\nopt-level = 2\nlto = false\ncodegen-units = 16\nincremental = true\npanic = \"abort\"";
-
 /// The copy.
 #[derive(Debug)]
 pub(super) struct Tree {
+    engine: Engine,
     folder: PathBuf,
     target: PathBuf,
     /// The files of the right version, by their paths from the root.
@@ -28,10 +22,11 @@ pub(super) struct Tree {
 
 impl Tree {
     /// Takes in the crates as they are.
-    pub(super) fn copy(root: &Path) -> Result<Self> {
-        let home = root.join("target/mutants");
-        let tree = Self { folder: home.join("tree"), target: home.join("target"), right: read_crates(root)? };
-        write_if_changed(&tree.folder.join("Cargo.toml"), &manifest(&read(&root.join("Cargo.toml"))?)?)?;
+    pub(super) fn copy(engine: Engine, root: &Path) -> Result<Self> {
+        let (folder, target) = engine.folders(root);
+        let tree = Self { engine, folder, target, right: read_crates(engine, root)? };
+        let manifest = manifest(engine, &read(&root.join("Cargo.toml"))?)?;
+        write_if_changed(&tree.folder.join("Cargo.toml"), &manifest)?;
         // The versions are those of the program; cargo drops from the copy what is not needed.
         fs::copy(root.join("Cargo.lock"), tree.folder.join("Cargo.lock"))
             .context("cannot copy Cargo.lock")?;
@@ -53,9 +48,12 @@ impl Tree {
 
     /// Builds the simulator of the version that was written last.
     pub(super) fn build(&self) -> Result<PathBuf> {
+        let (program, profile) = (self.engine.program(), self.engine.profile());
         let output = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--release", "--package", SIMULATOR, "--target-dir"])
+            .args(["build", "--quiet", "--profile", profile, "--package", program, "--target-dir"])
             .arg(&self.target)
+            .env("RUSTFLAGS", self.engine.flags())
+            .env("CARGO_INCREMENTAL", "1")
             .current_dir(&self.folder)
             .output()
             .context("cannot run cargo")?;
@@ -64,7 +62,7 @@ impl Tree {
             "the version is no Rust:\n{}",
             String::from_utf8_lossy(&output.stderr)
         );
-        Ok(self.target.join("release").join(SIMULATOR))
+        Ok(self.target.join(profile).join(program))
     }
 
     /// Removes files of an earlier copy that the program has no more.
@@ -83,9 +81,9 @@ impl Tree {
     }
 }
 
-fn read_crates(root: &Path) -> Result<BTreeMap<PathBuf, String>> {
+fn read_crates(engine: Engine, root: &Path) -> Result<BTreeMap<PathBuf, String>> {
     let mut paths = Vec::new();
-    for name in CRATES {
+    for name in engine.crates() {
         let folder = root.join("crates").join(name);
         paths.push(folder.join("Cargo.toml"));
         collect(&folder.join("src"), &mut paths)?;
@@ -119,22 +117,24 @@ fn write_if_changed(path: &Path, text: &str) -> Result<()> {
 }
 
 /// The manifest of the copy: what the crates take from the one of the program, and a profile of its own.
-fn manifest(root: &str) -> Result<String> {
+fn manifest(engine: Engine, root: &str) -> Result<String> {
     let mut root: Table = root.parse().context("the manifest of the workspace is no TOML")?;
     let workspace = root.get_mut("workspace").and_then(Value::as_table_mut).context("it has no workspace")?;
-    let members = CRATES.iter().map(|name| Value::from(format!("crates/{name}")));
+    let members = engine.crates().iter().map(|name| Value::from(format!("crates/{name}")));
     workspace.insert("members".to_owned(), Value::Array(members.collect()));
     let dependencies =
         workspace.get_mut("dependencies").and_then(Value::as_table_mut).context("it has no dependencies")?;
-    dependencies.retain(|_, dependency| is_at_hand(dependency));
-    root.insert("profile".to_owned(), Value::Table(PROFILE.parse()?));
+    dependencies.retain(|_, dependency| is_at_hand(engine, dependency));
+    if let Some(profiles) = engine.own_profiles() {
+        root.insert("profile".to_owned(), Value::Table(profiles.parse()?));
+    }
     Ok(root.to_string())
 }
 
 /// Whether a dependency comes from a registry or is in the copy.
-fn is_at_hand(dependency: &Value) -> bool {
+fn is_at_hand(engine: Engine, dependency: &Value) -> bool {
     let path = dependency.get("path").and_then(Value::as_str);
-    path.is_none_or(|path| CRATES.iter().any(|name| path == format!("crates/{name}")))
+    path.is_none_or(|path| engine.crates().iter().any(|name| path == format!("crates/{name}")))
 }
 
 #[cfg(test)]
@@ -153,8 +153,9 @@ mod tests {
             [profile.release]
             lto = "thin"
         "#;
-        let made: Table = manifest(root)?.parse()?;
-        assert_eq!(made["workspace"]["members"].as_array().map(Vec::len), Some(CRATES.len()));
+        let made: Table = manifest(Engine::Protocol, root)?.parse()?;
+        let members = made["workspace"]["members"].as_array().map(Vec::len);
+        assert_eq!(members, Some(Engine::Protocol.crates().len()));
         let dependencies = made["workspace"]["dependencies"].as_table().context("a table")?;
         assert_eq!(dependencies.keys().collect::<Vec<_>>(), ["quorate-ledger", "serde"]);
         assert_eq!(made["profile"]["release"]["lto"].as_bool(), Some(false));
