@@ -12,6 +12,7 @@ mod entries;
 mod event;
 mod exchange;
 mod fairness;
+mod figure;
 mod hope;
 mod judge;
 mod lives;
@@ -32,7 +33,7 @@ mod world;
 
 pub use campaign::{Campaign, Findings};
 pub use coverage::{Coverage, Reached};
-pub use measure::table;
+pub use measure::Measured;
 pub use oracle::Violation;
 pub use plan::{BudgetPlan, Direction, Fault, Making, Plan, RequestPlan, Timing, What};
 pub use shrink::shrink;
