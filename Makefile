@@ -76,11 +76,11 @@ test-simulation:
 test-end-to-end: binaries .venv/ready ## only the tests against real processes (PYTEST_ARGS="-k budget")
 	QUORATE_BIN=$(TARGET)/debug/quorate .venv/bin/python -m pytest tests $(PYTEST_ARGS)
 
-TABLE ?= --small
+TABLE ?= --nodes 3,10,30,100
 
 .PHONY: quotas-table
-quotas-table: ## measure what the quota protocol costs; writes the table of docs/quotas.md (TABLE= for up to 100 nodes: long)
-	@cargo run --quiet --release --package quorate-simulator -- --table $(TABLE) > $(TARGET)/quotas-table.md
+quotas-table: ## measure what the quota protocol costs; writes table and figure of docs/quotas.md (TABLE="--nodes 3" takes a minute)
+	@cargo run --quiet --release --package quorate-simulator -- --table $(TABLE) --figure docs/quotas.svg > $(TARGET)/quotas-table.md
 	@sed -i -e '/^<!-- table -->/,/^<!-- end of table -->/{/^<!--/!d}' -e '/^<!-- table -->/r $(TARGET)/quotas-table.md' docs/quotas.md
 
 SEEDS ?= 20000

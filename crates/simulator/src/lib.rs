@@ -13,6 +13,7 @@ mod estimates;
 mod event;
 mod exchange;
 mod fairness;
+mod figure;
 mod hope;
 mod judge;
 mod lives;
@@ -34,7 +35,7 @@ mod world;
 
 pub use campaign::{Campaign, Findings};
 pub use coverage::{Coverage, Reached};
-pub use measure::table;
+pub use measure::Measured;
 pub use oracle::Violation;
 pub use plan::{BudgetPlan, Direction, Fault, Making, Plan, RequestPlan, Timing, What};
 pub use shrink::shrink;

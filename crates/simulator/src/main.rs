@@ -5,14 +5,15 @@
     reason = "a command-line tool talks on its standard streams"
 )]
 
-use quorate_simulator::{Campaign, Findings, Plan, Report, run, shrink};
+use quorate_simulator::{Campaign, Findings, Measured, Plan, Report, run, shrink};
 use std::error::Error;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 const HELP: &str = "\
 usage: quorate-simulator [--seeds N] [--start N] [--threads N] [--stop-at-first] [--any-coverage]
        quorate-simulator --seed N | --plan FILE [--shrink]
-       quorate-simulator --table [--small]
+       quorate-simulator --table [--nodes N,N…] [--headrooms N,N…] [--figure FILE]
 
   --seeds N         how many seeds to run (1000)
   --start N         the first of them (0)
@@ -23,7 +24,9 @@ usage: quorate-simulator [--seeds N] [--start N] [--threads N] [--stop-at-first]
   --plan FILE       the same for a plan in JSON, as --shrink prints it
   --shrink          print the smallest plan found that breaks the same promise
   --table           print what the protocol costs and leaves unused, for docs/quotas.md
-  --small           only for three nodes, which takes two minutes
+  --nodes N,N…      only for so many nodes (3,10,30,100)
+  --headrooms N,N…  only for limits of so many requests (300,3000,30000,100000)
+  --figure FILE     write the same as a figure, too
 
 exit code: 0 all promises held and every state was reached, 1 a promise was broken, 2 wrong usage,
            3 unknown: a state that matters was not reached";
@@ -36,7 +39,9 @@ struct Arguments {
     plan: Option<String>,
     shrinks: bool,
     table: bool,
-    small: bool,
+    nodes: Vec<usize>,
+    headrooms: Vec<u64>,
+    figure: Option<String>,
 }
 
 impl Arguments {
@@ -50,7 +55,9 @@ impl Arguments {
             plan: None,
             shrinks: false,
             table: false,
-            small: false,
+            nodes: vec![3, 10, 30, 100],
+            headrooms: vec![300, 3_000, 30_000, 100_000],
+            figure: None,
         };
         while let Some(option) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{option} needs a value"));
@@ -64,7 +71,9 @@ impl Arguments {
                 "--plan" => arguments.plan = Some(value()?),
                 "--shrink" => arguments.shrinks = true,
                 "--table" => arguments.table = true,
-                "--small" => arguments.small = true,
+                "--nodes" => arguments.nodes = numbers(&value()?)?,
+                "--headrooms" => arguments.headrooms = numbers(&value()?)?,
+                "--figure" => arguments.figure = Some(value()?),
                 _ => return Err(format!("unknown option {option}\n{HELP}").into()),
             }
         }
@@ -81,6 +90,10 @@ impl Arguments {
     }
 }
 
+fn numbers<T: FromStr>(list: &str) -> Result<Vec<T>, T::Err> {
+    list.split(',').map(str::parse).collect()
+}
+
 fn main() -> ExitCode {
     if std::env::args().any(|word| word == "--help" || word == "-h") {
         println!("{HELP}");
@@ -89,7 +102,7 @@ fn main() -> ExitCode {
     let done = Arguments::parse(std::env::args().skip(1)).and_then(|arguments| match arguments.plan()? {
         Some(plan) if arguments.shrinks => print_smallest(&plan),
         Some(plan) => Ok(tell(&run(&plan, true))),
-        None if arguments.table => Ok(print_table(arguments.small)),
+        None if arguments.table => print_table(&arguments),
         None => Ok(judge(&arguments)),
     });
     done.unwrap_or_else(|error| {
@@ -122,11 +135,14 @@ fn print_smallest(plan: &Plan) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_table(is_small: bool) -> ExitCode {
-    let nodes: &[usize] = if is_small { &[3] } else { &[3, 10, 30, 100] };
-    let headrooms = [300, 3_000, 30_000, 100_000];
-    print!("{}", quorate_simulator::table(nodes, &headrooms, &|row| eprintln!("{row}")));
-    ExitCode::SUCCESS
+fn print_table(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    let threads = arguments.campaign.threads;
+    let measured = Measured::of(&arguments.nodes, &arguments.headrooms, threads, &|row| eprintln!("{row}"));
+    print!("{}", measured.table());
+    if let Some(file) = &arguments.figure {
+        std::fs::write(file, measured.figure())?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn judge(arguments: &Arguments) -> ExitCode {

@@ -5,7 +5,7 @@ use crate::world::{Report, run};
 use quorate_domain::Unit;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::fmt::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Requests a second, over all nodes, each to a node drawn at random.
 const RATE: u64 = 100;
@@ -20,55 +20,103 @@ const TAKES_US: u64 = 5_000_000;
 /// How long a request may wait.
 const PATIENCE_US: u64 = 3_000_000;
 /// After the budget is spent, the load goes on for so long.
-const AFTER_US: u64 = 30_000_000;
+const AFTER_US: u64 = 60_000_000;
 
-/// One cell of the table.
-struct Cell {
-    nodes: usize,
-    headroom: u64,
+/// What was measured for each number of nodes and each headroom.
+#[derive(Debug)]
+pub struct Measured {
+    cells: Vec<Cell>,
+}
+
+/// One line of the table.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    pub(crate) nodes: usize,
+    pub(crate) headroom: u64,
     report: Report,
 }
+
+impl Measured {
+    /// Measures for limits of so many requests of full size, on so many threads. `tells` is called with each line of the table
+    /// as it is found.
+    #[must_use]
+    pub fn of(nodes: &[usize], headrooms: &[u64], threads: usize, tells: &(dyn Fn(&str) + Sync)) -> Self {
+        let of_each =
+            |count: &usize| headrooms.iter().map(|headroom| (*count, *headroom)).collect::<Vec<_>>();
+        let wanted: Vec<_> = nodes.iter().flat_map(of_each).collect();
+        let next = AtomicUsize::new(wanted.len());
+        let work = || {
+            let mut found = Vec::new();
+            // The longest are the last.
+            while let Ok(left) = next.try_update(Ordering::Relaxed, Ordering::Relaxed, |it| it.checked_sub(1))
+            {
+                let (nodes, headroom) = wanted[left - 1];
+                let cell = Cell::of(nodes, headroom);
+                tells(&cell.row());
+                found.push(cell);
+            }
+            found
+        };
+        let mut cells: Vec<Cell> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let found =
+                threads.into_iter().map(|it| it.join().expect("a run that panics is a bug of the simulator"));
+            found.flatten().collect()
+        });
+        cells.sort_by_key(|cell| (cell.nodes, cell.headroom));
+        Self { cells }
+    }
+
+    /// The table of `docs/quotas.md`.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let rows: String = self.cells.iter().map(|cell| cell.row() + "\n").collect();
+        format!("{HEAD}{rows}")
+    }
+
+    /// The figure of `docs/quotas.md`.
+    #[must_use]
+    pub fn figure(&self) -> String {
+        crate::figure::of(&self.cells)
+    }
+}
+
+const HEAD: &str = "\
+| nodes | headroom, requests | admitted | decided locally | items for the log per request | charged of the limit | denied | promises broken |
+|---|---|---|---|---|---|---|---|
+";
 
 impl Cell {
     fn of(nodes: usize, headroom: u64) -> Self {
         Self { nodes, headroom, report: run(&plan(nodes, headroom), false) }
     }
 
+    /// Of those that were admitted, in percent.
+    pub(crate) fn local(&self) -> f64 {
+        percent(self.report.local, self.report.admitted)
+    }
+
+    /// Charged when the budget was spent, in percent of the limit.
+    pub(crate) fn charged(&self) -> f64 {
+        percent(self.report.charged.first().copied().unwrap_or(0), self.headroom * BOUND)
+    }
+
     fn row(&self) -> String {
-        let report = &self.report;
-        let limit = self.headroom * BOUND;
-        let admitted = report.admitted.max(1);
-        let percent = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
-        let charged = report.charged.first().copied().unwrap_or(0);
-        let broken = report.violation.as_ref().map_or("none", |violation| violation.id);
+        let Report { admitted, denied, items, .. } = self.report;
         format!(
-            "| {} | {} | {} | {:.2} % | {:.4} | {:.3} % | {} | {broken} |",
+            "| {} | {} | {admitted} | {:.2} % | {:.4} | {:.3} % | {denied} | {} |",
             self.nodes,
             self.headroom,
-            report.admitted,
-            percent(report.local, admitted),
-            report.items as f64 / admitted as f64,
-            percent(charged, limit),
-            report.denied,
+            self.local(),
+            items as f64 / (admitted + denied).max(1) as f64,
+            self.charged(),
+            self.report.violation.as_ref().map_or("none", |violation| violation.id),
         )
     }
 }
 
-/// The table of `docs/quotas.md`. `tells` is called with each row as it is found.
-#[must_use]
-pub fn table(nodes: &[usize], headrooms: &[u64], tells: &dyn Fn(&str)) -> String {
-    let mut text = String::from(
-        "| nodes | headroom, requests | admitted | decided locally | items for the log per admitted | charged of the limit | denied | promises broken |\n|---|---|---|---|---|---|---|---|\n",
-    );
-    for count in nodes {
-        for headroom in headrooms {
-            let row = Cell::of(*count, *headroom).row();
-            tells(&row);
-            // Writing to a text does not fail.
-            let _written = writeln!(text, "{row}");
-        }
-    }
-    text
+fn percent(part: u64, whole: u64) -> f64 {
+    100.0 * part as f64 / whole.max(1) as f64
 }
 
 fn plan(nodes: usize, headroom: u64) -> Plan {
