@@ -349,10 +349,15 @@ impl Account {
         let closed = Holding { used, returned, overrun, ..known.clone() };
         self.replace(session, &known, closed);
         if let Mode::Central(central) = &mut self.mode {
-            central.turned_up(session, returned.saturating_sub(known.returned));
+            central.turned_up(session, known.outstanding());
         }
         self.fold(session);
         self.lose(session, terms);
+    }
+
+    /// Of a session's requests only these are there still: nothing more is granted to the others, and no round counts them.
+    pub(crate) fn keeps_in_line(&mut self, session: SessionId, places: &[Place]) {
+        self.line.keep(session, places);
     }
 
     /// A session's requests are gone: nothing more is granted to them.

@@ -198,8 +198,8 @@ impl Central {
         self.arrived = self.arrived.saturating_add(amount);
     }
 
-    /// What a session held that ended was not spent. Rounds that counted it as in doubt show nothing any more: it was unreserved
-    /// all the time.
+    /// A session that held so much has ended. Rounds that counted it as in doubt show nothing any more: whether it turned out to be
+    /// spent or was taken to be, it may have been unreserved all the time, and no denial could name it now.
     pub(crate) fn turned_up(&mut self, session: SessionId, amount: Amount) {
         if amount.is_zero() {
             return;

@@ -440,6 +440,10 @@ impl Ledger {
             record.generation = record.generation.max(sync.generation);
         }
         sync.overspent.iter().for_each(|told| self.overspend(node, *told));
+        if is_new {
+            // First: what it reports may end a round, and whoever has left keeps nobody from being served.
+            sync.asks.iter().for_each(|ask| self.who_left(sync.session, ask));
+        }
         for report in &sync.reports {
             // An old answer to a round is no answer: something may have been granted since.
             let heard = report.heard.filter(|_| is_new);
@@ -484,6 +488,14 @@ impl Ledger {
             return Err(Rejection::Inconsistent { session, budget });
         }
         Ok(())
+    }
+
+    /// Takes those out of the line whom an ask does not mention any more.
+    fn who_left(&mut self, session: SessionId, ask: &Ask) {
+        let open = self.budget(ask.budget).map(|budget| budget.current().window().id);
+        if let Some(window) = ask.window.or(open) {
+            self.with_account(ask.budget, window, |account, _| account.keeps_in_line(session, &ask.places));
+        }
     }
 
     fn answer(&mut self, session: SessionId, ask: &Ask, is_new: bool) -> Answer {

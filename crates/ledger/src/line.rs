@@ -74,6 +74,12 @@ impl Line {
         self.waiting.make_contiguous().sort_by_key(order);
     }
 
+    /// Of the session's requests in line only these are there still.
+    pub(crate) fn keep(&mut self, session: SessionId, places: &[Place]) {
+        let is_there = |waiting: &Waiting| places.iter().any(|place| place.id == waiting.place.id);
+        self.waiting.retain(|waiting| waiting.session != session || is_there(waiting));
+    }
+
     pub(crate) fn lose(&mut self, session: SessionId) {
         self.waiting.retain(|waiting| waiting.session != session);
     }

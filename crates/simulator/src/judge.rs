@@ -81,7 +81,9 @@ impl World {
                 && !concerned.is_empty()
             {
                 let granted = self.granted_by_name(account, budget_id(place));
-                let unreserved = self.oracle.unreserved(&self.log.ledger, budget_id(place), granted, at);
+                let untold = self.overspending.untold(budget_id(place), &self.log.ledger);
+                let unreserved = self.oracle.unreserved(&self.log.ledger, budget_id(place), granted, at)
+                    - i128::from(untold);
                 let calls = LastCalls::of(account, unreserved);
                 for number in concerned {
                     let session = self.nodes[self.plan.requests[number].node].session();

@@ -246,7 +246,9 @@ impl World {
         node.tickets.clear();
         node.late.clear();
         node.untold.clear();
-        node.overdrawn = Overdrawn::default();
+        let overdrawn = std::mem::take(&mut node.overdrawn);
+        self.overspending.never_sent(place, &overdrawn, &self.requests);
+        let node = &mut self.nodes[place];
         node.is_paused = false;
         node.drains = None;
         for (number, request) in self.requests.iter_mut().enumerate() {

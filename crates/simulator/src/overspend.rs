@@ -5,9 +5,10 @@ use crate::coverage::Reached;
 use crate::event::Event;
 use crate::lives::cost;
 use crate::oracle::Violation;
-use crate::request::State;
+use crate::request::{Request, State};
 use crate::world::{World, budget_id, node_id};
 use quorate_domain::{Amount, BudgetId, Unit};
+use quorate_ledger::Ledger;
 use quorate_wallet::{Charge, Overdrafts, OverspendMark, Reservation, Wallet};
 use rand::RngExt;
 use std::collections::BTreeMap;
@@ -20,12 +21,34 @@ struct Owed {
     least: u64,
     /// Foreseen or billed, whichever is more.
     most: u64,
+    /// Foreseen of requests under way.
+    in_flight: u64,
 }
 
 /// What nodes have overspent, and what waits for their journals.
 #[derive(Debug, Default)]
 pub(crate) struct Overspending {
     owed: BTreeMap<(usize, BudgetId), Owed>,
+}
+
+impl Overspending {
+    /// A node dies, and with it what it had not sent.
+    pub(crate) fn never_sent(&mut self, place: usize, of: &Overdrawn, requests: &[Request]) {
+        let unsent = of.uncovered.iter().flat_map(|(number, _)| &requests[*number].overdrawn);
+        for (budget, _, reserved) in unsent {
+            self.owed.entry((place, *budget)).or_default().in_flight -= reserved;
+        }
+    }
+
+    /// What is overspent of a budget, or may be by requests under way, and the ledger has not heard of.
+    pub(crate) fn untold(&self, budget: BudgetId, ledger: &Ledger) -> u64 {
+        let untold = |((place, _), owed): (&(usize, BudgetId), &Owed)| {
+            let told = ledger.overspent_by(node_id(*place)).find(|told| told.budget == budget);
+            let known = told.map_or(0, |told| told.total.get());
+            (owed.least + owed.in_flight).saturating_sub(known)
+        };
+        self.owed.iter().filter(|((_, of), _)| *of == budget).map(untold).sum()
+    }
 }
 
 /// A node's part in it.
@@ -54,6 +77,9 @@ impl World {
         self.requests[number].overdrawn =
             beyond.map(|charge| (charge.budget, charge.unit, amount(charge))).collect();
         self.requests[number].goes_on_regardless = true;
+        for (budget, _, reserved) in &self.requests[number].overdrawn {
+            self.overspending.owed.entry((place, *budget)).or_default().in_flight += reserved;
+        }
         // Until it is sent.
         self.requests[number].state = State::Failed;
         self.nodes[place].overdrawn.uncovered.push((number, reservation));
@@ -109,6 +135,7 @@ impl World {
         for (budget, unit, reserved) in &self.requests[number].overdrawn {
             let spent = cost(actual).to_charge(*unit).get();
             let owed = self.overspending.owed.entry((place, *budget)).or_default();
+            owed.in_flight -= reserved;
             owed.least += spent.min(*reserved);
             owed.most += spent.max(*reserved);
         }

@@ -23,7 +23,9 @@ use quorate_domain::{
 };
 use quorate_gateway::Funds;
 use quorate_gateway::replica::{self, Eventually, Replica as _};
-use quorate_ledger::{AutoResolve, Begun, BudgetSpec, Command, Expected, Kind, Ledger, Mark, PutBudget};
+use quorate_ledger::{
+    AutoResolve, Begun, BudgetSpec, Command, Expected, Kind, Ledger, Mark, PutBudget, Reserve,
+};
 use quorate_wallet::{Charge, Cost};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -148,7 +150,7 @@ impl Load {
         let found = self.local.catalog().read().authenticate(self.texts[key].expose(), now)?;
         let subjects = self.local.catalog().read().subjects_of(&found, claim);
         let path = funds.path_of(&subjects).map_err(|unmet| anyhow::anyhow!("{unmet:?}"))?;
-        if let Ok(reservation) = funds.try_reserve(&path, &cost(1_000)) {
+        if let Ok(reservation) = funds.try_reserve(&path, &cost(1_000).into()) {
             let took = u32::try_from(begun.elapsed().as_nanos())?;
             funds.settle(reservation, &cost(100)).now_or_never().context("a settlement waited")?;
             self.seconds.lock().entry(second).or_default().nanos.push(took);
@@ -229,6 +231,7 @@ fn budget_of(key: KeyId) -> PutBudget {
         kind: Kind::Fixed(Period::Minute),
         limit: Amount::new(10_000_000),
         auto_resolve: AutoResolve::Never,
+        reserve: Reserve::Bound,
     };
     PutBudget { spec, expected: Expected::Absent }
 }
@@ -262,6 +265,18 @@ impl replica::Journal for OnDisk {
 
     fn write(&self, begun: Begun, marks: Vec<Mark>) -> Eventually<'_, Result<(), String>> {
         Box::pin(async move { self.0.write(begun, marks).await.map_err(|error| error.to_string()) })
+    }
+
+    fn load_overspent(&self) -> Result<Vec<(BudgetId, Amount)>, String> {
+        self.0.load_overspent().map_err(|error| error.to_string())
+    }
+
+    fn write_overspent(&self, bounds: Vec<(BudgetId, Amount)>) -> Eventually<'_, Result<(), String>> {
+        Box::pin(async move { self.0.write_overspent(&bounds).await.map_err(|error| error.to_string()) })
+    }
+
+    fn forget_overspent(&self, budgets: Vec<BudgetId>) -> Eventually<'_, Result<(), String>> {
+        Box::pin(async move { self.0.forget_overspent(&budgets).await.map_err(|error| error.to_string()) })
     }
 
     fn forget(

@@ -2,7 +2,7 @@
 
 use parking_lot::RwLock;
 use quorate_catalog::Catalog;
-use quorate_domain::{BootId, BudgetId, Clock, LogTime, MonoTime, NodeId, SessionId, Span, WindowId};
+use quorate_domain::{Amount, BootId, BudgetId, Clock, LogTime, MonoTime, NodeId, SessionId, Span, WindowId};
 use quorate_gateway::replica::{ClusterStatus, Eventually, Journal, Replica, Unavailable};
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, RevocationBound, Standing};
@@ -208,6 +208,18 @@ impl Journal for Memory {
     }
 
     fn write(&self, _begun: Begun, _marks: Vec<Mark>) -> Eventually<'_, Result<(), String>> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn load_overspent(&self) -> Result<Vec<(BudgetId, Amount)>, String> {
+        Ok(Vec::new())
+    }
+
+    fn write_overspent(&self, _bounds: Vec<(BudgetId, Amount)>) -> Eventually<'_, Result<(), String>> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn forget_overspent(&self, _budgets: Vec<BudgetId>) -> Eventually<'_, Result<(), String>> {
         Box::pin(ready(Ok(())))
     }
 

@@ -316,3 +316,35 @@ fn what_those_before_it_take_is_not_left_for_a_request_and_one_that_is_too_large
     );
     assert_eq!(left(9), 7, "it was not mentioned, and stood behind those that were");
 }
+
+#[test]
+fn a_round_that_counted_on_doubt_shows_nothing_once_the_doubt_was_taken_as_spent() {
+    let (mut script, [a, b, c]) = three_holders();
+    for _ in 0..2 {
+        script.answer(a, 10, 0);
+        script.answer(b, 10, 0);
+    }
+    script.apply(Command::ExpireSession { session: b });
+    let from = proves_from(&script.say(c, demands(&[last_call(3, 30)])));
+    script.answer(a, 10, 0);
+    let lost = Amount::new(30);
+    assert_eq!(script.prospect(30, Some(from)), Prospect::Held { doubtful: Amount::ZERO, lost });
+    let (actor, reason) = ("ann".to_owned(), "the bill says so".to_owned());
+    let window = script.account().window().id;
+    let (budget, spent) = (BUDGET, Amount::new(40));
+    script.apply(Command::Resolve(Resolve { session: b, budget, window, spent, actor, reason }));
+    assert_eq!(script.prospect(30, Some(from)), Prospect::Open, "they may have been unreserved all the time");
+}
+
+#[test]
+fn nothing_is_granted_to_who_has_left_by_the_message_that_brings_it_back() {
+    let (mut script, [a, b]) = Script::with_sessions(10);
+    script.ask(a, 10, 10);
+    script.say(a, waits(&[last_call(2, 6)]));
+    script.say(b, demands(&[last_call(1, 4)]));
+    let heard = Heard { round: script.round(), granted: Amount::new(10) };
+    let report = SpendingReport { heard: Some(heard), ..script.spent(0, 10) };
+    script.sync(a, vec![report], vec![waits(&[])]);
+    assert_eq!((script.served(a), script.served(b)), (vec![], vec![1]));
+    assert_eq!(script.shape(), (0, 4, 6));
+}
