@@ -1,5 +1,6 @@
 //! The ledger itself: applies one committed command after the other.
 
+mod overspend;
 mod resolve;
 mod templates;
 
@@ -8,8 +9,7 @@ use crate::budget::{Key, next_id};
 use crate::zones::Zones;
 use crate::{
     Account, Answer, Ask, Budget, BudgetSpec, Command, Evidence, Expected, Mark, NodeRecord, OpenSession,
-    Outcome, Overspent, PutBudget, PutTemplate, Rejection, Session, SessionState, SpendingReport, Sync,
-    Template, View,
+    Outcome, PutBudget, PutTemplate, Rejection, Session, SessionState, SpendingReport, Sync, Template, View,
 };
 use quorate_domain::{
     BootId, BudgetId, LogTime, NodeId, Refill, Revision, SessionId, Span, Subject, TimeZone, Unit, Window,
@@ -157,12 +157,6 @@ impl Ledger {
     #[must_use]
     pub fn journal_of(&self, node: NodeId) -> u64 {
         self.nodes.get(&node).map(|record| record.generation).unwrap_or_default()
-    }
-
-    /// What a node told that it has overspent, by budget, since it was founded.
-    pub fn overspent_by(&self, node: NodeId) -> impl Iterator<Item = Overspent> {
-        let told = self.nodes.get(&node).into_iter().flat_map(|record| &record.overspent);
-        told.map(|(budget, total)| Overspent { budget: *budget, total: *total })
     }
 
     /// All sessions that are open or in doubt.
@@ -451,27 +445,6 @@ impl Ledger {
         }
         let answers = sync.asks.iter().map(|ask| self.answer(sync.session, ask, is_new)).collect();
         Ok(Outcome::Synced { answers })
-    }
-
-    /// Counts what a node has overspent in the window that is open now: the one it was spent in may be long forgotten. Of a budget
-    /// that was removed nothing counts.
-    fn overspend(&mut self, node: NodeId, told: Overspent) {
-        let (Some(record), true) = (self.nodes.get_mut(&node), self.budgets.contains_key(&told.budget))
-        else {
-            return;
-        };
-        let known = record.overspent.get(&told.budget).copied().unwrap_or_default();
-        let more = told.total.saturating_sub(known);
-        if more.is_zero() {
-            return;
-        }
-        record.overspent.insert(told.budget, told.total);
-        self.turn(told.budget);
-        self.leak(told.budget);
-        let Some(window) = self.budget(told.budget).map(|budget| budget.current().window().id) else {
-            return;
-        };
-        self.with_account(told.budget, window, |account, terms| account.overspent(more, terms));
     }
 
     fn record(&mut self, session: SessionId, report: &SpendingReport) -> Result<(), Rejection> {

@@ -101,7 +101,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         name: "overspend-counted-anew",
         why: "what is told of overspending a second time is counted a second time",
         edits: &[Edit {
-            file: "crates/ledger/src/ledger.rs",
+            file: "crates/ledger/src/ledger/overspend.rs",
             right: "let more = told.total.saturating_sub(known);",
             wrong: "let more = told.total.min(told.total.saturating_sub(known).saturating_mul(u64::MAX));",
         }],
