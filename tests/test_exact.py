@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 import json
+import time
+from datetime import datetime
 
 import pytest
 
@@ -231,6 +233,29 @@ def test_four_hundred_at_once_while_the_leader_is_killed(hundred):
     assert tokens <= LIMIT
     # What the dead node may have sent is charged; of the rest, nobody is turned away who fits.
     assert LIMIT - tokens < FITS + explained["crash_charged"]
+
+
+@pytest.mark.timeout(300)
+def test_four_hundred_at_once_over_the_edge_of_a_window_are_served_to_the_last_token_of_the_next(hundred):
+    key = hundred.key(window="minute")
+    budget = hundred.cluster.admin.budget_of(key)
+    # Who is admitted before the edge is still at the provider after it.
+    hundred.provider.behave(latency_ms=6_000)
+
+    def left():
+        end = datetime.fromisoformat(hundred.cluster.admin.explain(budget)["window_end"])
+        return end.timestamp() - time.time()
+
+    time.sleep((left() - 3) % 60)
+    ends = asyncio.run(hundred.spread(hundred.cluster.nodes[:2], key, COUNTED))
+    hundred.provider.wait_until_idle()
+
+    explained = eventually(lambda: (e := hundred.cluster.admin.explain(budget))["used"] == LIMIT and e, what="a full minute")
+    (before,) = (window["used"] for window in explained["earlier_windows"] if window["used"])
+    assert 0 < before <= LIMIT and before % USED == 0
+    assert ends.count(200) == (before + LIMIT) // USED, "who did not fit into one minute is served in the next"
+    assert ends.count(429) == AT_ONCE - ends.count(200)
+    assert hundred.provider.billed_tokens() == before + LIMIT
 
 
 @pytest.mark.timeout(300)
