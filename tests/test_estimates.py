@@ -183,7 +183,7 @@ def test_a_debt_makes_the_next_wait_until_it_has_leaked(cluster):
 
     refused = eventually(refused, 3, "an end of what the node was granted before")
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded"), refused.text
-    assert int(refused.headers["retry-after"]) >= 5, refused.headers
+    assert int(refused.headers["retry-after"]) >= 1, refused.headers
     eventually(lambda: ask(node, key, "debt").status_code == 200, 60, "a debt that has leaked")
     assert time.monotonic() - began > 3_600 / 300 - 2, "so much had to leak first"
 
@@ -204,13 +204,15 @@ def test_a_debt_that_a_client_has_heard_of_survives_the_death_of_its_node(own_cl
     budget = own_cluster.admin.budget_of(key)
     answer = victim.sdk(key).chat.completions.create(model="mortal", messages=using(4_000), stream=stream)
     assert not stream or list(answer)
+    answered = time.monotonic()
     victim.kill()
     victim.start_again()
     victim.wait_until_ready()
     billed = own_cluster.provider.billed_tokens(model) - learned
-    # Fifty a second leak, from when the ledger heard of it: when the node was back.
     explained = victim.admin.explain(budget)
-    assert billed > 4_000 and explained["used"] > billed - 50 * 5, f"G1: {billed} billed, {explained}"
+    # Fifty a second leak, from when the ledger heard of it.
+    leaked = 50 * (time.monotonic() - answered + 1)
+    assert billed > 4_000 and explained["used"] > billed - leaked, f"G1: {billed} billed, {explained}"
     assert explained["debt"] > 0, explained
 
 

@@ -195,10 +195,10 @@ impl Funds {
 
     async fn end(&self, reservation: Reservation, settle: impl FnOnce(Reservation) -> Overrun) {
         let is_recalled = reservation.is_recalled();
-        let overrun = settle(reservation);
+        let mut overrun = settle(reservation);
         self.wake_for_returns(is_recalled);
         if !overrun.is_durable() {
-            self.make_durable(&overrun).await;
+            self.make_durable(&mut overrun).await;
         }
     }
 
@@ -224,14 +224,12 @@ impl Funds {
         }
     }
 
-    /// Waits for the journal. Without the session it was reserved in there is nothing to wait for: it was reported when the
-    /// session closed, or its holdings are in doubt as a whole.
-    async fn make_durable(&self, overrun: &Overrun) {
+    /// Waits for the journal. For what was reserved in a session that is over there is nothing to wait for: it was reported when
+    /// the session closed, or its holdings are in doubt as a whole.
+    async fn make_durable(&self, overrun: &mut Overrun) {
         let Some(wallet) = self.shared.wallet.load_full() else { return };
         let mut written = self.shared.written.subscribe();
-        if !wallet.record(overrun) {
-            return;
-        }
+        wallet.record(overrun);
         while !overrun.is_durable() && !wallet.is_fenced() {
             self.shared.flush.notify_one();
             if written.changed().await.is_err() {

@@ -110,7 +110,7 @@ impl Gauges {
     }
 }
 
-/// In the order of the gauges: used, outstanding, charged for crashes, overrun, debt.
+/// In the order of the gauges: used, outstanding, charged for crashes, overrun, overspend, debt.
 fn parts(budget: &Budget, ledger: &Ledger) -> [Amount; 6] {
     let account = budget.current();
     let (used, overrun, overspend) = (account.used(), account.overrun(), account.overspend());

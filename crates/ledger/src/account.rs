@@ -327,6 +327,14 @@ impl Account {
         }
     }
 
+    /// A session that died has overrun so much, as is known now.
+    pub(crate) fn overran(&mut self, session: SessionId, overrun: Amount, terms: &Terms<'_>) {
+        let Some(known) = self.holdings.get(&session).cloned() else { return };
+        let overrun = known.overrun.max(overrun);
+        self.replace(session, &known, Holding { overrun, ..known.clone() });
+        self.settle_down(terms);
+    }
+
     /// A session is dead. What it holds is in doubt, and its requests are gone.
     pub(crate) fn lose(&mut self, session: SessionId, terms: &Terms<'_>) {
         self.line.lose(session);

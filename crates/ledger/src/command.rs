@@ -45,6 +45,8 @@ pub enum Command {
     PutTemplate(PutTemplate),
     /// An end user was seen: makes the budgets that he has not yet by the templates of his organisation.
     MeetEndUser(MeetEndUser),
+    /// Part of what a node's journal proves, ahead of [`Command::OpenSession`], where all of it does not fit into one entry.
+    TellMarks(TellMarks),
 }
 
 impl Command {
@@ -59,7 +61,8 @@ impl Command {
             | Self::ExpireSession { .. }
             | Self::Resolve(_)
             | Self::PutTimeZone(_)
-            | Self::MeetEndUser(_) => true,
+            | Self::MeetEndUser(_)
+            | Self::TellMarks(_) => true,
             Self::PutBudget(_) | Self::PutTemplate(_) | Self::RemoveBudget { .. } => false,
         }
     }
@@ -118,6 +121,17 @@ pub struct OpenSession {
     pub evidence: Evidence,
 }
 
+/// Part of what a node's journal proves. It counts when this start of its process opens a session with the rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TellMarks {
+    /// The node.
+    pub node: NodeId,
+    /// This start of its process. What another one has told is forgotten.
+    pub boot: BootId,
+    /// As in [`Evidence::Intact`].
+    pub marks: Vec<Mark>,
+}
+
 /// What a node knows of its earlier sessions' spending.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Evidence {
@@ -125,7 +139,7 @@ pub enum Evidence {
     Intact {
         /// Raised with every write. One that is below what the ledger has heard of means that the disk was rolled back.
         generation: u64,
-        /// Upper bounds of spending. What is not mentioned was never spent from.
+        /// Upper bounds of spending. What is neither mentioned here nor was told before was never spent from.
         marks: Vec<Mark>,
     },
     /// There is no journal to trust: everything outstanding stays in doubt.

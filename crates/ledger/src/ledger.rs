@@ -1,5 +1,6 @@
 //! The ledger itself: applies one committed command after the other.
 
+mod journals;
 mod overspend;
 mod resolve;
 mod templates;
@@ -8,12 +9,12 @@ use crate::account::{Proof, Terms};
 use crate::budget::{Key, next_id};
 use crate::zones::Zones;
 use crate::{
-    Account, Answer, Ask, Budget, BudgetSpec, Command, Evidence, Expected, Mark, NodeRecord, OpenSession,
-    Outcome, PutBudget, PutTemplate, Rejection, Session, SessionState, SpendingReport, Sync, Template, View,
+    Account, Answer, Ask, Budget, BudgetSpec, Command, Expected, NodeRecord, OpenSession, Outcome, PutBudget,
+    PutTemplate, Rejection, Session, SessionState, SpendingReport, Sync, Template, View,
 };
 use quorate_domain::{
-    BootId, BudgetId, LogTime, NodeId, Refill, Revision, SessionId, Span, Subject, TimeZone, Unit, Window,
-    WindowId, ZoneName,
+    BudgetId, LogTime, NodeId, Refill, Revision, SessionId, Span, Subject, TimeZone, Unit, Window, WindowId,
+    ZoneName,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::btree_map::Entry;
@@ -36,9 +37,6 @@ pub struct Ledger {
     zones: Zones,
     templates: BTreeMap<BudgetId, Template>,
 }
-
-/// What a journal proves, by what it is about.
-type Marks<'a> = BTreeMap<(SessionId, BudgetId, WindowId), &'a Mark>;
 
 /// A broken invariant. The node that finds one must stop: its replica can no longer be trusted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +65,7 @@ impl Ledger {
             Command::RemoveBudget { budget, expected } => {
                 self.remove_budget(budget, expected).unwrap_or_else(Outcome::Rejected)
             }
+            Command::TellMarks(tell) => self.hear_marks(tell),
             Command::OpenSession(open) => self.open_session(&open).unwrap_or_else(Outcome::Rejected),
             Command::Sync(sync) => self.sync(&sync).unwrap_or_else(Outcome::Rejected),
             Command::CloseSession { session } => {
@@ -280,8 +279,9 @@ impl Ledger {
         if open.previous != latest {
             return Err(Rejection::LaterSession { node: open.node, latest });
         }
-        let record = self.nodes.get(&open.node).cloned().unwrap_or_default();
-        let generation = self.settle_earlier_sessions(open, record.generation);
+        let mut record = self.nodes.get(&open.node).cloned().unwrap_or_default();
+        let told = record.told.take().filter(|told| told.boot == open.boot);
+        let generation = self.settle_earlier_sessions(open, told.as_ref(), record.generation);
         let session = SessionId::new(self.last_session.get() + 1);
         self.last_session = session;
         self.nodes.insert(open.node, NodeRecord { latest: session, generation, ..record });
@@ -301,63 +301,6 @@ impl Ledger {
         let latest = self.nodes.get(&open.node)?.latest;
         let session = self.sessions.get(&latest)?;
         (session.boot == open.boot && session.state == SessionState::Live).then_some(latest)
-    }
-
-    /// Ends the node's earlier sessions by what its journal proves, and returns the generation seen now. A journal
-    /// that had come further when the ledger last heard of it has been rolled back with its disk, and proves nothing.
-    fn settle_earlier_sessions(&mut self, open: &OpenSession, known: u64) -> u64 {
-        let earlier: Vec<_> =
-            self.sessions.iter().filter(|(_, s)| s.node == open.node).map(|(id, _)| *id).collect();
-        match &open.evidence {
-            Evidence::Intact { generation, marks } if *generation >= known => {
-                let marks =
-                    marks.iter().map(|mark| ((mark.session, mark.budget, mark.window), mark)).collect();
-                for session in earlier {
-                    self.release_unspent(session, open.boot);
-                    self.settle_by_journal(session, &marks);
-                    self.forget_if_empty(session);
-                }
-                *generation
-            }
-            Evidence::Intact { .. } | Evidence::Lost => {
-                for session in earlier {
-                    self.release_unspent(session, open.boot);
-                    self.doubt(session);
-                }
-                known
-            }
-        }
-    }
-
-    /// Whatever its disk says, nothing was spent of windows that have not begun. An earlier process that held permits is dead;
-    /// the same process, which lost its session and opens another, may still run what it began.
-    fn release_unspent(&mut self, session: SessionId, boot: BootId) {
-        let Some(life) = self.sessions.get(&session) else { return };
-        let is_of_permits = |budget: &BudgetId| {
-            self.budgets.get(budget).is_some_and(|budget| budget.spec().unit == Unit::Permits)
-        };
-        let is_unspent = |(budget, window): &&(BudgetId, WindowId)| {
-            window.start() > self.time || (life.boot != boot && is_of_permits(budget))
-        };
-        let unspent: Vec<_> = life.holds.iter().filter(is_unspent).copied().collect();
-        for (budget, window) in unspent {
-            self.close_holding(session, budget, window, &Proof::default());
-            self.release(session, budget, window);
-        }
-    }
-
-    fn settle_by_journal(&mut self, session: SessionId, marks: &Marks<'_>) {
-        let Some(life) = self.sessions.get(&session) else { return };
-        if life.state != SessionState::Live {
-            // Doubt was declared already, for a reason the journal does not know of.
-            return;
-        }
-        for (budget, window) in life.holds.clone() {
-            let proof =
-                marks.get(&(session, budget, window)).map_or_else(Proof::default, |mark| (*mark).into());
-            self.close_holding(session, budget, window, &proof);
-        }
-        self.sessions.remove(&session);
     }
 
     fn doubt(&mut self, session: SessionId) {

@@ -29,7 +29,7 @@ pub use budget::{ASKED_AHEAD, Budget, BudgetSpec, Kind, Reserve};
 pub use central::{Central, Shown, Tally};
 pub use command::{
     Ask, Command, Evidence, Expected, Heard, Mark, MeetEndUser, OpenSession, Overspent, PutBudget,
-    PutTemplate, Resolve, SpendingReport, Sync, Urgency,
+    PutTemplate, Resolve, SpendingReport, Sync, TellMarks, Urgency,
 };
 pub use doubt::{AutoResolve, Doubt, Resolution};
 pub use holding::Holding;
@@ -38,6 +38,6 @@ pub use line::{PLACES_MAX, Place};
 pub use outcome::{Answer, Outcome, Rejection, Spell, View};
 pub use prospect::{Patience, Prospect, Shortage, Standing};
 pub use report::{BudgetReport, EndUsers, HolderState, HoldingReport};
-pub use session::{NodeRecord, Session, SessionState};
+pub use session::{NodeRecord, Session, SessionState, Told};
 pub use template::{END_USERS_MAX_DEFAULT, Origin, Template};
 pub use turn::Turns;

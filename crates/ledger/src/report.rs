@@ -104,7 +104,7 @@ impl BudgetReport {
     pub const fn debt(&self) -> Amount {
         match self.spec.reserve {
             Reserve::Bound => Amount::ZERO,
-            Reserve::Estimate => self.used.saturating_sub(self.spec.limit),
+            Reserve::Estimate => self.used.saturating_add(self.overspend).saturating_sub(self.spec.limit),
         }
     }
 }

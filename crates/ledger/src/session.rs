@@ -1,5 +1,6 @@
 //! Sessions: one life of one node as a holder of grants.
 
+use crate::Mark;
 use quorate_domain::{Amount, BootId, BudgetId, LogTime, NodeId, SessionId, WindowId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,13 @@ pub struct Session {
     pub since: LogTime,
 }
 
+/// What a start of a node's process has told of its journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    pub(crate) boot: BootId,
+    pub(crate) marks: BTreeMap<(SessionId, BudgetId, WindowId), Mark>,
+}
+
 /// What the ledger remembers of a node from session to session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRecord {
@@ -42,4 +50,6 @@ pub struct NodeRecord {
     pub generation: u64,
     /// What it told that it has overspent, by budget, since the node was founded: a report that comes again adds nothing.
     pub overspent: BTreeMap<BudgetId, Amount>,
+    /// What a start of its process has told of its journal and not opened a session with yet.
+    pub told: Option<Told>,
 }

@@ -46,6 +46,8 @@ pub enum Reached {
     StaleOpening,
     /// A node came back with its journal and something outstanding.
     CrashWithJournal,
+    /// A node told of its journal in parts.
+    ToldInParts,
     /// A node came back without its journal and something outstanding.
     CrashWithoutJournal,
     /// A node came back with an old copy of its disk.
@@ -110,7 +112,7 @@ pub enum Reached {
 
 impl Reached {
     /// All of them.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 51] = [
         Self::AdmittedLocally,
         Self::AdmittedInLine,
         Self::CentralMode,
@@ -131,6 +133,7 @@ impl Reached {
         Self::Fenced,
         Self::StaleOpening,
         Self::CrashWithJournal,
+        Self::ToldInParts,
         Self::CrashWithoutJournal,
         Self::DiskRolledBack,
         Self::TornJournal,

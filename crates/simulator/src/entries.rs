@@ -34,7 +34,8 @@ impl Bounds {
             | Command::Resolve(_)
             | Command::PutTimeZone(_)
             | Command::PutTemplate(_)
-            | Command::MeetEndUser(_) => Self::Free,
+            | Command::MeetEndUser(_)
+            | Command::TellMarks(_) => Self::Free,
         }
     }
 

@@ -4,8 +4,9 @@ use crate::coverage::Reached;
 use crate::event::Event;
 use crate::world::{World, boot_id, node_id};
 use quorate_domain::{MonoTime, Span};
-use quorate_ledger::{Answer, Command, OpenSession, Outcome, Sync};
+use quorate_ledger::{Answer, Command, Evidence, Mark, OpenSession, Outcome, Sync, TellMarks};
 use quorate_wallet::{Speech, Wallet};
+use rand::RngExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ const PAUSE_US: u64 = 20_000;
 /// What a node waits for an answer to.
 #[derive(Debug)]
 pub(crate) enum Exchange {
+    /// Part of the journal; the session is opened with the rest.
+    Telling(Vec<Mark>),
     Opening,
     Saying(Speech, MonoTime),
     Closing,
@@ -43,7 +46,19 @@ impl World {
         if node.exchange.is_some() {
             return;
         }
-        let evidence = node.disk.evidence();
+        match node.disk.evidence() {
+            Evidence::Intact { marks, .. } if marks.len() > 1 && self.draw.random_bool(0.5) => {
+                let (first, rest) = marks.split_at(marks.len() / 2);
+                let boot = boot_id(place, self.nodes[place].life);
+                let tell = TellMarks { node: node_id(place), boot, marks: first.to_vec() };
+                self.send(place, Exchange::Telling(rest.to_vec()), &Command::TellMarks(tell));
+            }
+            evidence @ (Evidence::Intact { .. } | Evidence::Lost) => self.open_with(place, evidence),
+        }
+    }
+
+    fn open_with(&mut self, place: usize, evidence: Evidence) {
+        let node = &self.nodes[place];
         let (id, boot) = (node_id(place), boot_id(place, node.life));
         let open = OpenSession { node: id, boot, previous: node.replica.latest_session(id), evidence };
         self.send(place, Exchange::Opening, &Command::OpenSession(open));
@@ -98,6 +113,10 @@ impl World {
         let is_adrift = self.plan.clock(place).ppm != 0;
         let node = &mut self.nodes[place];
         match (node.exchange.take().map(|(_, exchange)| exchange), outcome) {
+            (Some(Exchange::Telling(marks)), Outcome::Done) => {
+                let generation = node.disk.generation();
+                return self.open_with(place, Evidence::Intact { generation, marks });
+            }
             (Some(Exchange::Opening), Outcome::SessionOpened { session }) => {
                 let heard = self.log.ledger.journal_of(node_id(place));
                 self.journals_written += 1;

@@ -213,13 +213,13 @@ impl World {
             (spent > *reserved).then(|| (*spot, spent - reserved))
         };
         let amounts: Vec<(Spot, u64)> = self.requests[number].spots.iter().filter_map(beyond).collect();
-        let overrun = reservation.settle(&cost(actual));
+        let mut overrun = reservation.settle(&cost(actual));
         let place = plan.node;
         let node = &mut self.nodes[place];
         if !amounts.is_empty()
             && let Some(wallet) = &node.wallet
         {
-            wallet.record(&overrun);
+            wallet.record(&mut overrun);
             node.untold.push((overrun, amounts));
         }
         self.tell_overruns(place);

@@ -55,11 +55,17 @@ pub(crate) struct Oracle {
     diskless: BTreeSet<NodeId>,
     /// Sessions that somebody declared dead.
     declared: BTreeSet<SessionId>,
+    /// What was charged and granted of each window after the latest entry, what was spent beyond, and the limit.
+    committed: BTreeMap<(BudgetId, WindowId), (u64, u64, u64)>,
 }
 
 impl Oracle {
     pub(crate) fn lost_disk(&mut self, node: NodeId) {
         self.diskless.insert(node);
+    }
+
+    pub(crate) fn has_lost_its_disk(&self, node: NodeId) -> bool {
+        self.diskless.contains(&node)
     }
 
     pub(crate) fn declared_dead(&mut self, session: SessionId) {
@@ -144,10 +150,31 @@ impl Oracle {
     }
 
     /// I1 and G4, after an entry of the log.
-    pub(crate) fn check_ledger(&self, ledger: &Ledger) -> Result<(), Violation> {
+    pub(crate) fn check_ledger(&mut self, ledger: &Ledger) -> Result<(), Violation> {
         ledger.validate().map_err(|broken| Violation { id: broken.id, what: broken.what })?;
         self.check_doubt(ledger)?;
-        self.check_pools(ledger)
+        self.check_pools(ledger)?;
+        self.check_grants(ledger)
+    }
+
+    /// I1: what is granted by an entry was free, after all that was spent beyond grants. One that tells of more of that as well, or
+    /// lowers the limit, may have granted before.
+    fn check_grants(&mut self, ledger: &Ledger) -> Result<(), Violation> {
+        for (budget, found) in ledger.budgets() {
+            let account = found.current();
+            let (window, limit) = (account.window().id, found.limit().get());
+            let committed = account.used().get() + account.outstanding().get();
+            let beyond = account.beyond_grants().get();
+            let before = self.committed.insert((budget, window), (committed, beyond, limit));
+            let has_granted =
+                before.is_some_and(|known| committed > known.0 && beyond == known.1 && limit >= known.2);
+            let taken = committed + beyond;
+            if has_granted && taken > limit {
+                let what = format!("budget {budget}, window {window}: granted up to {taken} of {limit}");
+                return Err(Violation { id: "I1", what });
+            }
+        }
+        Ok(())
     }
 
     /// G4: only who has lost its disk, or was declared dead, leaves more in doubt than its journal does.

@@ -83,7 +83,9 @@ impl World {
         // Until it is sent.
         self.requests[number].state = State::Failed;
         self.nodes[place].overdrawn.uncovered.push((number, reservation));
-        self.coverage.reach(Reached::Overspent);
+        if !self.requests[number].overdrawn.is_empty() {
+            self.coverage.reach(Reached::Overspent);
+        }
         self.send_the_covered(place);
     }
 
@@ -151,7 +153,7 @@ impl World {
                 let told = told.get(&budget).map_or(0, |told| told.get());
                 let what =
                     || format!("node {place}, budget {budget}: {owed:?} was overspent, {told} in the ledger");
-                if told < owed.least && !self.lost_a_disk {
+                if told < owed.least && !self.oracle.has_lost_its_disk(node_id(place)) {
                     return Err(Violation { id: "G1", what: what() });
                 }
                 if told > owed.most {

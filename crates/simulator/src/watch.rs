@@ -97,7 +97,10 @@ impl World {
         }
         let is_in_debt = |id: &BudgetId| {
             let bucket = self.log.ledger.budget(*id).filter(|it| it.spec().reserve == Reserve::Estimate);
-            bucket.is_some_and(|it| !it.current().excess(it.limit()).is_zero())
+            bucket.is_some_and(|it| {
+                let spent = it.current().used().saturating_add(it.current().overrun());
+                spent > it.limit()
+            })
         };
         if before.iter().any(|(id, _)| is_in_debt(id)) {
             self.coverage.reach(Reached::WaitedForDebt);
@@ -164,6 +167,7 @@ impl World {
             | Command::Resolve(_)
             | Command::PutTimeZone(_)
             | Command::PutTemplate(_) => {}
+            Command::TellMarks(_) => self.coverage.reach(Reached::ToldInParts),
             Command::MeetEndUser(meet) => self.watch_meeting(meet),
         }
     }

@@ -69,7 +69,7 @@ impl Wallet {
     }
 
     /// The same, told once.
-    pub(crate) fn begins(&self) -> bool {
+    pub(crate) fn take_beginnings(&self) -> bool {
         self.ahead.begins.swap(false, Ordering::AcqRel)
     }
 

@@ -15,6 +15,8 @@ const RECALL_LIMIT: Duration = Duration::from_millis(100);
 /// How often a bucket is asked only to learn the time: what leaks is counted, and what is hopeless known, only when an entry of
 /// the log tells it. However many wait, it is so many entries a second.
 const LEAK_EVERY: Duration = Duration::from_millis(100);
+/// So many requests and budgets are told of in a message, and no more: it has to fit into an entry of the log.
+const WORDS_MAX: usize = 4_000;
 
 /// What was said last, and what is known of rounds under way.
 #[derive(Debug, Default)]
@@ -72,7 +74,15 @@ impl Asker<'_> {
         talk.asked_buckets
             .retain(|budget, asked| waited_at.contains(budget) || self.now.since(*asked) < LEAK_EVERY);
         let told: BTreeSet<BudgetId> = talk.told.keys().copied().collect();
-        waited_at.union(&told).filter_map(|budget| self.ask_for_line(talk, *budget)).collect()
+        let asks = waited_at.union(&told).filter_map(|budget| self.ask_for_line(talk, *budget));
+        // Who does not fit into this message is asked for in the next.
+        let mut room = WORDS_MAX;
+        asks.take_while(|ask| {
+            let fits = room > 0;
+            room = room.saturating_sub(1 + ask.places.len());
+            fits
+        })
+        .collect()
     }
 
     fn ask_for_line(&self, talk: &mut Talk, budget: BudgetId) -> Option<Ask> {

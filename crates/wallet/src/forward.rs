@@ -20,8 +20,8 @@ const NEXT_BEFORE: Duration = Duration::from_secs(5);
 const NEXT_SPREAD: Duration = Duration::from_secs(20);
 /// Budgets are spread over so many moments.
 const NEXT_MOMENTS: u32 = 1_024;
-/// And so many are asked for in a message at most.
-const NEXT_AT_ONCE: usize = 2_000;
+/// So many are asked for in a message at most, which has to fit into an entry of the log.
+const ASKED_AT_ONCE: usize = 2_000;
 
 /// When it was looked, and for what.
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ impl Forward<'_> {
             want: account.welcome(Amount::ZERO, self.now),
             urgency: Urgency::CanWait,
         };
-        let asks: Vec<Ask> = active.values().filter(runs_low).map(ask).collect();
+        let asks: Vec<Ask> = active.values().filter(runs_low).take(ASKED_AT_ONCE).map(ask).collect();
         looked.asked.extend(asks.iter().map(|ask| (ask.budget, self.now)));
         asks
     }
@@ -105,7 +105,7 @@ impl Forward<'_> {
                 urgency: Urgency::CanWait,
             })
         };
-        self.wallet.active.lock().values().filter(ends_soon).filter_map(ask).take(NEXT_AT_ONCE).collect()
+        self.wallet.active.lock().values().filter(ends_soon).filter_map(ask).take(ASKED_AT_ONCE).collect()
     }
 }
 

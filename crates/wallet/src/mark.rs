@@ -54,7 +54,7 @@ impl Wallet {
     /// [`Wallet::journalled`] makes it count.
     #[must_use]
     pub fn marks(&self, now: MonoTime) -> Marks {
-        let begins = self.begins();
+        let begins = self.take_beginnings();
         let lines = self.lines(now);
         // After the marks: what is spent from by now is of windows that have begun.
         Marks { lines, begun: Begun { session: self.session(), upto: self.log_time() }, begins }
@@ -89,14 +89,11 @@ impl Wallet {
         self.begun(marks.begun.upto, marks.begins);
     }
 
-    /// Has the next marks hold an overrun. Says whether they will: not that of an earlier session, of which the marks of this
-    /// one say nothing.
-    pub fn record(&self, overrun: &Overrun) -> bool {
-        let is_own = overrun.accounts.iter().all(|account| self.is_own(account));
-        if is_own {
-            overrun.accounts.iter().for_each(|account| self.low.push(Arc::clone(account)));
-        }
-        is_own
+    /// Has the next marks hold an overrun; but for that of an earlier session, or of a budget that is gone, of which they say
+    /// nothing: it is left out.
+    pub fn record(&self, overrun: &mut Overrun) {
+        overrun.accounts.retain(|account| self.is_own(account));
+        overrun.accounts.iter().for_each(|account| self.low.push(Arc::clone(account)));
     }
 
     fn is_own(&self, account: &Arc<Account>) -> bool {
@@ -104,7 +101,7 @@ impl Wallet {
         let is_it = |other: &Arc<Account>| Arc::ptr_eq(other, account);
         let is_in = |slot: &Slot| slot.open.iter().chain(&slot.next).any(is_it);
         self.shard(budget).read().get(&budget).is_some_and(is_in)
-            || self.retired.lock().values().any(is_it)
+            || self.retired.lock().get(&(budget, window)).is_some_and(is_it)
             || self.finished.lock().get(&(budget, window)).is_some_and(is_it)
     }
 

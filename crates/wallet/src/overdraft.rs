@@ -12,6 +12,9 @@ use quorate_ledger::Overspent;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// So many are told in a message at most: it has to fit into an entry of the log.
+const TOLD_AT_ONCE: usize = 2_000;
+
 /// What a node has overspent, by budget.
 #[derive(Debug, Default)]
 pub struct Overdrafts {
@@ -137,7 +140,7 @@ impl Overdrafts {
     /// What the ledger has not heard of.
     pub(crate) fn untold(&self) -> Vec<Overspent> {
         let drafts = self.drafts.lock();
-        let untold = drafts.iter().filter(|(_, draft)| draft.settled > draft.told);
+        let untold = drafts.iter().filter(|(_, draft)| draft.settled > draft.told).take(TOLD_AT_ONCE);
         untold.map(|(budget, draft)| Overspent { budget: *budget, total: draft.settled }).collect()
     }
 

@@ -27,6 +27,8 @@ pub struct Speech {
     /// The message.
     pub sync: Sync,
     reports: Vec<(Arc<Account>, Statement)>,
+    /// Everybody had a turn to report, not only those who ask for something.
+    is_report: bool,
 }
 
 impl Wallet {
@@ -151,12 +153,10 @@ impl Wallet {
         self.just_turned().for_each(|budget| talk.turned(budget));
         // In the name of a session that is over, nothing is asked for any more; what is left is reported.
         let asks = if self.is_fenced() { Vec::new() } else { self.asks(&mut talk, ledger, now) };
-        let reports = if is_due || (!asks.is_empty() && self.has_few()) {
-            self.reports(now)
-        } else {
-            self.reports_of(asks.iter().map(|ask| ask.budget))
-        };
-        let overspent = if is_due { self.overdrafts().untold() } else { Vec::new() };
+        let is_report = is_due || (!asks.is_empty() && self.has_few());
+        let reports =
+            if is_report { self.reports(now) } else { self.reports_of(asks.iter().map(|ask| ask.budget)) };
+        let overspent = if is_report { self.overdrafts().untold() } else { Vec::new() };
         if reports.is_empty() && asks.is_empty() && overspent.is_empty() {
             return None;
         }
@@ -174,7 +174,7 @@ impl Wallet {
             asks,
             overspent,
         };
-        Some(Speech { sync, reports })
+        Some(Speech { sync, reports, is_report })
     }
 
     /// Whether it is time to report again: `every` after the last report.
@@ -187,7 +187,9 @@ impl Wallet {
     pub fn heard(&self, speech: &Speech, answers: &[Answer], sent: MonoTime, now: MonoTime) {
         {
             let mut talk = self.talk.lock();
-            talk.last_report = sent;
+            if speech.is_report {
+                talk.last_report = sent;
+            }
             talk.told.retain(|_, places| places.as_ref().is_none_or(|places| !places.is_empty()));
         }
         self.reported(&speech.reports, sent);

@@ -325,9 +325,10 @@ impl Wallet {
         if due.len() > REPORTED_AT_ONCE {
             // First what a round waits for, then those that had no turn the last time.
             let turn = |account: &Arc<Account>| (!account.is_closed(), account.budget() <= upto.active);
-            due.sort_by_key(turn);
+            due.sort_by_cached_key(turn);
             due.truncate(REPORTED_AT_ONCE);
-            upto.active = due.last().map(|account| account.budget()).unwrap_or_default();
+            let last = due.iter().rfind(|account| self.is_current(account));
+            upto.active = last.map(|account| account.budget()).unwrap_or_default();
         }
         due.into_iter().map(stated).collect()
     }

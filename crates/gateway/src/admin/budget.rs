@@ -416,6 +416,7 @@ pub(super) fn shown(report: &BudgetReport) -> Value {
         "week_starts": week_starts(report),
         "limit": amount(report.spec.limit),
         "used": amount(report.used),
+        "overspend": amount(report.overspend),
         "granted": amount(report.outstanding),
         "free": amount(report.free),
         "window_start": window_start(report),
@@ -440,6 +441,7 @@ fn usage_of(report: &BudgetReport) -> Value {
         "time_zone": time_zone(report),
         "window_start": window_start(report),
         "used": view::amount(unit, report.used),
+        "overspend": view::amount(unit, report.overspend),
         "limit": view::amount(unit, report.spec.limit),
         "budget": report.budget,
     })

@@ -67,7 +67,6 @@ fn window(report: &BudgetReport) -> Value {
         fields.insert("in_doubt".to_owned(), amount(report.in_doubt));
         fields.insert("crash_charged".to_owned(), amount(report.crash_charged));
         fields.insert("overrun".to_owned(), amount(report.overrun));
-        fields.insert("overspend".to_owned(), amount(report.overspend));
         fields.insert("excess".to_owned(), amount(report.excess));
         fields.insert("debt".to_owned(), amount(report.debt()));
         fields.insert("spent_at_most".to_owned(), amount(report.spent_at_most));
@@ -149,8 +148,13 @@ fn sentence(report: &BudgetReport) -> String {
         None if report.debt().is_zero() => String::new(),
         None => format!("; a debt of {} has to leak before anything is granted", shown(report.debt())),
     };
+    let overspent = if report.overspend.is_zero() {
+        String::new()
+    } else {
+        format!(", of which {} were overspent without a quorum", shown(report.overspend))
+    };
     format!(
-        "of {} {} ({}) {} are spent, {} are granted to {} node sessions{doubt}, and {} are free{end}",
+        "of {} {} ({}) {} are spent{overspent}, {} are granted to {} node sessions{doubt}, and {} are free{end}",
         shown(report.spec.limit),
         words::of_unit(unit),
         calendar::in_words(&report.spec.kind),

@@ -1,8 +1,9 @@
 //! The session: opened with what the journal proves, closed when everything is reported and returned.
 
-use super::{JournalFailure, Shared, flusher, syncer};
+use super::syncer::{self, Reported};
+use super::{JournalFailure, Shared, flusher};
 use crate::replica::Unavailable;
-use quorate_ledger::{Command, Evidence, Ledger, Mark, OpenSession, Outcome};
+use quorate_ledger::{Command, Evidence, Ledger, Mark, OpenSession, Outcome, TellMarks};
 use quorate_wallet::{Overdrafts, Wallet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long one attempt to open or close the session may take.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
+/// So many marks fit into an entry of the log, with much to spare.
+const MARKS_AT_ONCE: usize = 8_000;
 /// Between two attempts while there is no quorum.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -78,13 +81,20 @@ async fn attempt(shared: &Shared, journalled: &[Mark]) -> Result<Outcome, Unavai
             "the disk of this node is older than what the node has said: what its earlier sessions held is in doubt"
         );
     }
+    let boot = shared.replica.boot();
+    let mut parts: Vec<_> = marks.chunks(MARKS_AT_ONCE).map(<[Mark]>::to_vec).collect();
+    let marks = parts.pop().unwrap_or_default();
+    for marks in parts {
+        let part = Command::TellMarks(TellMarks { node, boot, marks });
+        shared.replica.propose_ledger(part, ATTEMPT_LIMIT).await?;
+    }
     let evidence = Evidence::Intact { generation, marks };
-    let open = OpenSession { node, boot: shared.replica.boot(), previous, evidence };
+    let open = OpenSession { node, boot, previous, evidence };
     shared.replica.propose_ledger(Command::OpenSession(open), ATTEMPT_LIMIT).await
 }
 
 /// The marks of what the ledger still counts as held. A node that ran for months has marks of thousands of windows
-/// that are long settled, and they would not fit into one entry of the log.
+/// that are long settled.
 fn relevant(journalled: &[Mark], ledger: &Ledger) -> Vec<Mark> {
     let is_held = |mark: &&Mark| {
         let session = ledger.session(mark.session);
@@ -105,8 +115,12 @@ pub(super) async fn close(shared: &Shared, grace: Duration) -> Result<(), Journa
     // In case there is no time to report: what the journal holds is enough.
     flusher::flush(shared, &wallet).await?;
     let closing = async {
-        while !syncer::report_everything(shared, &wallet).await {
-            tokio::time::sleep(PAUSE).await;
+        loop {
+            match syncer::report(shared, &wallet).await {
+                Reported::All => break,
+                Reported::Some => {}
+                Reported::Nothing => tokio::time::sleep(PAUSE).await,
+            }
         }
         let close = Command::CloseSession { session: wallet.session() };
         shared.replica.propose_ledger(close, ATTEMPT_LIMIT).await

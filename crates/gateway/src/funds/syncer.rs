@@ -158,14 +158,25 @@ async fn say(shared: &Shared, wallet: &Wallet, speech: &Speech) -> Said {
     }
 }
 
-/// Reports what is left to report. `true` once there is nothing more to be said.
-pub(super) async fn report_everything(shared: &Shared, wallet: &Wallet) -> bool {
+/// How far everything is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reported {
+    /// There is nothing more to be said.
+    All,
+    /// There is more to be said than fits into a message.
+    Some,
+    /// Nothing could be said now.
+    Nothing,
+}
+
+/// Reports of what is left to report as much as fits into a message.
+pub(super) async fn report(shared: &Shared, wallet: &Wallet) -> Reported {
     follow(shared, wallet);
     let speech = wallet.speech(&shared.replica.ledger().read(), true, shared.clock.mono());
-    let said = say_if_any(shared, wallet, speech.as_ref()).await;
-    match said {
-        Said::Heard => wallet.is_at_rest(),
-        Said::SessionOver => true,
-        Said::OutOfReach => false,
+    match say_if_any(shared, wallet, speech.as_ref()).await {
+        Said::SessionOver => Reported::All,
+        Said::Heard if wallet.is_at_rest() => Reported::All,
+        Said::Heard if speech.is_some() => Reported::Some,
+        Said::Heard | Said::OutOfReach => Reported::Nothing,
     }
 }

@@ -113,10 +113,13 @@ impl Inference {
         expected: &Expected,
     ) -> Need {
         let limit = self.output_limit(model);
+        let most = self.bound(model, prompt, limit);
+        let expected = self.bound(model, prompt.min(expected.prompt), limit.min(expected.choice)).tokens;
         Need {
-            most: self.bound(model, prompt, limit),
+            most,
             least: self.bound(model, prompt, limit.min(output_tokens_min.max(Tokens::new(1)))),
-            expected: self.bound(model, prompt.min(expected.prompt), limit.min(expected.choice)).tokens,
+            // Whoever says that everything costs nothing is not let past a budget that is empty.
+            expected: expected.max(Tokens::new(1)).min(most.tokens),
         }
     }
 

@@ -34,8 +34,9 @@ pub(super) enum Unreserved {
 }
 
 impl Proxy {
-    /// Reserves the most the attempt can cost, of budgets that go by estimates what it is expected to, and the permits that the request does not hold yet. Where no grant at hand
-    /// covers its bytes, its tokens are counted before it waits in line, with the same patience.
+    /// Reserves the most the attempt can cost, of budgets that go by estimates what it is expected to, and the permits that the
+    /// request does not hold yet. Where no grant at hand covers its bytes, its tokens are counted before it waits in line, with
+    /// the same patience.
     pub(super) async fn reserve(
         &self,
         admitted: &mut Admitted,
@@ -55,14 +56,49 @@ impl Proxy {
         let waited_since = self.parts.clock.mono();
         let prompt = self.count(admitted, model, caller).await?.map_or(prompt, Ok);
         let need = need_of(admitted, model, &prompt, &expected)?;
-        let reserved = self.stand_in_line(admitted, (&need, waited_since), caller).await;
+        let reserved = self.while_heard(admitted, (&need, waited_since), caller).await;
         self.parts.metrics.budget_wait(self.parts.clock.mono().since(waited_since));
-        if matches!(reserved, Err(Unreserved::Refused(RequestError::QuotaUnavailable)))
-            && self.waits_for_its_licence(admitted, caller).await?
-        {
-            return self.overspend(admitted, model, &need).await;
+        match reserved? {
+            Some(reservation) => self.cut(admitted, (model, &prompt), reservation, need.most),
+            None => self.overspend(admitted, model, &need).await,
         }
-        self.cut(admitted, (model, &prompt), reserved?, need.most)
+    }
+
+    /// Waits in line. A key that may overspend does so no longer than until it is sure that nobody can be asked (`None`): at most
+    /// for the revocation bound.
+    async fn while_heard(
+        &self,
+        admitted: &mut Admitted,
+        (need, since): (&Need, MonoTime),
+        caller: &mut Caller,
+    ) -> Result<Option<Reservation>, Unreserved> {
+        if admitted.key.spec.without_quorum != WithoutQuorum::Open {
+            return self.stand_in_line(admitted, (need, since), caller).await.map(Some);
+        }
+        let reserved = tokio::select! {
+            biased;
+            reserved = self.stand_in_line(admitted, (need, since), caller) => reserved,
+            () = self.quorum_is_lost() => return Ok(None),
+        };
+        match reserved {
+            Err(Unreserved::Refused(RequestError::QuotaUnavailable))
+                if self.waits_for_its_licence(admitted, caller).await? =>
+            {
+                Ok(None)
+            }
+            reserved => reserved.map(Some),
+        }
+    }
+
+    /// Resolves when this node has not heard from a majority for as long as the revocation bound.
+    async fn quorum_is_lost(&self) {
+        loop {
+            let left = self.parts.replica.lease().left(self.parts.clock.mono());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left + A_MOMENT).await;
+        }
     }
 
     /// Whether a request may spend what nobody granted: its key says so, and this node has not heard from a majority for as long as
@@ -73,15 +109,12 @@ impl Proxy {
     }
 
     /// The ledger is out of reach, and may be back in a moment: waits until it is sure that it is not, no longer than the
-    /// revocation bound. `false` if a majority is there after all, or if the key may not overspend anyway.
+    /// revocation bound. `false` if a majority is there after all.
     async fn waits_for_its_licence(
         &self,
         admitted: &Admitted,
         caller: &mut Caller,
     ) -> Result<bool, Unreserved> {
-        if admitted.key.spec.without_quorum != WithoutQuorum::Open {
-            return Ok(false);
-        }
         let left = self.parts.replica.lease().left(self.parts.clock.mono());
         tokio::select! {
             biased;

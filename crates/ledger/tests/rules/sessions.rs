@@ -1,7 +1,7 @@
 //! Lives of nodes: how one begins, and what becomes of the one before.
 
 use crate::script::*;
-use quorate_domain::{Amount, NodeId, SessionId, Unit, WindowId};
+use quorate_domain::{Amount, BootId, NodeId, SessionId, Unit, WindowId};
 use quorate_ledger::*;
 
 fn mark(session: SessionId, spent_bound: u64) -> Mark {
@@ -99,4 +99,43 @@ fn permits_in_doubt_come_back_when_the_next_process_of_the_node_opens_a_session(
     script.open(1, 2, journal(3, vec![]));
     assert_eq!(script.shape(), (0, 0, 100));
     assert!(script.ledger.session(a).is_none() && script.ledger.session(again).is_none());
+}
+
+#[test]
+fn a_journal_may_be_told_in_parts_and_only_by_the_process_that_opens_a_session() {
+    let parts = |teller: u64| {
+        let mut script = Script::with_budget(100, Kind::Lifetime);
+        let a = script.open(1, 1, fresh());
+        script.ask(a, 10, 60);
+        let mark = Mark {
+            session: a,
+            budget: BUDGET,
+            window: script.account().window().id,
+            spent_bound: Amount::new(7),
+            settled: Amount::new(7),
+            overrun: Amount::ZERO,
+        };
+        let (node, boot) = (NodeId::new(1), BootId::new(teller));
+        let tell = Command::TellMarks(TellMarks { node, boot, marks: vec![mark] });
+        // Twice: an answer may be lost.
+        assert_eq!([script.apply(tell.clone()), script.apply(tell)], [Outcome::Done, Outcome::Done]);
+        script.open(1, 2, Evidence::Intact { generation: 1, marks: vec![] });
+        script.shape()
+    };
+    assert_eq!(parts(2), (7, 0, 93));
+    assert_eq!(parts(3), (0, 0, 100), "what another process has told says nothing of this one's journal");
+}
+
+#[test]
+fn what_a_session_has_overrun_counts_although_it_was_declared_dead_before_its_journal_was_heard() {
+    let mut script = Script::with_budget(100, Kind::Lifetime);
+    let a = script.open(1, 1, fresh());
+    script.ask(a, 10, 10);
+    let window = script.account().window().id;
+    script.apply(Command::ExpireSession { session: a });
+    let (spent_bound, overrun) = (Amount::new(10), Amount::new(25));
+    let mark = Mark { session: a, budget: BUDGET, window, spent_bound, settled: spent_bound, overrun };
+    script.open(1, 2, Evidence::Intact { generation: 1, marks: vec![mark] });
+    let report = script.ledger.report(BUDGET).unwrap();
+    assert_eq!((report.overrun, report.in_doubt, report.free), (overrun, spent_bound, Amount::new(65)));
 }

@@ -109,10 +109,13 @@ fn more_than_was_reserved_is_booked_as_overrun() {
 #[test]
 fn overrun_of_an_earlier_session_is_not_in_the_marks_of_the_next() {
     let (earlier, next) = (wallet_with_hundred(), wallet_with_hundred());
-    let overrun = earlier.reserve(&[TEAM], cost(10), at(1)).unwrap().settle(&cost(17));
-    assert!(!next.record(&overrun));
+    let overruns = || earlier.reserve(&[TEAM], cost(10), at(1)).unwrap().settle(&cost(17));
+    let (mut foreign, mut own) = (overruns(), overruns());
+    next.record(&mut foreign);
     assert!(next.marks(at(2)).is_empty(), "a mark of the next session says what the earlier one spent");
-    assert!(earlier.record(&overrun));
+    assert!(foreign.is_durable(), "there is nothing to wait for");
+    earlier.record(&mut own);
+    assert!(!own.is_durable() && !earlier.marks(at(2)).is_empty());
 }
 
 #[test]
@@ -120,9 +123,9 @@ fn overrun_is_durable_once_the_journal_holds_it_and_the_watermark_stays() {
     let wallet = wallet_with_hundred();
     let within = wallet.reserve(&[TEAM], cost(10), at(1)).unwrap().settle(&cost(10));
     assert!(within.is_durable());
-    let overrun = wallet.reserve(&[TEAM], cost(10), at(1)).unwrap().settle(&cost(17));
+    let mut overrun = wallet.reserve(&[TEAM], cost(10), at(1)).unwrap().settle(&cost(17));
     assert!(!overrun.is_durable());
-    assert!(wallet.record(&overrun));
+    wallet.record(&mut overrun);
     let bound = wallet.account(TEAM.budget).unwrap().spent_bound();
     let marks = wallet.marks(at(1));
     let told: Vec<_> = marks.lines.iter().map(|mark| (mark.settled.get(), mark.overrun.get())).collect();

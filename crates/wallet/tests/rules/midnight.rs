@@ -4,6 +4,7 @@ use crate::cluster::*;
 use quorate_domain::{Amount, KeyId, LogTime, Period, Subject, Unit, WindowId};
 use quorate_ledger::*;
 use quorate_wallet::Charge;
+use std::time::Duration;
 
 const KEYS: u64 = 1_000;
 
@@ -63,4 +64,16 @@ fn the_windows_of_a_thousand_keys_in_use_begin_with_one_entry_and_one_write_that
     cluster.wallet.journalled(&marks, at(60_000));
     let served = budgets.iter().filter(|it| cluster.wallet.reserve(&[**it], cost(10), at(60_000)).is_ok());
     assert_eq!(served.count(), budgets.len());
+}
+
+#[test]
+fn asking_again_and_again_keeps_nobody_from_reporting_however_many_budgets_are_in_use() {
+    let mut cluster = Cluster::new(100, 100, Kind::Fixed(Period::Minute));
+    let budgets: Vec<_> = (1..=KEYS + 1).map(|key| budget_of(&mut cluster, key)).collect();
+    messages(&mut cluster, &budgets, 1);
+    cluster.queue(&[budgets[0]], 900, at(200));
+    let speech = cluster.wallet.speech(&cluster.ledger, false, at(200)).expect("somebody waits");
+    let answers = cluster.deliver(&speech);
+    cluster.wallet.heard(&speech, &answers, at(200), at(200));
+    assert!(cluster.wallet.is_report_due(at(260), Duration::from_millis(250)), "the others had no turn");
 }

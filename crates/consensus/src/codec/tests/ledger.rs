@@ -9,7 +9,7 @@ use quorate_domain::{
 use quorate_ledger::{
     Answer, Ask, AutoResolve, BudgetSpec, Command, Evidence, Expected, Heard, Kind, Mark, MeetEndUser,
     OpenSession, Outcome, Overspent, Place, PutBudget, PutTemplate, Rejection, Reserve, Resolve, Spell,
-    SpendingReport, Sync, Urgency, View,
+    SpendingReport, Sync, TellMarks, Urgency, View,
 };
 
 pub(super) fn commands() -> Vec<(&'static str, machine::Command)> {
@@ -132,6 +132,14 @@ fn openings() -> Vec<(&'static str, Command)> {
     vec![
         ("ledger_open_session_intact", open(Evidence::Intact { generation: 9, marks: vec![mark] })),
         ("ledger_open_session_lost", open(Evidence::Lost)),
+        (
+            "ledger_tell_marks",
+            Command::TellMarks(TellMarks {
+                node: NodeId::new(4),
+                boot: BootId::new(0xB007),
+                marks: vec![mark],
+            }),
+        ),
     ]
 }
 

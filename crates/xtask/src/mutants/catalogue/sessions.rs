@@ -3,6 +3,7 @@
 use crate::mutants::mutation::{Edit, Mutation};
 
 const LEDGER: &str = "crates/ledger/src/ledger.rs";
+const JOURNALS: &str = "crates/ledger/src/ledger/journals.rs";
 const LEDGER_ACCOUNT: &str = "crates/ledger/src/account.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
@@ -20,7 +21,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         name: "no-fencing-of-earlier-lives",
         why: "messages of an earlier life are still on their way, and what they are granted nobody holds",
         edits: &[Edit {
-            file: LEDGER,
+            file: JOURNALS,
             right: "            self.close_holding(session, budget, window, &proof);\n        }\n        self.sessions.remove(&session);",
             wrong: "            self.close_holding(session, budget, window, &proof);\n        }",
         }],
@@ -29,7 +30,11 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "an-old-disk-is-believed",
         why: "an old copy of a journal knows nothing of what was spent after it was made",
-        edits: &[Edit { file: LEDGER, right: "if *generation >= known =>", wrong: "if *generation > 0 =>" }],
+        edits: &[Edit {
+            file: JOURNALS,
+            right: "if *generation >= known =>",
+            wrong: "if *generation > 0 =>",
+        }],
         breaks: &["G1", "G2", "I3", "I6"],
     },
     Mutation {

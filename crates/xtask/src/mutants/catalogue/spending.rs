@@ -107,4 +107,14 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         }],
         breaks: &["I1"],
     },
+    Mutation {
+        name: "overspend-granted-again",
+        why: "what was spent without a grant is there no more to be granted",
+        edits: &[Edit {
+            file: LEDGER_ACCOUNT,
+            right: "self.overrun.saturating_add(self.overspend)",
+            wrong: "self.overrun",
+        }],
+        breaks: &["I1"],
+    },
 ];
