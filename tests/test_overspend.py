@@ -106,3 +106,25 @@ def test_while_a_majority_may_still_be_there_an_open_key_overspends_nothing(own_
         return overspend(own_cluster.admin, other, "requests")[0] == 1
 
     eventually(is_told, 20, "the overspend is told")
+
+
+@pytest.mark.timeout(240)
+def test_a_node_that_stood_still_asks_before_it_overspends(own_cluster):
+    """Its lease has ended when it goes on, and all others are there."""
+    own_cluster.serve("chat")
+    key = own_cluster.admin.key(budgets=[{"unit": "requests", "limit": 3}], without_quorum="open")
+    node = own_cluster.followers()[0]
+    eventually(lambda: ask(node, key) == [SPENT], what="a budget that is spent")
+
+    async def while_it_stands_still():
+        async with node.async_sdk(key) as sdk:
+            os.kill(node.pid, signal.SIGSTOP)
+            calls = [asyncio.create_task(one(sdk, "chat", max_tokens=16)) for _ in range(10)]
+            # For longer than the revocation bound.
+            await asyncio.sleep(3)
+            os.kill(node.pid, signal.SIGCONT)
+            return await asyncio.gather(*calls)
+
+    ends = asyncio.run(while_it_stands_still())
+    assert set(ends) == {SPENT}, ends
+    assert overspend(own_cluster.admin, key, "requests")[0] == 0

@@ -15,16 +15,20 @@ use crate::replica::{Journal, Replica};
 use arc_swap::ArcSwapOption;
 use desk::{Desk, Request};
 use parking_lot::Mutex;
-use quorate_domain::{Clock, EndUserId, Name, Span, Subject, Unit};
+use quorate_domain::{Clock, EndUserId, MonoTime, Name, Span, Subject, Unit};
 use quorate_ledger::Ledger;
 use quorate_wallet::{Charge, Cost, Need, Overdrafts, Overrun, Reservation, Wallet, Withheld};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 /// So many requests may stand in line; the next is told at once that quota is unavailable. Each costs about 1 KiB.
 const LINE_MAX: usize = 16_384;
+
+/// For so long it is believed that the ledger is out of reach. While there is anything to be said it is tried all the time.
+const OUT_OF_REACH_FOR: Duration = Duration::from_secs(10);
 
 /// A cheap handle to the money of this node.
 #[derive(Clone)]
@@ -60,6 +64,8 @@ struct Shared {
     sync: Notify,
     /// What this node has overspent; `None` until the first session is open. They outlive sessions.
     overdrafts: Mutex<Option<Arc<Overdrafts>>>,
+    /// When the ledger was last asked in vain without a lease, in microseconds; zero if it has answered since.
+    out_of_reach_at: AtomicU64,
     /// Changes whenever the journal was written, or a session ended.
     written: watch::Sender<()>,
 }
@@ -81,6 +87,7 @@ impl Funds {
             flush: Notify::new(),
             sync: Notify::new(),
             overdrafts: Mutex::new(None),
+            out_of_reach_at: AtomicU64::new(0),
             written: watch::Sender::new(()),
         });
         (Self { shared: Arc::clone(&shared) }, Treasurer { shared })
@@ -161,6 +168,13 @@ impl Funds {
         place.called().await
     }
 
+    /// Whether the ledger was asked in vain a moment ago, by a node whose lease had ended.
+    #[must_use]
+    pub fn is_out_of_reach(&self) -> bool {
+        let at = MonoTime::from_micros(self.shared.out_of_reach_at.load(Ordering::Acquire));
+        at > MonoTime::default() && self.shared.clock.mono().since(at) < OUT_OF_REACH_FOR
+    }
+
     /// Reserves what grants cover and overspends the rest, on a node that reaches no majority. Returns once the journal holds
     /// what is overspent, so that no crash loses it.
     ///
@@ -224,16 +238,19 @@ impl Funds {
         }
     }
 
-    /// Waits for the journal. For what was reserved in a session that is over there is nothing to wait for: it was reported when
-    /// the session closed, or its holdings are in doubt as a whole.
+    /// Waits for the journal. Without a session there is nothing to wait for: it was reported when the session closed.
     async fn make_durable(&self, overrun: &mut Overrun) {
         let Some(wallet) = self.shared.wallet.load_full() else { return };
         let mut written = self.shared.written.subscribe();
-        wallet.record(overrun);
-        while !overrun.is_durable() && !wallet.is_fenced() {
+        let _told_as_overspent = wallet.record(overrun);
+        while !overrun.is_durable() && self.shared.wallet.load().is_some() {
             self.shared.flush.notify_one();
             if written.changed().await.is_err() {
                 return;
+            }
+            if wallet.is_fenced() {
+                // No mark of this session is written any more.
+                let _told_as_overspent = wallet.record(overrun);
             }
         }
     }
@@ -284,6 +301,16 @@ impl Treasurer {
 pub struct JournalFailure(pub String);
 
 impl Shared {
+    /// The ledger has answered, or has not.
+    fn reached(&self, has_answered: bool) {
+        let now = self.clock.mono();
+        if has_answered {
+            self.out_of_reach_at.store(0, Ordering::Release);
+        } else if !self.replica.lease().is_fresh(now) {
+            self.out_of_reach_at.store(now.micros(), Ordering::Release);
+        }
+    }
+
     /// Ends a session on this node: whoever waits in its name is told.
     fn fence(&self, wallet: &Wallet) {
         wallet.fence();

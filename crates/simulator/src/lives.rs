@@ -219,8 +219,11 @@ impl World {
         if !amounts.is_empty()
             && let Some(wallet) = &node.wallet
         {
-            wallet.record(&mut overrun);
+            let owed = wallet.record(&mut overrun);
+            let is_told = |(spot, _): &(Spot, u64)| owed.iter().all(|(budget, _)| *budget != spot.0);
+            let amounts = amounts.into_iter().filter(is_told).collect();
             node.untold.push((overrun, amounts));
+            self.overspending.owes(place, &owed);
         }
         self.tell_overruns(place);
     }

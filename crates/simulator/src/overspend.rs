@@ -32,6 +32,13 @@ pub(crate) struct Overspending {
 }
 
 impl Overspending {
+    /// What went beyond grants of a session that is over is told as overspent, unless the node dies before.
+    pub(crate) fn owes(&mut self, place: usize, beyond: &[(BudgetId, Amount)]) {
+        for (budget, amount) in beyond {
+            self.owed.entry((place, *budget)).or_default().most += amount.get();
+        }
+    }
+
     /// A node dies, and with it what it had not sent.
     pub(crate) fn never_sent(&mut self, place: usize, of: &Overdrawn, requests: &[Request]) {
         let unsent = of.uncovered.iter().flat_map(|(number, _)| &requests[*number].overdrawn);

@@ -89,11 +89,15 @@ impl Wallet {
         self.begun(marks.begun.upto, marks.begins);
     }
 
-    /// Has the next marks hold an overrun; but for that of an earlier session, or of a budget that is gone, of which they say
-    /// nothing: it is left out.
-    pub fn record(&self, overrun: &mut Overrun) {
-        overrun.accounts.retain(|account| self.is_own(account));
-        overrun.accounts.iter().for_each(|account| self.low.push(Arc::clone(account)));
+    /// Has the next marks hold an overrun. That of an earlier session they say nothing of, nor does anybody report it any more: it
+    /// is told as overspent; it says how much of which budgets that is.
+    pub fn record(&self, overrun: &mut Overrun) -> Vec<(BudgetId, Amount)> {
+        let is_over = |(account, _): &mut (Arc<Account>, Amount)| self.is_fenced() || !self.is_own(account);
+        let over: Vec<_> = overrun.accounts.extract_if(.., is_over).collect();
+        let over: Vec<_> = over.into_iter().map(|(account, beyond)| (account.budget(), beyond)).collect();
+        overrun.overspent.extend(over.iter().map(|(budget, beyond)| self.overdrafts().owe(*budget, *beyond)));
+        overrun.accounts.iter().for_each(|(account, _)| self.low.push(Arc::clone(account)));
+        over
     }
 
     fn is_own(&self, account: &Arc<Account>) -> bool {

@@ -106,6 +106,12 @@ impl Overdrafts {
         Overdrawn { entry: Entry { drafts: Arc::clone(self), budget, number }, unit, amount }
     }
 
+    /// Adds what was spent and can be told in no other way.
+    pub(crate) fn owe(self: &Arc<Self>, budget: BudgetId, amount: Amount) -> Entry {
+        let number = self.enter(budget, |draft| draft.settled = draft.settled.saturating_add(amount));
+        Entry { drafts: Arc::clone(self), budget, number }
+    }
+
     fn enter(&self, budget: BudgetId, add: impl FnOnce(&mut Draft)) -> u64 {
         let mut drafts = self.drafts.lock();
         let draft = drafts.entry(budget).or_default();

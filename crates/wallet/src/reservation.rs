@@ -30,9 +30,10 @@ impl Part {
         Self { account, unit, reserve, amount, full }
     }
 
-    /// Ends it with this charge. The account, if that was more than was reserved.
-    fn settle(self, spent: Amount) -> Option<Arc<Account>> {
-        self.account.settle(self.amount, spent).then_some(self.account)
+    /// Ends it with this charge. The account, and by how much that was more than was reserved.
+    fn settle(self, spent: Amount) -> Option<(Arc<Account>, Amount)> {
+        let beyond = spent.saturating_sub(self.amount);
+        self.account.settle(self.amount, spent).then_some((self.account, beyond))
     }
 }
 
@@ -42,15 +43,16 @@ impl Part {
 #[derive(Debug)]
 #[must_use = "overrun that is not made durable is lost with the node"]
 pub struct Overrun {
-    pub(crate) accounts: Vec<Arc<Account>>,
-    overspent: Vec<Entry>,
+    /// Each with how much it was.
+    pub(crate) accounts: Vec<(Arc<Account>, Amount)>,
+    pub(crate) overspent: Vec<Entry>,
 }
 
 impl Overrun {
     /// Whether the journal holds all of it.
     #[must_use]
     pub fn is_durable(&self) -> bool {
-        self.accounts.iter().all(|account| account.is_overrun_durable())
+        self.accounts.iter().all(|(account, _)| account.is_overrun_durable())
             && self.overspent.iter().all(Entry::is_durable)
     }
 }

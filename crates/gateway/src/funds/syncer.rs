@@ -140,7 +140,9 @@ async fn say_if_any(shared: &Shared, wallet: &Wallet, speech: Option<&Speech>) -
 async fn say(shared: &Shared, wallet: &Wallet, speech: &Speech) -> Said {
     let sent = shared.clock.mono();
     let sync = Sync { generation: shared.journal.generation(), ..speech.sync.clone() };
-    match shared.replica.propose_ledger(Command::Sync(sync), EXCHANGE_LIMIT).await {
+    let answered = shared.replica.propose_ledger(Command::Sync(sync), EXCHANGE_LIMIT).await;
+    shared.reached(answered.is_ok());
+    match answered {
         Ok(Outcome::Synced { answers }) => {
             wallet.heard(speech, &answers, sent, shared.clock.mono());
             Said::Heard

@@ -20,8 +20,10 @@ use quorate_wallet::{Charge, Cost, Need, Reservation};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Timers are exact to a millisecond.
-const A_MOMENT: Duration = Duration::from_millis(2);
+/// How often it is looked whether nobody can be asked.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The ledger has not answered after so long.
+const QUESTION: Duration = Duration::from_millis(2_500);
 /// So often a request reserves anew because the budgets it is charged to have changed while it stood in line.
 const PATHS_MAX: usize = 8;
 
@@ -64,8 +66,7 @@ impl Proxy {
         }
     }
 
-    /// Waits in line. A key that may overspend does so no longer than until it is sure that nobody can be asked (`None`): at most
-    /// for the revocation bound.
+    /// Waits in line. A key that may overspend does so no longer than until it is sure that nobody can be asked (`None`).
     async fn while_heard(
         &self,
         admitted: &mut Admitted,
@@ -82,7 +83,7 @@ impl Proxy {
         };
         match reserved {
             Err(Unreserved::Refused(RequestError::QuotaUnavailable))
-                if self.waits_for_its_licence(admitted, caller).await? =>
+                if self.waits_for_its_licence(caller).await? =>
             {
                 Ok(None)
             }
@@ -90,37 +91,35 @@ impl Proxy {
         }
     }
 
-    /// Resolves when this node has not heard from a majority for as long as the revocation bound.
+    /// Resolves when nobody can be asked.
     async fn quorum_is_lost(&self) {
-        loop {
+        while !self.is_quorum_lost() {
             let left = self.parts.replica.lease().left(self.parts.clock.mono());
-            if left.is_zero() {
-                return;
-            }
-            tokio::time::sleep(left + A_MOMENT).await;
+            tokio::time::sleep(left.max(LOOK_EVERY)).await;
         }
     }
 
-    /// Whether a request may spend what nobody granted: its key says so, and this node has not heard from a majority for as long as
-    /// the revocation bound.
-    fn may_overspend(&self, admitted: &Admitted) -> bool {
-        admitted.key.spec.without_quorum == WithoutQuorum::Open
-            && !self.parts.replica.lease().is_fresh(self.parts.clock.mono())
+    /// Whether this node has not heard from a majority for as long as the revocation bound, and has asked the ledger in vain since.
+    /// The first alone is so of a process that stood still, too, and of a node that hears nothing and is heard.
+    fn is_quorum_lost(&self) -> bool {
+        !self.parts.replica.lease().is_fresh(self.parts.clock.mono()) && self.parts.funds.is_out_of_reach()
     }
 
-    /// The ledger is out of reach, and may be back in a moment: waits until it is sure that it is not, no longer than the
-    /// revocation bound. `false` if a majority is there after all.
-    async fn waits_for_its_licence(
-        &self,
-        admitted: &Admitted,
-        caller: &mut Caller,
-    ) -> Result<bool, Unreserved> {
+    /// Whether a request may spend what nobody granted: its key says so, and nobody can be asked.
+    fn may_overspend(&self, admitted: &Admitted) -> bool {
+        admitted.key.spec.without_quorum == WithoutQuorum::Open && self.is_quorum_lost()
+    }
+
+    /// The ledger is out of reach, and may be back in a moment: waits until it is sure that it is not. `false` if that does not come
+    /// out while the lease lasts and for as long after it as a question may take.
+    async fn waits_for_its_licence(&self, caller: &mut Caller) -> Result<bool, Unreserved> {
         let left = self.parts.replica.lease().left(self.parts.clock.mono());
         tokio::select! {
             biased;
             () = caller.gone() => Err(Unreserved::ClientGone),
             () = self.closing.cancelled() => Err(Unreserved::Refused(RequestError::NotReady)),
-            () = tokio::time::sleep(left + A_MOMENT) => Ok(self.may_overspend(admitted)),
+            () = self.quorum_is_lost() => Ok(true),
+            () = tokio::time::sleep(left + QUESTION) => Ok(false),
         }
     }
 

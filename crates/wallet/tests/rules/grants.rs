@@ -113,7 +113,11 @@ fn overrun_of_an_earlier_session_is_not_in_the_marks_of_the_next() {
     let (mut foreign, mut own) = (overruns(), overruns());
     next.record(&mut foreign);
     assert!(next.marks(at(2)).is_empty(), "a mark of the next session says what the earlier one spent");
-    assert!(foreign.is_durable(), "there is nothing to wait for");
+    assert!(!foreign.is_durable(), "it is told as overspent");
+    let overspent = next.overdrafts().marks();
+    next.overdrafts().journalled(&overspent);
+    assert!(foreign.is_durable());
+    assert_eq!(next.overdrafts().settled(TEAM.budget), Amount::new(7));
     earlier.record(&mut own);
     assert!(!own.is_durable() && !earlier.marks(at(2)).is_empty());
 }
