@@ -82,15 +82,21 @@ async fn attempt(shared: &Shared, journalled: &[Mark]) -> Result<Outcome, Unavai
         );
     }
     let boot = shared.replica.boot();
-    let mut parts: Vec<_> = marks.chunks(MARKS_AT_ONCE).map(<[Mark]>::to_vec).collect();
-    let marks = parts.pop().unwrap_or_default();
-    for marks in parts {
-        let part = Command::TellMarks(TellMarks { node, boot, marks });
-        shared.replica.propose_ledger(part, ATTEMPT_LIMIT).await?;
+    let (told, marks) = in_parts(&marks);
+    for part in told {
+        let part = TellMarks { node, boot, marks: part.to_vec() };
+        shared.replica.propose_ledger(Command::TellMarks(part), ATTEMPT_LIMIT).await?;
     }
-    let evidence = Evidence::Intact { generation, marks };
+    let evidence = Evidence::Intact { generation, marks: marks.to_vec() };
     let open = OpenSession { node, boot, previous, evidence };
     shared.replica.propose_ledger(Command::OpenSession(open), ATTEMPT_LIMIT).await
+}
+
+/// What is told of a journal before the opening, part by part, and what with it.
+fn in_parts(marks: &[Mark]) -> (impl Iterator<Item = &[Mark]>, &[Mark]) {
+    let before = marks.len().saturating_sub(1) / MARKS_AT_ONCE * MARKS_AT_ONCE;
+    let (told, rest) = marks.split_at(before);
+    (told.chunks(MARKS_AT_ONCE), rest)
 }
 
 /// The marks of what the ledger still counts as held. A node that ran for months has marks of thousands of windows
@@ -142,6 +148,26 @@ mod tests {
     use super::*;
     use quorate_domain::{Amount, BootId, LogTime, NodeId, SessionId, Unit, WindowId};
     use quorate_ledger::{Answer, Ask, BudgetSpec, Expected, Kind, PutBudget, Sync, Urgency};
+
+    #[test]
+    fn a_journal_is_told_in_parts_that_fit_into_an_entry_and_none_of_it_is_left_out() {
+        let mark = |budget| Mark {
+            session: SessionId::new(1),
+            budget: quorate_domain::BudgetId::new(budget),
+            window: WindowId::LIFETIME,
+            spent_bound: Amount::ZERO,
+            settled: Amount::ZERO,
+            overrun: Amount::ZERO,
+        };
+        for (count, parts) in [(0, 0), (1, 0), (8_000, 0), (8_001, 1), (16_000, 1), (100_000, 12)] {
+            let marks: Vec<Mark> = (0..count).map(mark).collect();
+            let (told, rest) = in_parts(&marks);
+            let told: Vec<_> = told.collect();
+            assert_eq!(told.len(), parts, "{count}");
+            assert!(told.iter().all(|part| part.len() == MARKS_AT_ONCE) && rest.len() <= MARKS_AT_ONCE);
+            assert_eq!([told.concat(), rest.to_vec()].concat(), marks);
+        }
+    }
 
     #[test]
     fn only_marks_of_what_is_still_held_are_told() {
