@@ -102,6 +102,7 @@ pub(crate) fn put_model(model: &str, provider: &str) -> Change {
         prompt_overhead: PromptOverhead::default(),
         tokenizer: None,
         output_limit_parameter: crate::OutputLimitParameter::default(),
+        media_tokens_max: crate::MediaTokensMax::default(),
     };
     Change::PutModel { expected: Expected::Any, spec }
 }

@@ -41,7 +41,7 @@ pub use command::{Actor, Apply, Change, Command, Expected, Founding, NewKey};
 pub use credential::{Credential, CredentialError, Reference};
 pub use header_name::{HeaderName, HeaderNameError};
 pub use key_text::{ApiKeyText, MalformedKey};
-pub use model::{Model, ModelSpec, OutputLimitParameter, PromptOverhead, Tokenizer};
+pub use model::{MediaTokensMax, Model, ModelSpec, OutputLimitParameter, PromptOverhead, Tokenizer};
 pub use object::{Object, ObjectId};
 pub use outcome::{Outcome, Rejection};
 pub use pepper::{Digest, Pepper};

@@ -33,6 +33,20 @@ pub struct ModelSpec {
     /// The parameter in which it takes the limit of an answer, for clients that state none.
     #[serde(default)]
     pub output_limit_parameter: OutputLimitParameter,
+    /// What parts of a prompt that are no text can cost.
+    #[serde(default)]
+    pub media_tokens_max: MediaTokensMax,
+}
+
+/// The most tokens that one part of a prompt can cost which is no text; where nothing is said, such a prompt is refused on a hard
+/// budget. Charged at the input price, as providers do; sound has prices of its own, and no bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MediaTokensMax {
+    /// An image, in the highest resolution.
+    pub image: Option<Tokens>,
+    /// A file, with all of its pages.
+    pub file: Option<Tokens>,
 }
 
 /// The parameter that limits an answer. OpenAI's newer models refuse the old one; many compatible servers know no other.

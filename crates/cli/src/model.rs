@@ -48,6 +48,12 @@ pub(crate) struct ModelFields {
     /// The parameter in which it takes the limit of an answer: max_tokens (the default) or max_completion_tokens.
     #[arg(long, value_parser = ["max_tokens", "max_completion_tokens"])]
     output_limit_parameter: Option<String>,
+    /// The most tokens that an image of a prompt can cost; without it images are refused on hard budgets.
+    #[arg(long)]
+    image_tokens_max: Option<u64>,
+    /// The most tokens that a file of a prompt can cost; without it files are refused on hard budgets.
+    #[arg(long)]
+    file_tokens_max: Option<u64>,
 }
 
 impl Fields for ModelFields {
@@ -73,6 +79,7 @@ impl Fields for ModelFields {
         let overhead = Parts::default()
             .with("per_request", self.overhead_per_request)
             .with("per_message", self.overhead_per_message);
+        let media = Parts::default().with("image", self.image_tokens_max).with("file", self.file_tokens_max);
         Parts::default()
             .with("provider", self.provider.as_ref().map(ToString::to_string))
             .with("upstream_model", self.upstream_model.clone())
@@ -82,6 +89,7 @@ impl Fields for ModelFields {
             .within("prompt_overhead", overhead)
             .with("tokenizer", self.tokenizer.clone())
             .with("output_limit_parameter", self.output_limit_parameter.clone())
+            .within("media_tokens_max", media)
     }
 
     fn complete(name: &Name, parts: &mut Map<String, Value>) {

@@ -4,7 +4,7 @@ use super::estimates::{Asked, Expected};
 use super::stream::Extent;
 use crate::error::RequestError;
 use bytes::Bytes;
-use quorate_catalog::{ModelSpec, OutputLimitParameter};
+use quorate_catalog::{MediaTokensMax, ModelSpec, OutputLimitParameter};
 use quorate_dialect::Operation;
 use quorate_dialect::openai::{
     ChatRequest, EmbeddingsRequest, MediaBounds, ModelBounds, OutputLimitField, Overhead, Rewrite,
@@ -219,5 +219,6 @@ fn bounds(model: &ModelSpec) -> ModelBounds {
         message: model.prompt_overhead.per_message,
         ..Overhead::default()
     };
-    ModelBounds { overhead, media: MediaBounds::default() }
+    let MediaTokensMax { image, file } = model.media_tokens_max;
+    ModelBounds { overhead, media: MediaBounds { image, audio: None, file } }
 }

@@ -3,10 +3,10 @@
 use crate::machine;
 use quorate_catalog::{
     Actor, AllowedModels, ApiKeyText, Apply, BaseUrl, Change, Command, Credential, Dialect, Digest,
-    EndUserPolicy, Expected, Founding, HeaderName, KeySpec, ModelSpec, NewKey, ObjectId, OnRevocation,
-    OrganisationSpec, Outcome, OutputLimitParameter, Owner, Pepper, Prices, PromptOverhead, ProviderSpec,
-    Rejection, Role, RouteSpec, Strategy, Target, TeamSpec, Text, Timeouts, Tokenizer, UserSpec,
-    WhenClientLeaves, WithoutQuorum,
+    EndUserPolicy, Expected, Founding, HeaderName, KeySpec, MediaTokensMax, ModelSpec, NewKey, ObjectId,
+    OnRevocation, OrganisationSpec, Outcome, OutputLimitParameter, Owner, Pepper, Prices, PromptOverhead,
+    ProviderSpec, Rejection, Role, RouteSpec, Strategy, Target, TeamSpec, Text, Timeouts, Tokenizer,
+    UserSpec, WhenClientLeaves, WithoutQuorum,
 };
 use quorate_domain::{
     ClusterId, KeyId, LogTime, Name, NodeId, PicoUsdPerToken, Revision, Secret, Span, Tags, Tokens,
@@ -148,6 +148,7 @@ fn model(output_limit_parameter: OutputLimitParameter) -> ModelSpec {
         prompt_overhead: PromptOverhead { per_request: Tokens::new(3), per_message: Tokens::new(4) },
         output_limit_parameter,
         tokenizer: None,
+        media_tokens_max: MediaTokensMax { image: Some(Tokens::new(1_105)), file: None },
     }
 }
 
