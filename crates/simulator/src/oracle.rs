@@ -164,7 +164,7 @@ impl Oracle {
             let account = found.current();
             let (window, limit) = (account.window().id, found.limit().get());
             let committed = account.used().get() + account.outstanding().get();
-            let beyond = account.beyond_grants().get();
+            let beyond = account.overrun().get() + account.overspend().get();
             let before = self.committed.insert((budget, window), (committed, beyond, limit));
             let has_granted =
                 before.is_some_and(|known| committed > known.0 && beyond == known.1 && limit >= known.2);

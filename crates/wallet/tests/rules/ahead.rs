@@ -211,3 +211,15 @@ fn an_answer_about_a_window_that_is_over_here_revives_nothing() {
     let budget = cluster.ledger.budget(TEAM.budget).unwrap();
     assert_eq!(budget.account(WindowId::LIFETIME).unwrap().outstanding(), Amount::ZERO);
 }
+
+#[test]
+fn of_a_window_that_an_answer_opened_the_journal_knows_with_its_first_mark() {
+    let mut cluster = Cluster::new(1_000, 10_000, Kind::Fixed(Period::Minute));
+    cluster.pass(60_000);
+    cluster.queue(&[TEAM], 10, at(1));
+    cluster.talk(at(1)).unwrap();
+    let marks = cluster.wallet.marks(at(1));
+    let [mark] = &marks.lines[..] else { panic!("one account is to be spent from: {marks:?}") };
+    assert!(mark.account.window().id.start().millis() >= 60_000);
+    assert!(marks.begun.upto >= mark.account.window().id.start(), "its mark would prove nothing: {marks:?}");
+}

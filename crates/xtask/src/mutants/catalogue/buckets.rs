@@ -56,7 +56,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             right: "limit.saturating_sub(self.committed).saturating_sub(self.beyond_grants())",
             wrong: "limit.saturating_sub(self.committed)",
         }],
-        breaks: &["I12"],
+        breaks: &["I12", "I1"],
     },
     Mutation {
         name: "doubt-leaks-at-once",

@@ -27,16 +27,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         breaks: &["I2"],
     },
     Mutation {
-        name: "window-opened-unknown-to-the-journal",
-        why: "a window that an answer opened has begun, and the journal has to know before anything of it is spent",
-        edits: &[Edit {
-            file: "crates/wallet/src/wallet.rs",
-            right: "        self.log_time_is(window.id.start());\n        let account",
-            wrong: "        let account",
-        }],
-        breaks: &["I2"],
-    },
-    Mutation {
         name: "charged-before-it-began",
         why: "of a window that had not begun when a node died, nothing is charged for its crash",
         edits: &[Edit {
