@@ -43,6 +43,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             right: "let watermark = written.spent_bound.min(book.kept());",
             wrong: "let watermark = written.spent_bound;",
         }],
-        breaks: &["G1", "I2", "I3"],
+        breaks: &["G1", "I2", "I3", "I1"],
     },
 ];
