@@ -126,7 +126,7 @@ pub struct OpenSession {
 pub struct TellMarks {
     /// The node.
     pub node: NodeId,
-    /// This start of its process. What another one has told is forgotten.
+    /// This start of its process.
     pub boot: BootId,
     /// As in [`Evidence::Intact`].
     pub marks: Vec<Mark>,

@@ -280,8 +280,8 @@ impl Ledger {
             return Err(Rejection::LaterSession { node: open.node, latest });
         }
         let mut record = self.nodes.get(&open.node).cloned().unwrap_or_default();
-        let told = record.told.take().filter(|told| told.boot == open.boot);
-        let generation = self.settle_earlier_sessions(open, told.as_ref(), record.generation);
+        let told = std::mem::take(&mut record.told).remove(&open.boot).unwrap_or_default();
+        let generation = self.settle_earlier_sessions(open, &told, record.generation);
         let session = SessionId::new(self.last_session.get() + 1);
         self.last_session = session;
         self.nodes.insert(open.node, NodeRecord { latest: session, generation, ..record });

@@ -38,6 +38,6 @@ pub use line::{PLACES_MAX, Place};
 pub use outcome::{Answer, Outcome, Rejection, Spell, View};
 pub use prospect::{Patience, Prospect, Shortage, Standing};
 pub use report::{BudgetReport, EndUsers, HolderState, HoldingReport};
-pub use session::{NodeRecord, Session, SessionState, Told};
+pub use session::{NodeRecord, Session, SessionState};
 pub use template::{END_USERS_MAX_DEFAULT, Origin, Template};
 pub use turn::Turns;

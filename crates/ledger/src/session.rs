@@ -35,11 +35,7 @@ pub struct Session {
 }
 
 /// What a start of a node's process has told of its journal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
-    pub(crate) boot: BootId,
-    pub(crate) marks: BTreeMap<(SessionId, BudgetId, WindowId), Mark>,
-}
+pub(crate) type Told = BTreeMap<(SessionId, BudgetId, WindowId), Mark>;
 
 /// What the ledger remembers of a node from session to session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +46,7 @@ pub struct NodeRecord {
     pub generation: u64,
     /// What it told that it has overspent, by budget, since the node was founded: a report that comes again adds nothing.
     pub overspent: BTreeMap<BudgetId, Amount>,
-    /// What a start of its process has told of its journal and not opened a session with yet.
-    pub told: Option<Told>,
+    /// What each start of its process has told of its journal, until one of them opens a session: what an earlier one has told may come
+    /// late.
+    pub(crate) told: BTreeMap<BootId, Told>,
 }

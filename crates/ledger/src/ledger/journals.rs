@@ -2,7 +2,8 @@
 
 use super::Ledger;
 use crate::account::Proof;
-use crate::{Evidence, Mark, OpenSession, Outcome, SessionState, TellMarks, Told};
+use crate::session::Told;
+use crate::{Evidence, Mark, OpenSession, Outcome, SessionState, TellMarks};
 use quorate_domain::{BootId, BudgetId, SessionId, Unit, WindowId};
 use std::collections::BTreeMap;
 
@@ -16,27 +17,19 @@ const fn about(mark: &Mark) -> (SessionId, BudgetId, WindowId) {
 impl Ledger {
     /// Keeps part of a journal until its node opens a session with the rest.
     pub(super) fn hear_marks(&mut self, tell: TellMarks) -> Outcome {
-        let record = self.nodes.entry(tell.node).or_default();
-        let known = record.told.take().filter(|told| told.boot == tell.boot);
-        let mut told = known.unwrap_or_else(|| Told { boot: tell.boot, marks: BTreeMap::new() });
-        told.marks.extend(tell.marks.into_iter().map(|mark| (about(&mark), mark)));
-        record.told = Some(told);
+        let told = self.nodes.entry(tell.node).or_default().told.entry(tell.boot).or_default();
+        told.extend(tell.marks.into_iter().map(|mark| (about(&mark), mark)));
         Outcome::Done
     }
 
     /// Ends the node's earlier sessions by what its journal proves, and returns the generation seen now. A journal
     /// that had come further when the ledger last heard of it has been rolled back with its disk, and proves nothing.
-    pub(super) fn settle_earlier_sessions(
-        &mut self,
-        open: &OpenSession,
-        told: Option<&Told>,
-        known: u64,
-    ) -> u64 {
+    pub(super) fn settle_earlier_sessions(&mut self, open: &OpenSession, told: &Told, known: u64) -> u64 {
         let earlier: Vec<_> =
             self.sessions.iter().filter(|(_, s)| s.node == open.node).map(|(id, _)| *id).collect();
         match &open.evidence {
             Evidence::Intact { generation, marks } if *generation >= known => {
-                let all = told.into_iter().flat_map(|told| told.marks.values()).chain(marks);
+                let all = told.values().chain(marks);
                 let marks = all.map(|mark| (about(mark), mark)).collect();
                 for session in earlier {
                     self.release_unspent(session, open.boot);

@@ -119,6 +119,9 @@ fn a_journal_may_be_told_in_parts_and_only_by_the_process_that_opens_a_session()
         let tell = Command::TellMarks(TellMarks { node, boot, marks: vec![mark] });
         // Twice: an answer may be lost.
         assert_eq!([script.apply(tell.clone()), script.apply(tell)], [Outcome::Done, Outcome::Done]);
+        // What an earlier process has told comes late.
+        let late = Command::TellMarks(TellMarks { node, boot: BootId::new(1), marks: vec![] });
+        assert_eq!(script.apply(late), Outcome::Done);
         script.open(1, 2, Evidence::Intact { generation: 1, marks: vec![] });
         script.shape()
     };
