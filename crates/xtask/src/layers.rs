@@ -69,6 +69,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "idempotency",
             "consensus",
             "gateway",
+            "node",
             "fake-provider",
         ],
     ),

@@ -18,14 +18,13 @@ use quorate_catalog::{
 };
 use quorate_consensus::{Journal, JournalMetrics};
 use quorate_domain::{
-    Amount, BudgetId, Clock, ClusterId, KeyId, LogTime, Name, NanoUsd, NodeId, Period, Secret, SessionId,
-    Subject, Tags, Tokens, Unit, WindowId,
+    Amount, Clock, ClusterId, KeyId, LogTime, Name, NanoUsd, NodeId, Period, Secret, Subject, Tags, Tokens,
+    Unit,
 };
 use quorate_gateway::Funds;
-use quorate_gateway::replica::{self, Eventually, Replica as _};
-use quorate_ledger::{
-    AutoResolve, Begun, BudgetSpec, Command, Expected, Kind, Ledger, Mark, PutBudget, Reserve,
-};
+use quorate_gateway::replica::Replica as _;
+use quorate_ledger::{AutoResolve, BudgetSpec, Command, Expected, Kind, Ledger, PutBudget, Reserve};
+use quorate_node::BridgedJournal;
 use quorate_wallet::{Charge, Cost};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -74,7 +73,7 @@ pub(crate) fn measure(keys: u64, nodes: u64, runtime: &Runtime) -> Result<()> {
     let mut seats = Vec::new();
     for node in 1..=nodes {
         let seat = local.seat(NodeId::new(node));
-        let journal = Arc::new(OnDisk::open(&folder.path().join(node.to_string()), &clock)?);
+        let journal = Arc::new(journal(&folder.path().join(node.to_string()), &clock)?);
         let (funds, treasurer) = Funds::new(Arc::new(seat), journal, clock.clone());
         tasks.spawn_on(treasurer.run(stop.clone(), Duration::ZERO), runtime.handle());
         seats.push(funds);
@@ -244,50 +243,8 @@ fn apply(catalog: &mut Catalog, command: quorate_catalog::Command) -> Result<()>
 }
 
 /// The journal of a node, on a disk.
-struct OnDisk(Journal);
-
-impl OnDisk {
-    fn open(folder: &Path, clock: &Arc<SystemClock>) -> Result<Self> {
-        std::fs::create_dir_all(folder)?;
-        let metrics = JournalMetrics::register(&mut Registry::default(), clock.clone());
-        Ok(Self(Journal::open(folder, metrics)?))
-    }
-}
-
-impl replica::Journal for OnDisk {
-    fn generation(&self) -> u64 {
-        self.0.generation()
-    }
-
-    fn load(&self) -> Result<Vec<Mark>, String> {
-        self.0.load().map_err(|error| error.to_string())
-    }
-
-    fn write(&self, begun: Begun, marks: Vec<Mark>) -> Eventually<'_, Result<(), String>> {
-        Box::pin(async move { self.0.write(begun, marks).await.map_err(|error| error.to_string()) })
-    }
-
-    fn load_overspent(&self) -> Result<Vec<(BudgetId, Amount)>, String> {
-        self.0.load_overspent().map_err(|error| error.to_string())
-    }
-
-    fn write_overspent(&self, bounds: Vec<(BudgetId, Amount)>) -> Eventually<'_, Result<(), String>> {
-        Box::pin(async move { self.0.write_overspent(&bounds).await.map_err(|error| error.to_string()) })
-    }
-
-    fn forget_overspent(&self, budgets: Vec<BudgetId>) -> Eventually<'_, Result<(), String>> {
-        Box::pin(async move { self.0.forget_overspent(&budgets).await.map_err(|error| error.to_string()) })
-    }
-
-    fn forget(
-        &self,
-        session: SessionId,
-        windows: Vec<(BudgetId, WindowId)>,
-    ) -> Eventually<'_, Result<(), String>> {
-        Box::pin(async move { self.0.forget(session, &windows).await.map_err(|error| error.to_string()) })
-    }
-
-    fn forget_before(&self, session: SessionId, heard: u64) -> Eventually<'_, Result<(), String>> {
-        Box::pin(async move { self.0.forget_before(session, heard).await.map_err(|error| error.to_string()) })
-    }
+fn journal(folder: &Path, clock: &Arc<SystemClock>) -> Result<BridgedJournal> {
+    std::fs::create_dir_all(folder)?;
+    let metrics = JournalMetrics::register(&mut Registry::default(), clock.clone());
+    Ok(BridgedJournal(Journal::open(folder, metrics)?))
 }
