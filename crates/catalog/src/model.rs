@@ -39,13 +39,15 @@ pub struct ModelSpec {
 }
 
 /// The most tokens that one part of a prompt can cost which is no text; where nothing is said, such a prompt is refused on a hard
-/// budget. Charged at the input price, as providers do; sound has prices of its own, and no bound.
+/// budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MediaTokensMax {
-    /// An image, in the highest resolution.
+    /// An image, in the highest resolution. Charged as text, as providers do.
     pub image: Option<Tokens>,
-    /// A file, with all of its pages.
+    /// An audio clip, of the greatest length that the model takes. Sound has a price of its own, which must be said too.
+    pub audio: Option<Tokens>,
+    /// A file, with all of its pages and whatever sound is in it.
     pub file: Option<Tokens>,
 }
 
@@ -91,6 +93,10 @@ impl ModelSpec {
     pub(crate) fn check(&self) -> Result<(), Rejection> {
         if self.context_tokens == Tokens::ZERO || self.output_tokens_max > self.context_tokens {
             return Err(Rejection::ContextTooSmall { model: self.name.clone() });
+        }
+        // As text it would be charged a small part of what it costs.
+        if self.media_tokens_max.audio.is_some() && self.price.audio_input.is_none() {
+            return Err(Rejection::NoPriceOfSound { model: self.name.clone() });
         }
         Ok(())
     }

@@ -159,4 +159,10 @@ pub enum Rejection {
         /// Which one.
         key: KeyId,
     },
+    /// It takes sound, at no price.
+    #[error("model {model} has media_tokens_max.audio and needs price.audio_input")]
+    NoPriceOfSound {
+        /// Which one.
+        model: Name,
+    },
 }

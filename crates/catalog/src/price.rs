@@ -17,6 +17,10 @@ pub enum TokenClass {
     Output,
     /// Tokens thought and not shown.
     Reasoning,
+    /// Prompt tokens that are sound.
+    AudioInput,
+    /// Tokens of the answer that are sound.
+    AudioOutput,
 }
 
 /// The price of each class. For people: a text in US dollars per million tokens, as providers publish it. The
@@ -39,6 +43,12 @@ pub struct Prices {
     /// Tokens thought; as `output` where none is given.
     #[serde(default, with = "usd_per_million::optional")]
     pub reasoning: Option<PicoUsdPerToken>,
+    /// Prompt tokens that are sound, whether from the cache or not; as `input` where none is given.
+    #[serde(default, with = "usd_per_million::optional")]
+    pub audio_input: Option<PicoUsdPerToken>,
+    /// Tokens of the answer that are sound; as `output` where none is given.
+    #[serde(default, with = "usd_per_million::optional")]
+    pub audio_output: Option<PicoUsdPerToken>,
 }
 
 impl Prices {
@@ -51,16 +61,24 @@ impl Prices {
             TokenClass::CacheWrite => self.cache_write.unwrap_or(self.input),
             TokenClass::Output => self.output,
             TokenClass::Reasoning => self.reasoning.unwrap_or(self.output),
+            TokenClass::AudioInput => self.audio_input.unwrap_or(self.input),
+            TokenClass::AudioOutput => self.audio_output.unwrap_or(self.output),
         }
     }
 
-    /// The most that one prompt token may cost: what a bound is made of.
+    /// The most that one prompt token may cost that is no sound: what a bound is made of.
     #[must_use]
     pub fn dearest_input(self) -> PicoUsdPerToken {
         self.input.max(self.of(TokenClass::CachedInput)).max(self.of(TokenClass::CacheWrite))
     }
 
-    /// The most that one token of the answer may cost: what a bound is made of.
+    /// The most that one prompt token may cost of a part that may be sound.
+    #[must_use]
+    pub fn dearest_sound(self) -> PicoUsdPerToken {
+        self.dearest_input().max(self.of(TokenClass::AudioInput))
+    }
+
+    /// The most that one token of an answer in text may cost: what a bound is made of.
     #[must_use]
     pub fn dearest_output(self) -> PicoUsdPerToken {
         self.output.max(self.of(TokenClass::Reasoning))
@@ -112,12 +130,13 @@ mod tests {
 
     #[test]
     fn people_write_dollars_per_million_as_text() {
-        let written =
-            r#"{"input":"0.15","cached_input":"0.075","cache_write":null,"output":"0.6","reasoning":null}"#;
+        let written = r#"{"input":"0.15","cached_input":"0.075","cache_write":null,"output":"0.6","reasoning":null,"audio_input":"10","audio_output":null}"#;
         let prices: Prices = serde_json::from_str(written).unwrap();
         assert_eq!(prices.of(TokenClass::Input).get(), 150_000);
         assert_eq!(prices.of(TokenClass::CachedInput).get(), 75_000);
         assert_eq!(prices.of(TokenClass::Reasoning).get(), 600_000);
+        assert_eq!(prices.of(TokenClass::AudioInput).get(), 10_000_000);
+        assert_eq!(prices.of(TokenClass::AudioOutput).get(), 600_000);
         assert_eq!(serde_json::to_string(&prices).unwrap(), written);
     }
 
@@ -139,7 +158,12 @@ mod tests {
             cache_write: Some(picos(12)),
             output: picos(40),
             reasoning: Some(picos(50)),
+            audio_input: Some(picos(90)),
+            audio_output: Some(picos(100)),
         };
         assert_eq!((prices.dearest_input(), prices.dearest_output()), (picos(12), picos(50)));
+        assert_eq!(prices.dearest_sound(), picos(90));
+        let muffled = Prices { audio_input: Some(picos(9)), ..prices };
+        assert_eq!(muffled.dearest_sound(), picos(12), "it may be cheaper than text");
     }
 }

@@ -30,6 +30,12 @@ pub(crate) struct ModelFields {
     /// Dollars per million tokens thought; by default the output price.
     #[arg(long)]
     reasoning_price: Option<String>,
+    /// Dollars per million prompt tokens that are sound; by default the input price.
+    #[arg(long)]
+    audio_input_price: Option<String>,
+    /// Dollars per million tokens of the answer that are sound; by default the output price.
+    #[arg(long)]
+    audio_output_price: Option<String>,
     /// The most tokens that prompt and answer may have together.
     #[arg(long)]
     context_tokens: Option<u64>,
@@ -51,6 +57,9 @@ pub(crate) struct ModelFields {
     /// The most tokens that an image of a prompt can cost; without it images are refused on hard budgets.
     #[arg(long)]
     image_tokens_max: Option<u64>,
+    /// The most tokens that an audio clip of a prompt can cost; without it audio is refused on hard budgets.
+    #[arg(long)]
+    audio_tokens_max: Option<u64>,
     /// The most tokens that a file of a prompt can cost; without it files are refused on hard budgets.
     #[arg(long)]
     file_tokens_max: Option<u64>,
@@ -75,11 +84,16 @@ impl Fields for ModelFields {
             .with("cached_input", self.cached_input_price.clone())
             .with("cache_write", self.cache_write_price.clone())
             .with("output", self.output_price.clone())
-            .with("reasoning", self.reasoning_price.clone());
+            .with("reasoning", self.reasoning_price.clone())
+            .with("audio_input", self.audio_input_price.clone())
+            .with("audio_output", self.audio_output_price.clone());
         let overhead = Parts::default()
             .with("per_request", self.overhead_per_request)
             .with("per_message", self.overhead_per_message);
-        let media = Parts::default().with("image", self.image_tokens_max).with("file", self.file_tokens_max);
+        let media = Parts::default()
+            .with("image", self.image_tokens_max)
+            .with("audio", self.audio_tokens_max)
+            .with("file", self.file_tokens_max);
         Parts::default()
             .with("provider", self.provider.as_ref().map(ToString::to_string))
             .with("upstream_model", self.upstream_model.clone())

@@ -84,6 +84,9 @@ pub enum UsageReport {
         prompt_tokens: u64,
         /// Claimed tokens of the answer.
         completion_tokens: u64,
+        /// How many of the prompt's are claimed to be sound.
+        #[serde(default)]
+        audio_prompt_tokens: u64,
     },
 }
 
@@ -122,7 +125,10 @@ mod tests {
         let behaviour = Behaviour { chunks: 9, ..Behaviour::default() };
         let lie = json!({"usage": {"lie": {"prompt_tokens": 1, "completion_tokens": 2}}, "hang": true});
         let changed = behaviour.with(&lie).expect("known fields");
-        assert_eq!(changed.usage, UsageReport::Lie { prompt_tokens: 1, completion_tokens: 2 });
+        assert_eq!(
+            changed.usage,
+            UsageReport::Lie { prompt_tokens: 1, completion_tokens: 2, audio_prompt_tokens: 0 }
+        );
         assert_eq!((changed.chunks, changed.hang), (9, true));
     }
 

@@ -82,6 +82,14 @@ impl ChatRequest {
             .saturating_add(of_media(self.media.files, model.media.file, Unbounded::File)?))
     }
 
+    /// The most tokens of the prompt that may be billed as sound: audio, and files, which may hold some. Part of the bound
+    /// of the prompt; what has no bound counts as nothing.
+    #[must_use]
+    pub fn sound_bound(&self, model: &ModelBounds) -> Tokens {
+        let of = |count: u32, each: Option<Tokens>| each.unwrap_or_default().saturating_mul(count.into());
+        of(self.media.audios, model.media.audio).saturating_add(of(self.media.files, model.media.file))
+    }
+
     /// What the provider adds to the texts of the prompt.
     pub(super) fn overhead(&self, each: &Overhead) -> Tokens {
         each.request

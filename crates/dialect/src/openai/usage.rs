@@ -43,10 +43,22 @@ impl Usage {
         self.prompt.saturating_add(self.completion)
     }
 
-    /// Prompt tokens that were not cached. Never below zero, whatever the provider says.
+    /// Prompt tokens that were neither sound nor cached. Never below zero, whatever the provider says.
     #[must_use]
     pub const fn uncached(&self) -> Tokens {
-        self.prompt.saturating_sub(self.cached)
+        self.prompt.saturating_sub(self.audio_prompt).saturating_sub(self.cached)
+    }
+
+    /// Prompt tokens from the cache that were no sound. Which of the two the cached ones were is not said: sound counts as read anew.
+    #[must_use]
+    pub fn cached_text(&self) -> Tokens {
+        self.cached.min(self.prompt.saturating_sub(self.audio_prompt))
+    }
+
+    /// Output tokens that were neither sound nor thought.
+    #[must_use]
+    pub const fn shown(&self) -> Tokens {
+        self.completion.saturating_sub(self.audio_completion).saturating_sub(self.reasoning)
     }
 
     /// Whether a model could have produced it. Its parts are no larger than the whole they belong to.
@@ -179,9 +191,9 @@ mod tests {
                 "completion_tokens_details":{"reasoning_tokens":40,"audio_tokens":3,"rejected_prediction_tokens":0}}"#,
         );
         assert_eq!(read.total(), Tokens::new(150));
-        assert_eq!((read.uncached(), read.cached), (Tokens::new(40), Tokens::new(60)));
+        assert_eq!((read.uncached(), read.cached_text()), (Tokens::new(35), Tokens::new(60)));
         assert_eq!((read.reasoning, read.audio_prompt), (Tokens::new(40), Tokens::new(5)));
-        assert_eq!(read.audio_completion, Tokens::new(3));
+        assert_eq!((read.audio_completion, read.shown()), (Tokens::new(3), Tokens::new(7)));
     }
 
     #[test]
@@ -189,7 +201,18 @@ mod tests {
         let read = usage(
             r#"{"prompt_tokens":10,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":99}}"#,
         );
-        assert_eq!((read.uncached(), read.cached), (Tokens::ZERO, Tokens::new(10)));
+        assert_eq!((read.uncached(), read.cached_text()), (Tokens::ZERO, Tokens::new(10)));
+        let read = usage(
+            r#"{"prompt_tokens":10,"completion_tokens":4,
+                "prompt_tokens_details":{"cached_tokens":8,"audio_tokens":7},
+                "completion_tokens_details":{"reasoning_tokens":3,"audio_tokens":3}}"#,
+        );
+        assert_eq!(
+            (read.uncached(), read.cached_text()),
+            (Tokens::ZERO, Tokens::new(3)),
+            "sound is read anew"
+        );
+        assert_eq!(read.shown(), Tokens::ZERO);
     }
 
     #[test]

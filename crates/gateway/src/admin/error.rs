@@ -178,6 +178,7 @@ fn told_of_catalog(rejection: &Rejection) -> Told {
         | Rejection::NoTime { .. }
         | Rejection::NothingBehindMask { .. }
         | Rejection::ContextTooSmall { .. }
+        | Rejection::NoPriceOfSound { .. }
         | Rejection::TargetCount { .. }
         | Rejection::TargetTwice { .. }
         | Rejection::NoWeight { .. }

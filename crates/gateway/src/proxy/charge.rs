@@ -17,16 +17,17 @@ const OTHER_TIER_TIMES: u64 = 3;
 /// Its tokens are what they are.
 pub(super) fn cost(usage: &Usage, model: &ModelSpec) -> Cost {
     let price = model.price;
-    let shown = usage.completion.saturating_sub(usage.reasoning);
     let times = match usage.tier {
         ServedTier::Ordinary => 1,
         ServedTier::Other => OTHER_TIER_TIMES,
     };
     let money = PicoUsdPerToken::cost_of(&[
         (usage.uncached().saturating_mul(times), price.of(TokenClass::Input)),
-        (usage.cached.saturating_mul(times), price.of(TokenClass::CachedInput)),
-        (shown.saturating_mul(times), price.of(TokenClass::Output)),
+        (usage.cached_text().saturating_mul(times), price.of(TokenClass::CachedInput)),
+        (usage.audio_prompt.saturating_mul(times), price.of(TokenClass::AudioInput)),
+        (usage.shown().saturating_mul(times), price.of(TokenClass::Output)),
         (usage.reasoning.saturating_mul(times), price.of(TokenClass::Reasoning)),
+        (usage.audio_completion.saturating_mul(times), price.of(TokenClass::AudioOutput)),
     ]);
     Cost { tokens: usage.total(), money }
 }
@@ -232,6 +233,21 @@ mod tests {
         let other = cost(&usage(100, 10, ServedTier::Other), &model);
         assert_eq!((ordinary.tokens, ordinary.money), (Tokens::new(110), NanoUsd::new(120_000)));
         assert_eq!((other.tokens, other.money), (Tokens::new(110), NanoUsd::new(360_000)));
+    }
+
+    #[test]
+    fn sound_is_charged_at_its_own_price() {
+        let mut model = model("1", "2");
+        let tokens = Tokens::new;
+        let heard = Usage {
+            audio_prompt: tokens(40),
+            audio_completion: tokens(4),
+            ..usage(100, 10, ServedTier::Ordinary)
+        };
+        assert_eq!(cost(&heard, &model).money, NanoUsd::new(120_000), "as text, where no price is said");
+        let said = |dollars| Some(PicoUsdPerToken::parse_usd_per_million(dollars).unwrap());
+        (model.price.audio_input, model.price.audio_output) = (said("40"), said("80"));
+        assert_eq!(cost(&heard, &model).money, NanoUsd::new(60_000 + 1_600_000 + 12_000 + 320_000));
     }
 
     #[test]

@@ -180,12 +180,15 @@ impl Inference {
 
     /// What it costs at most with a model and this limit: so many tokens of the prompt, and the limit of each choice.
     fn bound(&self, model: &ModelSpec, prompt: Tokens, limit: Tokens) -> Cost {
-        let output = match self {
-            Self::Chat(request) => request.output_bound(limit),
-            Self::Embeddings(_) => Tokens::ZERO,
+        let (output, sound) = match self {
+            Self::Chat(request) => {
+                (request.output_bound(limit), request.sound_bound(&bounds(model)).min(prompt))
+            }
+            Self::Embeddings(_) => (Tokens::ZERO, Tokens::ZERO),
         };
         let money = PicoUsdPerToken::cost_of(&[
-            (prompt, model.price.dearest_input()),
+            (prompt.saturating_sub(sound), model.price.dearest_input()),
+            (sound, model.price.dearest_sound()),
             (output, model.price.dearest_output()),
         ]);
         Cost { tokens: prompt.saturating_add(output), money }
@@ -219,6 +222,6 @@ fn bounds(model: &ModelSpec) -> ModelBounds {
         message: model.prompt_overhead.per_message,
         ..Overhead::default()
     };
-    let MediaTokensMax { image, file } = model.media_tokens_max;
-    ModelBounds { overhead, media: MediaBounds { image, audio: None, file } }
+    let MediaTokensMax { image, audio, file } = model.media_tokens_max;
+    ModelBounds { overhead, media: MediaBounds { image, audio, file } }
 }

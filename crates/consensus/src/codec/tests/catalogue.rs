@@ -137,6 +137,8 @@ fn model(output_limit_parameter: OutputLimitParameter) -> ModelSpec {
         cache_write: Some(pico(103)),
         output: pico(104),
         reasoning: Some(pico(105)),
+        audio_input: Some(pico(106)),
+        audio_output: Some(pico(107)),
     };
     ModelSpec {
         name: name("small"),
@@ -148,7 +150,11 @@ fn model(output_limit_parameter: OutputLimitParameter) -> ModelSpec {
         prompt_overhead: PromptOverhead { per_request: Tokens::new(3), per_message: Tokens::new(4) },
         output_limit_parameter,
         tokenizer: None,
-        media_tokens_max: MediaTokensMax { image: Some(Tokens::new(1_105)), file: None },
+        media_tokens_max: MediaTokensMax {
+            image: Some(Tokens::new(1_105)),
+            audio: Some(Tokens::new(6_000)),
+            file: None,
+        },
     }
 }
 
@@ -252,5 +258,6 @@ fn rejections_of_keys() -> Vec<Rejection> {
         Rejection::KeyRevoked { key: KEY },
         Rejection::OverlapTooLong { overlap, max },
         Rejection::LastAdminKey { key: KEY },
+        Rejection::NoPriceOfSound { model: name("small") },
     ]
 }

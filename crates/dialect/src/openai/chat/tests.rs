@@ -101,6 +101,13 @@ fn what_is_not_text_needs_a_bound_of_its_own() {
     let bound = image.prompt_bound(&ModelBounds { media, ..ModelBounds::default() }).unwrap();
     assert_eq!(bound.get(), 1_000 + 32 + 8 + image.body().len() as u64 - image.media.bytes);
 
+    let media = MediaBounds { audio: Some(Tokens::new(700)), file: Some(Tokens::new(50)), image: None };
+    let model = ModelBounds { media, ..ModelBounds::default() };
+    let heard = of(r#"{"type":"input_audio","input_audio":{"data":"AAAA"}},{"type":"file","file":{}}"#);
+    let bound = heard.prompt_bound(&model).unwrap();
+    assert_eq!(bound.get(), 750 + 32 + 8 + heard.body().len() as u64 - heard.media.bytes);
+    assert_eq!((heard.sound_bound(&model).get(), image.sound_bound(&model).get()), (750, 0));
+
     let refusal = |part: &str| of(part).prompt_bound(&ModelBounds::default()).unwrap_err();
     assert_eq!(refusal(r#"{"type":"input_audio","input_audio":{}}"#), Unbounded::Audio);
     assert_eq!(refusal(r#"{"type":"file","file":{}}"#), Unbounded::File);
