@@ -4,7 +4,6 @@
 //! nothing, and none is lost with a session. As of grants, the journal holds a bound before anything is spent: whatever
 //! crashes, what was spent is told.
 
-use crate::reservation::Part;
 use crate::{Charge, Need, Reservation, Wallet, Withheld};
 use parking_lot::Mutex;
 use quorate_domain::{Amount, BudgetId, MonoTime, Unit};
@@ -218,10 +217,8 @@ impl Wallet {
         let asks = asks.into();
         let mut reservation = Reservation::new(Vec::with_capacity(path.len()));
         for charge in path {
-            let amount = asks.most_of(*charge);
-            if let Some(account) = self.take(charge.budget, amount, now) {
-                self.call_for_attention(&account);
-                reservation.push(Part::new(account, *charge, amount, &asks));
+            if let Some(part) = self.part(*charge, &asks, now) {
+                reservation.push(part);
             } else if charge.unit != Unit::Permits {
                 let bound = asks.most.to_reserve(charge.unit);
                 reservation.overdraw(self.overdrafts.overdraw(charge.budget, charge.unit, bound));

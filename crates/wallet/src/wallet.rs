@@ -137,19 +137,25 @@ impl Wallet {
         let asks = asks.into();
         let mut reservation = Reservation::new(Vec::with_capacity(path.len()));
         for charge in path {
-            let amount = asks.most_of(*charge);
-            let Some(account) = self.take(charge.budget, amount, now) else {
+            let Some(part) = self.part(*charge, &asks, now) else {
                 // A rollback can send somebody else the slow way, never to a denial.
                 reservation.cancel();
                 return Err(Withheld::Short(charge.budget));
             };
-            self.call_for_attention(&account);
-            reservation.push(Part::new(account, *charge, amount, &asks));
+            reservation.push(part);
         }
         Ok(reservation)
     }
 
-    pub(crate) fn take(&self, budget: BudgetId, amount: Amount, now: MonoTime) -> Option<Arc<Account>> {
+    /// Takes the most of a need from one budget.
+    pub(crate) fn part(&self, charge: Charge, asks: &Need, now: MonoTime) -> Option<Part> {
+        let amount = asks.most_of(charge);
+        let account = self.take(charge.budget, amount, now)?;
+        self.call_for_attention(&account);
+        Some(Part::new(account, charge, amount, asks))
+    }
+
+    fn take(&self, budget: BudgetId, amount: Amount, now: MonoTime) -> Option<Arc<Account>> {
         let open = self.account(budget);
         if let Some(account) = &open
             && account.try_reserve(amount, now)
@@ -160,7 +166,7 @@ impl Wallet {
         next.try_reserve(amount, now).then_some(next)
     }
 
-    pub(crate) fn call_for_attention(&self, account: &Arc<Account>) {
+    fn call_for_attention(&self, account: &Arc<Account>) {
         if account.calls_flusher() {
             self.low.push(Arc::clone(account));
         }
