@@ -168,10 +168,12 @@ def test_a_debt_makes_the_next_wait_until_it_has_leaked(cluster):
     key, node = by_estimate(cluster, 300, bucket="second"), cluster.nodes[0]
     budget = cluster.admin.budget_of(key)
     assert budget["reserve"] == "estimate"
-    exceeded = metric(node, "quorate_estimates_exceeded_total")
+    before = counted(node)
     assert ask(node, key, "debt", using(3_900)).status_code == 200
     began = time.monotonic()
-    assert metric(node, "quorate_estimates_exceeded_total") == exceeded + 1
+    requests, reserved, exceeded, beyond = (now - then for now, then in zip(counted(node), before, strict=True))
+    assert (requests, exceeded) == (1, 1)
+    assert 20 <= reserved <= 300 and reserved + beyond >= 3_900, (reserved, beyond)
     explained = eventually(lambda: in_debt(cluster, budget), 10, "the debt in the ledger")
     assert 1_000 < explained["debt"] < 3_700 and explained["overrun"] == 0, explained
     assert f"a debt of {explained['debt']} has to leak" in explained["explanation"], explained
@@ -186,6 +188,11 @@ def test_a_debt_makes_the_next_wait_until_it_has_leaked(cluster):
     assert int(refused.headers["retry-after"]) >= 1, refused.headers
     eventually(lambda: ask(node, key, "debt").status_code == 200, 60, "a debt that has leaked")
     assert time.monotonic() - began > 3_600 / 300 - 2, "so much had to leak first"
+
+
+def counted(node):
+    names = ("estimated_requests", "estimated_tokens", "estimates_exceeded", "estimates_exceeded_tokens")
+    return [metric(node, f"quorate_{name}_total") for name in names]
 
 
 def in_debt(cluster, budget):
