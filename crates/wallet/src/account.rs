@@ -236,17 +236,15 @@ impl Account {
         self.waiting.load(Ordering::Acquire) == 0 && self.take(amount, now)
     }
 
-    /// Ends a reservation: `spent` of it stays spent, the rest is headroom again. What goes beyond it is overrun;
-    /// `true` if there is any.
-    pub(crate) fn settle(&self, reserved: Amount, spent: Amount) -> bool {
+    /// Ends a reservation: `spent` of it stays spent, the rest is headroom again. What goes beyond it is overrun: if there is
+    /// any, says how much the account has of it by now.
+    pub(crate) fn settle(&self, reserved: Amount, spent: Amount) -> Option<Amount> {
         let (within, beyond) = (spent.min(reserved), spent.saturating_sub(reserved));
-        if !beyond.is_zero() {
-            self.overran(beyond);
-        }
+        let overrun = (!beyond.is_zero()).then(|| self.overran(beyond));
         self.used.fetch_add(within.get(), Ordering::AcqRel);
         self.in_flight.fetch_sub(reserved.get(), Ordering::AcqRel);
         self.refund(reserved.saturating_sub(within));
-        !beyond.is_zero()
+        overrun
     }
 
     /// A reservation under way turns out to need so much less.
@@ -270,11 +268,12 @@ impl Account {
         }
     }
 
-    /// Never wraps: an overrun beyond all bounds stays one.
-    fn overran(&self, by: Amount) {
+    /// Never wraps: an overrun beyond all bounds stays one. How much there is now.
+    fn overran(&self, by: Amount) -> Amount {
         let sum = |known: u64| Some(known.saturating_add(by.get()));
         // The update is never refused.
-        let _known = self.overrun.fetch_update(Ordering::AcqRel, Ordering::Acquire, sum);
+        let (Ok(known) | Err(known)) = self.overrun.fetch_update(Ordering::AcqRel, Ordering::Acquire, sum);
+        Amount::new(known).saturating_add(by)
     }
 
     fn touch(&self, amount: Amount, now: MonoTime) {
@@ -460,9 +459,9 @@ impl Account {
         book.durable > book.watermark || book.durable_overrun < self.overrun()
     }
 
-    /// Whether the journal holds all overrun there is, so that no crash can lose any.
-    pub(crate) fn is_overrun_durable(&self) -> bool {
-        self.book.lock().durable_overrun >= self.overrun()
+    /// Whether the journal holds so much overrun, so that no crash can lose it.
+    pub(crate) fn is_overrun_durable(&self, upto: Amount) -> bool {
+        self.book.lock().durable_overrun >= upto
     }
 
     fn overrun(&self) -> Amount {

@@ -3,6 +3,7 @@
 
 use crate::account::{Account, Statement};
 use crate::ahead::Slot;
+use crate::reservation::Beyond;
 use crate::{Overrun, Wallet};
 use quorate_domain::{Amount, BudgetId, MonoTime, WindowId};
 use quorate_ledger::Begun;
@@ -92,11 +93,11 @@ impl Wallet {
     /// Has the next marks hold an overrun. That of an earlier session they say nothing of, nor does anybody report it any more: it
     /// is told as overspent; it says how much of which budgets that is.
     pub fn record(&self, overrun: &mut Overrun) -> Vec<(BudgetId, Amount)> {
-        let is_over = |(account, _): &mut (Arc<Account>, Amount)| self.is_fenced() || !self.is_own(account);
+        let is_over = |beyond: &mut Beyond| self.is_fenced() || !self.is_own(&beyond.account);
         let over: Vec<_> = overrun.accounts.extract_if(.., is_over).collect();
-        let over: Vec<_> = over.into_iter().map(|(account, beyond)| (account.budget(), beyond)).collect();
+        let over: Vec<_> = over.into_iter().map(|beyond| (beyond.account.budget(), beyond.by)).collect();
         overrun.overspent.extend(over.iter().map(|(budget, beyond)| self.overdrafts().owe(*budget, *beyond)));
-        overrun.accounts.iter().for_each(|(account, _)| self.low.push(Arc::clone(account)));
+        overrun.accounts.iter().for_each(|beyond| self.low.push(Arc::clone(&beyond.account)));
         over
     }
 

@@ -30,11 +30,20 @@ impl Part {
         Self { account, unit, reserve, amount, full }
     }
 
-    /// Ends it with this charge. The account, and by how much that was more than was reserved.
-    fn settle(self, spent: Amount) -> Option<(Arc<Account>, Amount)> {
-        let beyond = spent.saturating_sub(self.amount);
-        self.account.settle(self.amount, spent).then_some((self.account, beyond))
+    /// Ends it with this charge. What was more than was reserved.
+    fn settle(self, spent: Amount) -> Option<Beyond> {
+        let upto = self.account.settle(self.amount, spent)?;
+        Some(Beyond { account: self.account, by: spent.saturating_sub(self.amount), upto })
     }
+}
+
+/// What was charged to an account beyond a reservation.
+#[derive(Debug)]
+pub(crate) struct Beyond {
+    pub(crate) account: Arc<Account>,
+    pub(crate) by: Amount,
+    /// What the account had of it with that. Others may add to it before the journal is written, which is theirs to wait for.
+    upto: Amount,
 }
 
 /// What a request cost beyond its reservation: beyond what it was expected to use, or because a provider broke its own limit.
@@ -43,8 +52,7 @@ impl Part {
 #[derive(Debug)]
 #[must_use = "overrun that is not made durable is lost with the node"]
 pub struct Overrun {
-    /// Each with how much it was.
-    pub(crate) accounts: Vec<(Arc<Account>, Amount)>,
+    pub(crate) accounts: Vec<Beyond>,
     pub(crate) overspent: Vec<Entry>,
 }
 
@@ -52,7 +60,7 @@ impl Overrun {
     /// Whether the journal holds all of it.
     #[must_use]
     pub fn is_durable(&self) -> bool {
-        self.accounts.iter().all(|(account, _)| account.is_overrun_durable())
+        self.accounts.iter().all(|beyond| beyond.account.is_overrun_durable(beyond.upto))
             && self.overspent.iter().all(Entry::is_durable)
     }
 }
@@ -75,16 +83,7 @@ impl Reservation {
 
     /// Charges what was really spent and gives back the rest. More than was reserved is booked as overrun.
     pub fn settle(mut self, spent: &Cost) -> Overrun {
-        let settle = |part: Part| {
-            let spent = spent.to_charge(part.unit);
-            part.settle(spent)
-        };
-        let accounts = self.parts.drain(..).filter_map(settle).collect();
-        let settle = |part: Overdrawn| {
-            let spent = spent.to_charge(part.unit());
-            part.settle(spent)
-        };
-        Overrun { accounts, overspent: self.overdrawn.drain(..).filter_map(settle).collect() }
+        self.end(|part| spent.to_charge(part.unit), |part| spent.to_charge(part.unit()))
     }
 
     /// Charges the most that the request can have cost: nobody can tell what it did.
@@ -93,16 +92,21 @@ impl Reservation {
     }
 
     fn settle_in_full(&mut self) -> Overrun {
-        let settle = |part: Part| {
-            let full = part.full;
-            part.settle(full)
-        };
-        let accounts = self.parts.drain(..).filter_map(settle).collect();
-        let settle = |part: Overdrawn| {
-            let full = part.amount();
-            part.settle(full)
-        };
-        Overrun { accounts, overspent: self.overdrawn.drain(..).filter_map(settle).collect() }
+        self.end(|part| part.full, Overdrawn::amount)
+    }
+
+    /// Ends it with these charges.
+    fn end(&mut self, of_grant: impl Fn(&Part) -> Amount, of_none: impl Fn(&Overdrawn) -> Amount) -> Overrun {
+        let granted = self.parts.drain(..).filter_map(|part| {
+            let spent = of_grant(&part);
+            part.settle(spent)
+        });
+        let accounts = granted.collect();
+        let overdrawn = self.overdrawn.drain(..).filter_map(|part| {
+            let spent = of_none(&part);
+            part.settle(spent)
+        });
+        Overrun { accounts, overspent: overdrawn.collect() }
     }
 
     /// Gives everything back: the attempt cost nothing.

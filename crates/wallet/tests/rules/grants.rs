@@ -139,6 +139,24 @@ fn overrun_is_durable_once_the_journal_holds_it_and_the_watermark_stays() {
     assert!(overrun.is_durable());
 }
 
+/// One more with every write of the journal: nobody waits for those who came later.
+#[test]
+fn nobody_waits_for_overrun_that_came_while_the_journal_was_written() {
+    let wallet = wallet_with_hundred();
+    let overrun = || {
+        let mut overrun = wallet.reserve(&[TEAM], cost(10), at(1)).unwrap().settle(&cost(17));
+        wallet.record(&mut overrun);
+        overrun
+    };
+    let earlier = overrun();
+    let marks = wallet.marks(at(1));
+    let later = overrun();
+    wallet.journalled(&marks, at(1));
+    assert!(earlier.is_durable() && !later.is_durable());
+    flush(&wallet, at(1));
+    assert!(later.is_durable());
+}
+
 #[test]
 fn who_came_first_is_served_first_and_nobody_overtakes_the_line() {
     let wallet = wallet();

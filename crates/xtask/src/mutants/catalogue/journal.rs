@@ -30,8 +30,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         why: "the client hears of the end of a request whose overrun a crash may still lose",
         edits: &[Edit {
             file: ACCOUNT,
-            right: "self.book.lock().durable_overrun >= self.overrun()",
-            wrong: "self.book.lock().durable_overrun >= self.overrun() || true",
+            right: "self.book.lock().durable_overrun >= upto",
+            wrong: "self.book.lock().durable_overrun >= upto || true",
         }],
         breaks: &["G1"],
     },
