@@ -110,21 +110,57 @@ def test_while_a_majority_may_still_be_there_an_open_key_overspends_nothing(own_
 
 @pytest.mark.timeout(240)
 def test_a_node_that_stood_still_asks_before_it_overspends(own_cluster):
-    """Its lease has ended when it goes on, and all others are there."""
+    """Its lease has ended when it goes on, the ledger has not answered what it was asked before, and all others are there."""
     own_cluster.serve("chat")
-    key = own_cluster.admin.key(budgets=[{"unit": "requests", "limit": 3}], without_quorum="open")
-    node = own_cluster.followers()[0]
-    eventually(lambda: ask(node, key) == [SPENT], what="a budget that is spent")
+    own_cluster.provider.behave(latency_ms=15)
+    busy = own_cluster.admin.key(budgets=[{"unit": "permits", "limit": 3}, {"unit": "requests", "limit": 100_000}])
 
-    async def while_it_stands_still():
-        async with node.async_sdk(key) as sdk:
+    async def while_it_stands_still(node, key):
+        async with node.async_sdk(key) as sdk, node.async_sdk(busy) as other:
+            work = [asyncio.create_task(keep_busy(other)) for _ in range(20)]
+            await asyncio.sleep(0.5)
             os.kill(node.pid, signal.SIGSTOP)
-            calls = [asyncio.create_task(one(sdk, "chat", max_tokens=16)) for _ in range(10)]
+            calls = [asyncio.create_task(one(sdk, "chat", max_tokens=16)) for _ in range(40)]
             # For longer than the revocation bound.
-            await asyncio.sleep(3)
+            await asyncio.sleep(3.2)
             os.kill(node.pid, signal.SIGCONT)
-            return await asyncio.gather(*calls)
+            ends = await asyncio.gather(*calls)
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+            return ends
 
-    ends = asyncio.run(while_it_stands_still())
-    assert set(ends) == {SPENT}, ends
-    assert overspend(own_cluster.admin, key, "requests")[0] == 0
+    for _ in range(2):
+        for node in (own_cluster.leader(), own_cluster.followers()[0]):
+            key = own_cluster.admin.key(budgets=[{"unit": "requests", "limit": 3}], without_quorum="open")
+            eventually(lambda node=node, key=key: ask(node, key) == [SPENT], what="a budget that is spent")
+            ends = asyncio.run(while_it_stands_still(node, key))
+            assert set(ends) == {SPENT}, ends
+            assert overspend(own_cluster.admin, key, "requests")[0] == 0
+
+
+async def keep_busy(sdk):
+    while True:
+        await one(sdk, "chat", max_tokens=16)
+
+
+@pytest.mark.timeout(240)
+def test_in_an_election_an_open_key_waits_for_the_next_leader_and_overspends_nothing(own_cluster):
+    own_cluster.serve("chat")
+    admin = own_cluster.followers()[0].admin
+    keys = [admin.key(budgets=[{"unit": "requests", "limit": 3}], without_quorum="open") for _ in range(8)]
+    node = own_cluster.followers()[0]
+    for key in keys:
+        eventually(lambda key=key: node.admin.get(f"/keys/{key['id']}"), what="a key on the node that is asked")
+
+    async def while_a_leader_is_elected():
+        sdks = [node.async_sdk(key) for key in keys]
+        calls = [one(sdk, "chat", max_tokens=16, extra_headers={"x-quorate-max-wait-ms": "0"}) for sdk in sdks]
+        ends = await asyncio.gather(*calls)
+        await asyncio.gather(*(sdk.close() for sdk in sdks))
+        return ends
+
+    own_cluster.leader().kill()
+    ends = asyncio.run(while_a_leader_is_elected())
+    assert set(ends) == {"ok"}, ends
+    assert [overspend(node.admin, key, "requests")[0] for key in keys] == [0] * len(keys)

@@ -19,7 +19,7 @@ use quorate_domain::{Clock, EndUserId, MonoTime, Name, Span, Subject, Unit};
 use quorate_ledger::Ledger;
 use quorate_wallet::{Charge, Cost, Need, Overdrafts, Overrun, Reservation, Wallet, Withheld};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -64,13 +64,18 @@ struct Shared {
     sync: Notify,
     /// What this node has overspent; `None` until the first session is open. They outlive sessions.
     overdrafts: Mutex<Option<Arc<Overdrafts>>>,
-    /// When the ledger was last asked in vain without a lease, in microseconds; zero if it has answered since.
-    out_of_reach_at: AtomicU64,
+    /// When it came out that the ledger was asked in vain by a node without a lease; `None` if it has answered since.
+    in_vain_at: Mutex<Option<MonoTime>>,
+    /// Whether anything was overspent since the ledger answered.
+    overspends: AtomicBool,
     /// Changes whenever the journal was written, or a session ended.
     written: watch::Sender<()>,
 }
 
 impl Funds {
+    /// So long after the end of a lease it is known whether the ledger can be asked.
+    pub const KNOWN_AFTER: Duration = syncer::KNOWN_AFTER;
+
     /// The money of this node, and the tasks that keep it flowing.
     #[must_use]
     pub fn new(
@@ -87,7 +92,8 @@ impl Funds {
             flush: Notify::new(),
             sync: Notify::new(),
             overdrafts: Mutex::new(None),
-            out_of_reach_at: AtomicU64::new(0),
+            in_vain_at: Mutex::new(None),
+            overspends: AtomicBool::new(false),
             written: watch::Sender::new(()),
         });
         (Self { shared: Arc::clone(&shared) }, Treasurer { shared })
@@ -168,11 +174,11 @@ impl Funds {
         place.called().await
     }
 
-    /// Whether the ledger was asked in vain a moment ago, by a node whose lease had ended.
+    /// Whether the ledger was asked in vain a moment ago, by a node whose lease had ended before it asked.
     #[must_use]
     pub fn is_out_of_reach(&self) -> bool {
-        let at = MonoTime::from_micros(self.shared.out_of_reach_at.load(Ordering::Acquire));
-        at > MonoTime::default() && self.shared.clock.mono().since(at) < OUT_OF_REACH_FOR
+        let is_fresh = |at: MonoTime| self.shared.clock.mono().since(at) < OUT_OF_REACH_FOR;
+        self.shared.in_vain_at.lock().is_some_and(is_fresh)
     }
 
     /// Reserves what grants cover and overspends the rest, on a node that reaches no majority. Returns once the journal holds
@@ -192,6 +198,11 @@ impl Funds {
                 reservation.cancel();
                 return Err(Refusal::Unavailable);
             }
+        }
+        if reservation.overspends() && !shared.overspends.swap(true, Ordering::AcqRel) {
+            tracing::warn!(
+                "no majority can be reached: requests of keys that may do without spend what nobody granted"
+            );
         }
         Ok(reservation)
     }
@@ -301,13 +312,19 @@ impl Treasurer {
 pub struct JournalFailure(pub String);
 
 impl Shared {
-    /// The ledger has answered, or has not.
-    fn reached(&self, has_answered: bool) {
-        let now = self.clock.mono();
-        if has_answered {
-            self.out_of_reach_at.store(0, Ordering::Release);
-        } else if !self.replica.lease().is_fresh(now) {
-            self.out_of_reach_at.store(now.micros(), Ordering::Release);
+    /// The ledger has answered.
+    fn was_answered(&self) {
+        *self.in_vain_at.lock() = None;
+        if self.overspends.swap(false, Ordering::AcqRel) {
+            tracing::info!("a majority is reached again: nothing is overspent any more");
+        }
+    }
+
+    /// The ledger was asked at `sent` and has not answered. Of a node that had a lease when it asked that says nothing: the process may
+    /// have stood still since.
+    fn was_not_answered(&self, sent: MonoTime) {
+        if !self.replica.lease().is_fresh(sent) {
+            *self.in_vain_at.lock() = Some(self.clock.mono());
         }
     }
 

@@ -14,6 +14,10 @@ const REPORT_EVERY: Duration = Duration::from_millis(250);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long one exchange with the ledger may take before it is tried anew.
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(2);
+/// After so long without a lease it is known whether the ledger can be asked: the exchange that was under way has ended, and one
+/// that began after it.
+pub(super) const KNOWN_AFTER: Duration =
+    EXCHANGE_LIMIT.saturating_mul(2).saturating_add(PAUSE).saturating_add(PAUSE);
 /// How long the leader may take to say that this replica is not behind.
 const BARRIER_LIMIT: Duration = Duration::from_millis(500);
 /// Between two exchanges that failed.
@@ -141,7 +145,10 @@ async fn say(shared: &Shared, wallet: &Wallet, speech: &Speech) -> Said {
     let sent = shared.clock.mono();
     let sync = Sync { generation: shared.journal.generation(), ..speech.sync.clone() };
     let answered = shared.replica.propose_ledger(Command::Sync(sync), EXCHANGE_LIMIT).await;
-    shared.reached(answered.is_ok());
+    match &answered {
+        Ok(_) => shared.was_answered(),
+        Err(_) => shared.was_not_answered(sent),
+    }
     match answered {
         Ok(Outcome::Synced { answers }) => {
             wallet.heard(speech, &answers, sent, shared.clock.mono());

@@ -12,7 +12,7 @@ use super::counting::Until;
 use super::estimates::Expected;
 use super::reply::Caller;
 use crate::error::{Denial, RequestError};
-use crate::funds::Refusal;
+use crate::funds::{Funds, Refusal};
 use quorate_catalog::{Model, WithoutQuorum};
 use quorate_domain::{BudgetId, MonoTime, Span, Tokens, Unit};
 use quorate_ledger::Reserve;
@@ -22,8 +22,6 @@ use std::time::Duration;
 
 /// How often it is looked whether nobody can be asked.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// The ledger has not answered after so long.
-const QUESTION: Duration = Duration::from_millis(2_500);
 /// So often a request reserves anew because the budgets it is charged to have changed while it stood in line.
 const PATHS_MAX: usize = 8;
 
@@ -58,36 +56,11 @@ impl Proxy {
         let waited_since = self.parts.clock.mono();
         let prompt = self.count(admitted, model, caller).await?.map_or(prompt, Ok);
         let need = need_of(admitted, model, &prompt, &expected)?;
-        let reserved = self.while_heard(admitted, (&need, waited_since), caller).await;
+        let reserved = self.stand_in_line(admitted, (&need, waited_since), caller).await;
         self.parts.metrics.budget_wait(self.parts.clock.mono().since(waited_since));
         match reserved? {
             Some(reservation) => self.cut(admitted, (model, &prompt), reservation, need.most),
             None => self.overspend(admitted, model, &need).await,
-        }
-    }
-
-    /// Waits in line. A key that may overspend does so no longer than until it is sure that nobody can be asked (`None`).
-    async fn while_heard(
-        &self,
-        admitted: &mut Admitted,
-        (need, since): (&Need, MonoTime),
-        caller: &mut Caller,
-    ) -> Result<Option<Reservation>, Unreserved> {
-        if admitted.key.spec.without_quorum != WithoutQuorum::Open {
-            return self.stand_in_line(admitted, (need, since), caller).await.map(Some);
-        }
-        let reserved = tokio::select! {
-            biased;
-            reserved = self.stand_in_line(admitted, (need, since), caller) => reserved,
-            () = self.quorum_is_lost() => return Ok(None),
-        };
-        match reserved {
-            Err(Unreserved::Refused(RequestError::QuotaUnavailable))
-                if self.waits_for_its_licence(caller).await? =>
-            {
-                Ok(None)
-            }
-            reserved => reserved.map(Some),
         }
     }
 
@@ -107,20 +80,13 @@ impl Proxy {
 
     /// Whether a request may spend what nobody granted: its key says so, and nobody can be asked.
     fn may_overspend(&self, admitted: &Admitted) -> bool {
-        admitted.key.spec.without_quorum == WithoutQuorum::Open && self.is_quorum_lost()
+        is_open(admitted) && self.is_quorum_lost()
     }
 
-    /// The ledger is out of reach, and may be back in a moment: waits until it is sure that it is not. `false` if that does not come
-    /// out while the lease lasts and for as long after it as a question may take.
-    async fn waits_for_its_licence(&self, caller: &mut Caller) -> Result<bool, Unreserved> {
-        let left = self.parts.replica.lease().left(self.parts.clock.mono());
-        tokio::select! {
-            biased;
-            () = caller.gone() => Err(Unreserved::ClientGone),
-            () = self.closing.cancelled() => Err(Unreserved::Refused(RequestError::NotReady)),
-            () = self.quorum_is_lost() => Ok(true),
-            () = tokio::time::sleep(left + QUESTION) => Ok(false),
-        }
+    /// Until when it comes out whether the ledger, which is out of reach now, can be asked: the lease ends, or it answers.
+    fn known_until(&self) -> MonoTime {
+        let now = self.parts.clock.mono();
+        now.plus(Span::of(self.parts.replica.lease().left(now) + Funds::KNOWN_AFTER))
     }
 
     /// Lets a request go on whatever it costs, by the key and the budgets of now.
@@ -136,7 +102,6 @@ impl Proxy {
         let reservation = reserved.map_err(|refusal| self.no_money(&refusal))?;
         if reservation.overspends() {
             self.parts.metrics.overspends();
-            tracing::warn!(key = %admitted.key.id, "no majority can be reached: a request spends what nobody granted");
         }
         Ok(self.stake(admitted, model, reservation, (need.most, None)))
     }
@@ -212,30 +177,45 @@ impl Proxy {
     }
 
     /// Waits for the budgets of the request's path; for those of a new path, if it has another one when it is served. Its patience
-    /// runs from `since`.
+    /// runs from `since`. A key that may overspend waits no longer than until it is sure that nobody can be asked (`None`); while that
+    /// may still come out it is not turned away because the ledger is out of reach, but stands in line again.
     async fn stand_in_line(
         &self,
         admitted: &mut Admitted,
         (need, since): (&Need, MonoTime),
         caller: &mut Caller,
-    ) -> Result<Reservation, Unreserved> {
-        for _ in 0..PATHS_MAX {
+    ) -> Result<Option<Reservation>, Unreserved> {
+        let (mut paths, mut known_until) = (0, None);
+        while paths < PATHS_MAX {
             let waited = self.parts.clock.mono().since(since);
             let patience = admitted.wishes.budget_wait.saturating_sub(waited);
             let path = admitted.permits.still_to_reserve(&admitted.path);
-            let reservation = tokio::select! {
+            let reserved = tokio::select! {
                 biased;
                 () = caller.gone() => return Err(Unreserved::ClientGone),
                 () = self.closing.cancelled() => {
                     return Err(Unreserved::Refused(RequestError::NotReady));
                 }
-                reserved = self.parts.funds.reserve(&path, need, patience) => {
-                    reserved.map_err(|refusal| self.no_money(&refusal))?
-                }
+                reserved = self.parts.funds.reserve(&path, need, patience) => reserved,
+                () = self.quorum_is_lost(), if is_open(admitted) => return Ok(None),
             };
+            let reservation = match reserved {
+                Ok(reservation) => reservation,
+                Err(Refusal::Unavailable)
+                    if is_open(admitted)
+                        && self.parts.funds.is_open()
+                        && self.parts.clock.mono()
+                            < *known_until.get_or_insert_with(|| self.known_until()) =>
+                {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                    continue;
+                }
+                Err(refusal) => return Err(self.no_money(&refusal)),
+            };
+            paths += 1;
             let is_whole = holds_of_each(&reservation, &path);
             match self.admit_again(admitted).await {
-                Ok(Path::Same) if is_whole => return Ok(reservation),
+                Ok(Path::Same) if is_whole => return Ok(Some(reservation)),
                 Ok(Path::Same | Path::Other) => {}
                 Err(error) => {
                     self.parts.funds.cancel(reservation);
@@ -272,6 +252,11 @@ impl Proxy {
             }
         }
     }
+}
+
+/// Whether its key goes on without a quorum whatever it costs.
+fn is_open(admitted: &Admitted) -> bool {
+    admitted.key.spec.without_quorum == WithoutQuorum::Open
 }
 
 /// Whether none of these budgets let it pass without taking anything: the wallet may know that one is gone, and another be there
