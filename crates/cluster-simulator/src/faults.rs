@@ -1,10 +1,10 @@
 //! What goes wrong, carried out.
 
 use crate::clock::millis;
-use crate::coverage::Reached;
 use crate::life::Death;
 use crate::node::JOURNAL;
 use crate::plan::{Fault, What, Who};
+use crate::reached::Reached;
 use crate::trip::Moment;
 use crate::world::{World, node_id};
 use std::collections::BTreeSet;

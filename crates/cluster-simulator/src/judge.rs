@@ -1,21 +1,12 @@
 //! The judge: knows what providers billed and what is reserved, which no node sees, and holds the promises against it.
 
-use crate::coverage::{Coverage, Reached};
 use crate::rates::Rates;
+use crate::reached::Reached;
 use quorate_domain::{BudgetId, KeyId, LogTime, NodeId, SessionId, WindowId};
 use quorate_ledger::{Ledger, Session, SessionState};
-use serde::{Deserialize, Serialize};
+use quorate_simulator::{Coverage, Violation};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-
-/// A broken promise.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Violation {
-    /// Its id in docs/INVARIANTS.md, or what it is about.
-    pub id: String,
-    /// What was found.
-    pub what: String,
-}
 
 /// Where a reservation was made.
 pub(crate) type Spot = (BudgetId, WindowId, SessionId);
@@ -62,7 +53,7 @@ pub(crate) struct Judge {
     histories: BTreeMap<u64, ([u8; 32], usize)>,
     hashes: BTreeMap<u64, ([u8; 32], usize)>,
     leaders: BTreeSet<(u64, usize)>,
-    pub(crate) coverage: Coverage,
+    pub(crate) coverage: Coverage<Reached>,
     pub(crate) violation: Option<Violation>,
     pub(crate) admitted: u64,
     pub(crate) denied: u64,
@@ -75,7 +66,7 @@ impl Judge {
     }
 
     pub(crate) fn reach(&mut self, state: Reached) {
-        self.coverage.reach(state, 1);
+        self.coverage.reach(state);
     }
 
     /// A reservation came to nothing.

@@ -4,10 +4,8 @@
 //! Start with [`Plan`] (what happens), then [`run`] (how), then `judge` (what must hold). Run it with `make sim-cluster`.
 //! What of the real code is not in it, and why: docs/adr/0020-cluster-simulation.md.
 
-mod campaign;
 mod chance;
 mod clock;
-mod coverage;
 mod disk;
 mod faults;
 mod judge;
@@ -16,17 +14,16 @@ mod network;
 mod node;
 mod operators;
 mod plan;
+mod process;
 mod rates;
+mod reached;
 mod run;
-mod shrink;
 mod story;
 mod traffic;
 mod trip;
 mod world;
 
-pub use campaign::{Campaign, Findings};
-pub use coverage::{Coverage, Reached};
-pub use judge::Violation;
 pub use plan::Plan;
+pub use process::{outcome_of, report_of};
+pub use reached::Reached;
 pub use run::{IS_REPEATABLE, Report, run};
-pub use shrink::shrink;

@@ -5,27 +5,36 @@
     reason = "a command-line tool talks on its standard streams"
 )]
 
-use quorate_cluster_simulator::{Campaign, Findings, IS_REPEATABLE, Plan, Report, Violation, run, shrink};
+use quorate_cluster_simulator::{IS_REPEATABLE, Plan, Report, outcome_of, report_of, run};
+use quorate_simulator::{Campaign, FailingRun, SHRINKS_FOR, Verdict, Violation, shrink_within};
 use std::error::Error;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
+use std::time::Duration;
 
 const HELP: &str = "\
-usage: quorate-cluster-simulator [--seeds N] [--start N] [--workers N] [--stop-at-first] [--any-coverage]
-       quorate-cluster-simulator (--seed N | --plan FILE) [--shrink | --report]
+usage: quorate-cluster-simulator [--seeds N] [--start N] [--workers N] [--stop-at-first] [--any-coverage] [--into FOLDER | --brief]
+       quorate-cluster-simulator (--seed N | --plan FILE) [--shrink | --report [--story]]
 
   --seeds N         how many seeds to run (1000)
   --start N         the first of them (0)
   --workers N       in how many processes at once (one a core)
   --stop-at-first   end with the first broken promise
   --any-coverage    pass although a state that matters was not reached
+  --into FOLDER     where plan and story of the first broken seed are written (`broken`, beside this program)
+  --brief           write none: say only which seed breaks what
   --seed N          run one seed and tell its story, event by event
-  --plan FILE       the same for a plan in JSON
-  --shrink          print, in JSON, a small plan that breaks the same promise
+  --plan FILE       the same for a plan in JSON, as it is written into the folder
+  --shrink          write the smallest plan found in ten minutes that breaks the same promise, and its story
   --report          report on the one run in JSON
+  --story           with its story
 
 exit code: 0 all promises held and every state was reached, 1 a promise was broken, 2 wrong usage,
            3 unknown: a state that matters was not reached";
+
+/// So long `--shrink` takes at most.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// What panicked first: in a simulated node as much as in the simulation, it is a broken promise.
 static PANICKED: Mutex<Option<String>> = Mutex::new(None);
@@ -33,18 +42,30 @@ static PANICKED: Mutex<Option<String>> = Mutex::new(None);
 struct Arguments {
     campaign: Campaign,
     any_coverage: bool,
+    into: PathBuf,
+    is_brief: bool,
     seed: Option<u64>,
     plan: Option<String>,
     shrinks: bool,
     reports: bool,
+    tells: bool,
 }
 
 impl Arguments {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let campaign = Campaign { start: 0, seeds: 1_000, workers, stops_at_first: false };
-        let mut arguments =
-            Self { campaign, any_coverage: false, seed: None, plan: None, shrinks: false, reports: false };
+        let mut arguments = Self {
+            campaign,
+            any_coverage: false,
+            into: std::env::current_exe()?.with_file_name("broken"),
+            is_brief: false,
+            seed: None,
+            plan: None,
+            shrinks: false,
+            reports: false,
+            tells: false,
+        };
         while let Some(option) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{option} needs a value"));
             match option.as_str() {
@@ -53,10 +74,13 @@ impl Arguments {
                 "--workers" => arguments.campaign.workers = value()?.parse()?,
                 "--stop-at-first" => arguments.campaign.stops_at_first = true,
                 "--any-coverage" => arguments.any_coverage = true,
+                "--into" => arguments.into = value()?.into(),
+                "--brief" => arguments.is_brief = true,
                 "--seed" => arguments.seed = Some(value()?.parse()?),
                 "--plan" => arguments.plan = Some(value()?),
                 "--shrink" => arguments.shrinks = true,
                 "--report" => arguments.reports = true,
+                "--story" => arguments.tells = true,
                 _ => return Err(format!("unknown option {option}\n{HELP}").into()),
             }
         }
@@ -79,10 +103,10 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let done = Arguments::parse(std::env::args().skip(1)).and_then(|arguments| match arguments.plan()? {
-        Some(plan) if arguments.shrinks => print_smallest(&plan),
-        Some(plan) if arguments.reports => print_report(&run_watched(&plan, false)),
+        Some(plan) if arguments.shrinks => show(plan, PATIENCE, &arguments).map(|()| ExitCode::FAILURE),
+        Some(plan) if arguments.reports => print_report(&run_watched(&plan, arguments.tells)),
         Some(plan) => Ok(tell(&plan, &run_watched(&plan, true))),
-        None => Ok(judge(&arguments)),
+        None => judge(&arguments),
     });
     done.unwrap_or_else(|error| {
         eprintln!("quorate-cluster-simulator: {error}");
@@ -109,10 +133,15 @@ fn print_report(report: &Report) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_smallest(plan: &Plan) -> Result<ExitCode, Box<dyn Error>> {
-    let smallest = shrink(plan)?;
-    println!("{}", serde_json::to_string_pretty(&smallest)?);
-    Ok(ExitCode::SUCCESS)
+/// Makes a plan small that breaks a promise, and tells what happens then.
+fn show(plan: Plan, limit: Duration, arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let seed = plan.seed;
+    let shrunk = shrink_within(plan, limit, |plan| report_of(plan).violation.map(|violation| violation.id))?;
+    let Report { violation, story, .. } = report_of(shrunk.plan());
+    let violation = violation.ok_or("the plan made small breaks nothing when it is run again")?;
+    let failing = FailingRun { program: "quorate-cluster-simulator", seed, shrunk, violation, story };
+    print!("{}", failing.keep(&arguments.into)?);
+    Ok(())
 }
 
 fn tell(plan: &Plan, report: &Report) -> ExitCode {
@@ -132,49 +161,32 @@ fn tell(plan: &Plan, report: &Report) -> ExitCode {
     }
 }
 
-fn judge(arguments: &Arguments) -> ExitCode {
+fn judge(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let campaign = arguments.campaign;
     if !IS_REPEATABLE {
         eprintln!("built without --cfg tokio_unstable: runs cannot be repeated (make sim-cluster sets it)");
     }
-    let findings = campaign.run(&|done| {
+    let progress = |done: u64| {
         if done.is_multiple_of(200) {
             eprintln!("cluster simulator: {done} of {} seeds", campaign.seeds);
         }
-    });
-    print(&findings);
-    let missing = findings.coverage.missing();
-    if findings.n_violations > 0 || !findings.unstable.is_empty() {
-        return ExitCode::FAILURE;
+    };
+    let findings = campaign.run(&outcome_of, &progress);
+    print!("{findings}");
+    match findings.verdict() {
+        Verdict::Broken => {
+            if let Some((seed, _)) = findings.broken.first().filter(|_| !arguments.is_brief) {
+                show(Plan::of(*seed), SHRINKS_FOR, arguments)?;
+            }
+            Ok(ExitCode::FAILURE)
+        }
+        Verdict::Unknown(missing) if !arguments.any_coverage => {
+            println!("UNKNOWN: never reached: {missing:?}");
+            Ok(ExitCode::from(3))
+        }
+        Verdict::Held | Verdict::Unknown(_) => {
+            println!("all promises held");
+            Ok(ExitCode::SUCCESS)
+        }
     }
-    if !missing.is_empty() && !arguments.any_coverage {
-        println!("UNKNOWN: never reached: {missing:?}");
-        return ExitCode::from(3);
-    }
-    println!("all promises held");
-    ExitCode::SUCCESS
-}
-
-fn print(findings: &Findings) {
-    for (seed, violation) in &findings.violations {
-        println!("BROKEN {} by seed {seed}: {}", violation.id, violation.what);
-    }
-    if findings.n_violations > 0 {
-        println!(
-            "a seed's story: quorate-cluster-simulator --seed N   its plan made small: the same with --shrink"
-        );
-    }
-    for seed in &findings.unstable {
-        println!("UNSTABLE: seed {seed} gave another run the second time");
-    }
-    print!("{}", findings.coverage);
-    println!(
-        "{} seeds, {} s of simulated time: {} admitted, {} denied, {} entries of the log, {} promises broken",
-        findings.seeds,
-        findings.simulated_ms / 1_000,
-        findings.admitted,
-        findings.denied,
-        findings.entries,
-        findings.n_violations
-    );
 }

@@ -2,10 +2,10 @@
 //! ones, and so is everything below them down to the host.
 
 use crate::clock::NodeClock;
-use crate::coverage::Reached;
 use crate::disk::NodeDisk;
 use crate::life::{Death, Life};
 use crate::network::{NodeNetwork, address};
+use crate::reached::Reached;
 use crate::world::World;
 use prometheus_client::registry::Registry;
 use quorate_consensus::host::Host;

@@ -1,9 +1,9 @@
 //! Operators: one keeps a book of limits that nobody else writes, so that every answer can be held against it; one creates keys and
 //! revokes them; one changes the limit of a budget that is being spent.
 
-use crate::coverage::Reached;
 use crate::node::Alive;
 use crate::plan::RequestPlan;
+use crate::reached::Reached;
 use crate::world::World;
 use quorate_catalog::{
     Actor, ApiKeyText, Apply, Change, Command as CatalogCommand, Expected as CatalogExpected, KeySpec,

@@ -4,7 +4,9 @@ use crate::chance::Chance;
 use crate::network::Latency;
 use crate::trip::Moment;
 use quorate_domain::Refill;
+use quorate_simulator::Listed;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// A whole run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -153,6 +155,20 @@ pub(crate) enum What {
     Join,
     /// A node is removed for good.
     Remove(usize),
+}
+
+impl Listed for Plan {
+    fn lengths(&self) -> Vec<usize> {
+        vec![self.faults.len(), self.requests.len(), self.limit_changes.len()]
+    }
+
+    fn drop_part(&mut self, list: usize, part: Range<usize>) {
+        match list {
+            0 => drop(self.faults.drain(part)),
+            1 => drop(self.requests.drain(part)),
+            _ => drop(self.limit_changes.drain(part)),
+        }
+    }
 }
 
 /// Keys that send requests. The last of them is revoked on the way.

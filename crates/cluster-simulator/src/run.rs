@@ -1,12 +1,11 @@
 //! One run: a cluster is founded and grown, traffic and harm go on for a while, everything is healed, and the judge closes the books.
 
-use crate::coverage::{Coverage, Reached};
-use crate::judge::Violation;
 use crate::life::Death;
 use crate::operators::{
     Book, all_owner, apply, is_there, key_text, new_key, organisation, pepper, permits, put, spec,
 };
 use crate::plan::{Fault, KEYS, Plan, RequestPlan, What};
+use crate::reached::Reached;
 use crate::traffic::Ending;
 use crate::world::World;
 use quorate_catalog::{
@@ -16,6 +15,7 @@ use quorate_catalog::{
 use quorate_consensus::host::seed_this_thread;
 use quorate_domain::{BudgetId, KeyId, NodeId, Period, Subject, Unit};
 use quorate_ledger::{BudgetSpec, Central, Expected, Kind, Ledger, Outcome};
+use quorate_simulator::{Coverage, Violation};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -41,7 +41,7 @@ pub struct Report {
     /// The first broken promise, if any.
     pub violation: Option<Violation>,
     /// What was reached.
-    pub coverage: Coverage,
+    pub coverage: Coverage<Reached>,
     /// A digest of everything that happened.
     pub digest: u64,
     /// Requests that were sent to a provider.
@@ -74,7 +74,7 @@ pub fn run(plan: &Plan, tells: bool) -> Report {
         let entries = history.map_or(0, |history| history.applied);
         let lost: u64 = world.seats.iter().map(|seat| seat.platter.lost.load(Ordering::Relaxed)).sum();
         let mut judge = world.judge.lock();
-        judge.coverage.reach(Reached::UnsyncedLost, lost);
+        judge.coverage.reach_times(Reached::UnsyncedLost, lost);
         Report {
             seed,
             violation: judge.violation.clone(),

@@ -1,10 +1,10 @@
 //! Clients, and the provider with its bill. A request does what `gateway::proxy` does with keys and money, in the same order,
 //! but for HTTP: key and lease, path, reserve, key and lease again, send, settle.
 
-use crate::coverage::Reached;
 use crate::judge::{Spot, Wait};
 use crate::node::Alive;
 use crate::plan::{Provider, RequestPlan};
+use crate::reached::Reached;
 use crate::world::World;
 use quorate_catalog::{ApiKey, Claim, EndUser};
 use quorate_domain::{Amount, LogTime, Tags, Tokens, Unit};

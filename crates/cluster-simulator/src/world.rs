@@ -2,13 +2,13 @@
 
 use crate::chance::Chance;
 use crate::clock::{MachineClock, now};
-use crate::coverage::Reached;
 use crate::disk::Platter;
 use crate::judge::Judge;
 use crate::life::{Death, Life};
 use crate::network::Hub;
 use crate::node::Alive;
 use crate::plan::{Plan, Who};
+use crate::reached::Reached;
 use crate::story::Story;
 use crate::trip::Tripwire;
 use parking_lot::Mutex;

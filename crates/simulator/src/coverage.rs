@@ -1,206 +1,72 @@
 //! Which of the states that matter were really reached. A run of many seeds that misses one has shown nothing about it.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A state that matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reached {
-    /// A request was admitted from a grant at hand.
-    AdmittedLocally,
-    /// A request was admitted after waiting in line.
-    AdmittedInLine,
-    /// A budget went from slices to request by request.
-    CentralMode,
-    /// And back.
-    BackToSlices,
-    /// A denial by what no return can change.
-    DeniedSpent,
-    /// A denial of what is larger than the budget.
-    DeniedTooBig,
-    /// A denial proven by a round.
-    DeniedHeld,
-    /// A denial that counts what silent nodes hold as in doubt.
-    DeniedUnanswered,
-    /// A denial where only what dead sessions hold would have been enough.
-    DeniedInDoubt,
-    /// A round that proved nothing about holders who had not heard of central mode.
-    FirstRound,
-    /// A second or later round.
-    LaterRound,
-    /// An answer to a round that did not know of everything granted.
-    AnswerDidNotCount,
-    /// An answer to a round did not arrive.
-    AnswerLost,
-    /// The leader was gone while a round was under way.
-    LeaderChangedInRound,
-    /// A request got what it needs by name, and had left.
-    GrantedToNobody,
-    /// A message of a session arrived after a later one.
-    OldMessage,
-    /// A message of a session arrived a second time.
-    SameMessage,
-    /// A session was fenced and its node opened another.
-    Fenced,
-    /// A node's opening of a session arrived when a later life of it had opened one.
-    StaleOpening,
-    /// A node came back with its journal and something outstanding.
-    CrashWithJournal,
-    /// A node told of its journal in parts.
-    ToldInParts,
-    /// A node came back without its journal and something outstanding.
-    CrashWithoutJournal,
-    /// A node came back with an old copy of its disk.
-    DiskRolledBack,
-    /// A node died while it wrote its journal, and a part of that is on the disk.
-    TornJournal,
-    /// The journal's bound was above what may be left of the grant, and was held to it.
-    Clamped,
-    /// A request settled after its window was over.
-    SettledLate,
-    /// A window began anew while requests were in line.
-    RolledWithLine,
-    /// A node was granted of a window that had not begun.
-    GrantedAhead,
-    /// And spent of it when it had, before anybody asked for it anew.
-    SpentUnasked,
-    /// A node died with a watermark of a window that had not begun, and came back when it had.
-    DiedBeforeItBegan,
-    /// A node turned to the next window while requests of the one before were under way.
-    TurnedInFlight,
-    /// Something leaked out of a bucket for which requests were in line.
-    LeakedWithLine,
-    /// What a dead session held of a bucket was taken as spent.
-    DoubtLeaked,
-    /// A last call that cannot be met was passed over, and one behind it served.
-    PassedOver,
-    /// A provider billed beyond the bound.
-    Overrun,
-    /// A provider did not say what it bills.
-    UsageMissing,
-    /// A request used more than it had reserved by estimate.
-    BeyondEstimate,
-    /// Requests were in line for a bucket in debt.
-    WaitedForDebt,
-    /// A limit was cut below what was granted.
-    CutBelowGranted,
-    /// A request waited for the journal.
-    WaitedForJournal,
-    /// A request held one budget while it waited for the next.
-    HeldWhileWaiting,
-    /// A node drained and returned everything.
-    Drained,
-    /// A request was granted less than it might cost, and its answer was cut.
-    CutShort,
-    /// A request was told that the ledger is out of reach.
-    Unavailable,
-    /// A request of a key that may was served on a node that was cut off, beyond what grants covered.
-    Overspent,
-    /// A node spoke that could be heard and not hear, or hear and not be heard.
-    CutOffOneWay,
-    /// The leader's clock jumped.
-    ClockJumped,
-    /// A node was granted something that ends by a clock of its own, which runs wrong.
-    LapsesByAWrongClock,
-    /// A replica was replaced by a snapshot, in which was a grant that its node had not heard of.
-    SnapshotMidGrant,
-    /// An end user was seen for the first time, and his budget made.
-    MetAtFirstSight,
-    /// An end user was told of whom another message had told of already.
-    MetTwice,
+/// States that matter: all of them can be named.
+pub trait Reachable: Copy + Ord + fmt::Debug + 'static {
+    /// All of them.
+    const ALL: &'static [Self];
 }
 
-impl Reached {
-    /// All of them.
-    pub const ALL: [Self; 51] = [
-        Self::AdmittedLocally,
-        Self::AdmittedInLine,
-        Self::CentralMode,
-        Self::BackToSlices,
-        Self::DeniedSpent,
-        Self::DeniedTooBig,
-        Self::DeniedHeld,
-        Self::DeniedUnanswered,
-        Self::DeniedInDoubt,
-        Self::FirstRound,
-        Self::LaterRound,
-        Self::AnswerDidNotCount,
-        Self::AnswerLost,
-        Self::LeaderChangedInRound,
-        Self::GrantedToNobody,
-        Self::OldMessage,
-        Self::SameMessage,
-        Self::Fenced,
-        Self::StaleOpening,
-        Self::CrashWithJournal,
-        Self::ToldInParts,
-        Self::CrashWithoutJournal,
-        Self::DiskRolledBack,
-        Self::TornJournal,
-        Self::Clamped,
-        Self::SettledLate,
-        Self::RolledWithLine,
-        Self::GrantedAhead,
-        Self::SpentUnasked,
-        Self::DiedBeforeItBegan,
-        Self::TurnedInFlight,
-        Self::LeakedWithLine,
-        Self::DoubtLeaked,
-        Self::PassedOver,
-        Self::Overrun,
-        Self::UsageMissing,
-        Self::BeyondEstimate,
-        Self::WaitedForDebt,
-        Self::CutBelowGranted,
-        Self::WaitedForJournal,
-        Self::HeldWhileWaiting,
-        Self::Drained,
-        Self::CutShort,
-        Self::Unavailable,
-        Self::Overspent,
-        Self::CutOffOneWay,
-        Self::ClockJumped,
-        Self::LapsesByAWrongClock,
-        Self::SnapshotMidGrant,
-        Self::MetAtFirstSight,
-        Self::MetTwice,
-    ];
+/// The states that matter to one simulator, as `Reached`.
+#[macro_export]
+macro_rules! reachable {
+    ($($(#[$doc:meta])* $state:ident),* $(,)?) => {
+        /// A state that matters.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+        pub enum Reached { $($(#[$doc])* $state),* }
+
+        impl $crate::Reachable for Reached {
+            const ALL: &'static [Self] = &[$(Self::$state),*];
+        }
+    };
 }
 
 /// How often each state was reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Coverage(BTreeMap<Reached, u64>);
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage<S: Ord>(BTreeMap<S, u64>);
 
-impl Coverage {
+impl<S: Ord> Default for Coverage<S> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<S: Reachable> Coverage<S> {
     /// A state was reached once more.
-    pub fn reach(&mut self, state: Reached) {
-        *self.0.entry(state).or_default() += 1;
+    pub fn reach(&mut self, state: S) {
+        self.reach_times(state, 1);
+    }
+
+    /// A state was reached so many times more.
+    pub fn reach_times(&mut self, state: S, times: u64) {
+        *self.0.entry(state).or_default() += times;
     }
 
     /// How often a state was reached.
     #[must_use]
-    pub fn count(&self, state: Reached) -> u64 {
+    pub fn count(&self, state: S) -> u64 {
         self.0.get(&state).copied().unwrap_or(0)
     }
 
     /// Adds what another run has reached.
     pub fn add(&mut self, other: &Self) {
-        for (state, count) in &other.0 {
-            *self.0.entry(*state).or_default() += count;
-        }
+        other.0.iter().for_each(|(state, count)| self.reach_times(*state, *count));
     }
 
     /// States that were never reached.
     #[must_use]
-    pub fn missing(&self) -> Vec<Reached> {
-        Reached::ALL.into_iter().filter(|state| self.count(*state) == 0).collect()
+    pub fn missing(&self) -> Vec<S> {
+        S::ALL.iter().copied().filter(|state| self.count(*state) == 0).collect()
     }
 }
 
-impl fmt::Display for Coverage {
+impl<S: Reachable> fmt::Display for Coverage<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for state in Reached::ALL {
-            writeln!(f, "  {:<22}{:>12}", format!("{state:?}"), self.count(state))?;
+        for state in S::ALL {
+            writeln!(f, "  {:<28}{:>12}", format!("{state:?}"), self.count(*state))?;
         }
         Ok(())
     }
@@ -209,14 +75,13 @@ impl fmt::Display for Coverage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reached::Reached;
 
     #[test]
     fn what_was_not_reached_is_missing() {
         let mut coverage = Coverage::default();
-        Reached::ALL
-            .into_iter()
-            .filter(|state| *state != Reached::Clamped)
-            .for_each(|state| coverage.reach(state));
+        let but_one = Reached::ALL.iter().filter(|state| **state != Reached::Clamped);
+        but_one.for_each(|state| coverage.reach(*state));
         assert_eq!(coverage.missing(), [Reached::Clamped]);
         coverage.reach(Reached::Clamped);
         assert_eq!(coverage.missing(), []);

@@ -1,7 +1,7 @@
 //! Holds each entry of the log against the ledger before it: what an entry must leave as it is (I4), and what a death may
 //! charge at most (I6).
 
-use crate::oracle::Violation;
+use crate::campaign::Violation;
 use quorate_domain::{BudgetId, LogTime, NodeId, WindowId};
 use quorate_ledger::{Account, Command, Ledger, Outcome, Rejection, SessionState};
 use std::collections::BTreeMap;
@@ -40,7 +40,7 @@ impl Bounds {
     }
 
     pub(crate) fn check(&self, ledger: &Ledger, outcome: &Outcome) -> Result<(), Violation> {
-        let broken = |id: &'static str, what: String| Err(Violation { id, what });
+        let broken = |id: &'static str, what: String| Err(Violation { id: id.to_owned(), what });
         match self {
             Self::Free => {}
             Self::Nothing(untouched) => {

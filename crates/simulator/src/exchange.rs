@@ -1,7 +1,7 @@
 //! What a node says to the log, one thing at a time, and how it takes the answer.
 
-use crate::coverage::Reached;
 use crate::event::Event;
+use crate::reached::Reached;
 use crate::world::{World, boot_id, node_id};
 use quorate_domain::{MonoTime, Span};
 use quorate_ledger::{Answer, Command, Evidence, Mark, OpenSession, Outcome, Sync, TellMarks};

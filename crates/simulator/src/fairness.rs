@@ -1,6 +1,6 @@
 //! Watches the line of every budget: nobody is served past who came before, but for a last call, but for nodes that are silent, and but for who cannot be met (L3).
 
-use crate::oracle::Violation;
+use crate::campaign::Violation;
 use quorate_domain::{BudgetId, PlaceId, SessionId, WindowId};
 use quorate_ledger::{Account, Command, Ledger, Place};
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,7 +50,7 @@ impl Lines {
             seen.update(account);
             if let Some((session, place)) = passed {
                 let what = format!("budget {id}: {place:?} of session {session} was passed over");
-                return Err(Violation { id: "L3", what });
+                return Err(Violation { id: "L3".to_owned(), what });
             }
         }
         Ok(result)

@@ -1,7 +1,7 @@
 //! Nobody is told before its patience is over that a bucket is spent who could be served in its turn within it (G2).
 
+use crate::campaign::Violation;
 use crate::node::Node;
-use crate::oracle::Violation;
 use crate::plan::RequestPlan;
 use crate::world::{World, place_of};
 use quorate_domain::{BudgetId, PlaceId};
@@ -18,7 +18,7 @@ impl World {
             let what = format!(
                 "{need} of bucket {budget} is denied before its time: {hoped_for} may be had, {taken} is taken by others"
             );
-            self.violation.get_or_insert(Violation { id: "G2", what });
+            self.violation.get_or_insert(Violation { id: "G2".to_owned(), what });
         }
     }
 

@@ -3,7 +3,7 @@
 //! Only what an event can have changed is looked at anew: the ledger after an entry, the truth after a change of it, the journals
 //! and lines of the nodes that were touched. Everything else is as it was when it was judged last.
 
-use crate::oracle::Violation;
+use crate::campaign::Violation;
 use crate::patience;
 use crate::request::State;
 use crate::world::{World, budget_id};
@@ -114,14 +114,16 @@ impl World {
         for node in 0..self.nodes.len() {
             self.catch_up(node, self.log.entries.len());
             if self.violation.is_none() && self.nodes[node].replica != self.log.ledger {
-                self.violation = Some(Violation { id: "I9", what: format!("node {node} has another state") });
+                self.violation =
+                    Some(Violation { id: "I9".to_owned(), what: format!("node {node} has another state") });
             }
         }
         let open = self.requests.iter().position(|request| request.state == State::Waits);
         if self.violation.is_none()
             && let Some(request) = open
         {
-            self.violation = Some(Violation { id: "L2", what: format!("request {request} still waits") });
+            self.violation =
+                Some(Violation { id: "L2".to_owned(), what: format!("request {request} still waits") });
         }
     }
 }

@@ -2,6 +2,7 @@
 //! oracle that knows the truth. The same seed gives the same run, event for event.
 //!
 //! Start with [`Plan`] (what happens), then [`run`] (how), then `oracle` (what must hold). Run it with `make sim`.
+//! [`Campaign`], [`Coverage`], [`Shrunk`] and [`FailingRun`] know nothing of the protocol: the simulation of whole clusters has them, too.
 
 mod campaign;
 mod coverage;
@@ -12,6 +13,7 @@ mod entries;
 mod estimates;
 mod event;
 mod exchange;
+mod failing;
 mod fairness;
 mod figure;
 mod hope;
@@ -27,16 +29,18 @@ mod plan;
 mod promptness;
 mod race;
 mod rates;
+mod reached;
 mod request;
 mod shrink;
 mod trouble;
 mod watch;
 mod world;
 
-pub use campaign::{Campaign, Findings};
-pub use coverage::{Coverage, Reached};
+pub use campaign::{Campaign, Counts, Findings, Outcome, Verdict, Violation};
+pub use coverage::{Coverage, Reachable};
+pub use failing::{FailingRun, SHRINKS_FOR, shrink_within};
 pub use measure::Measured;
-pub use oracle::Violation;
 pub use plan::{BudgetPlan, Direction, Fault, Making, Plan, RequestPlan, Timing, What};
-pub use shrink::shrink;
+pub use reached::Reached;
+pub use shrink::{Listed, Shrunk};
 pub use world::{Report, run};

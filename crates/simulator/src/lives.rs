@@ -1,9 +1,10 @@
 //! The lives of requests: they come, perhaps wait, run, are billed, and are settled.
 
-use crate::coverage::Reached;
+use crate::campaign::Violation;
 use crate::event::Event;
-use crate::oracle::{Spot, Violation};
+use crate::oracle::Spot;
 use crate::plan::{BudgetPlan, RequestPlan};
+use crate::reached::Reached;
 use crate::request::State;
 use crate::world::{World, budget_id, in_unit, place_of};
 use quorate_domain::{Amount, BudgetId, MonoTime, NanoUsd, Tokens, Unit, WindowId};
@@ -129,7 +130,7 @@ impl World {
     fn check_has_begun(&mut self, number: usize, window: WindowId) {
         if window.start() > self.log.ledger.time() {
             let what = format!("request {number} runs in window {window}, which has not begun");
-            self.violation.get_or_insert(Violation { id: "I15", what });
+            self.violation.get_or_insert(Violation { id: "I15".to_owned(), what });
         }
     }
 
@@ -155,7 +156,7 @@ impl World {
         };
         if let Some(id) = broken {
             let what = format!("request {number} asks for {path:?}, and runs with {taken:?}");
-            self.violation.get_or_insert(Violation { id, what });
+            self.violation.get_or_insert(Violation { id: id.to_owned(), what });
         }
     }
 

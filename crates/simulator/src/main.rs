@@ -5,13 +5,17 @@
     reason = "a command-line tool talks on its standard streams"
 )]
 
-use quorate_simulator::{Campaign, Findings, Measured, Plan, Report, run, shrink};
+use quorate_simulator::{
+    Campaign, FailingRun, Measured, Plan, Report, SHRINKS_FOR, Verdict, run, shrink_within,
+};
 use std::error::Error;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::time::Duration;
 
 const HELP: &str = "\
-usage: quorate-simulator [--seeds N] [--start N] [--threads N] [--stop-at-first] [--any-coverage]
+usage: quorate-simulator [--seeds N] [--start N] [--threads N] [--stop-at-first] [--any-coverage] [--into FOLDER | --brief]
        quorate-simulator --seed N | --plan FILE [--shrink]
        quorate-simulator --table [--nodes N,N…] [--headrooms N,N…] [--figure FILE]
 
@@ -20,9 +24,11 @@ usage: quorate-simulator [--seeds N] [--start N] [--threads N] [--stop-at-first]
   --threads N       on how many threads (one a core)
   --stop-at-first   end with the first broken promise
   --any-coverage    pass although a state that matters was not reached
+  --into FOLDER     where plan and story of the first broken seed are written (`broken`, beside this program)
+  --brief           write none: say only which seed breaks what
   --seed N          run one seed and tell its story, event by event
-  --plan FILE       the same for a plan in JSON, as --shrink prints it
-  --shrink          print the smallest plan found that breaks the same promise
+  --plan FILE       the same for a plan in JSON, as it is written into the folder
+  --shrink          write the smallest plan found in ten minutes that breaks the same promise, and its story
   --table           print what the protocol costs and leaves unused, for docs/quotas.md
   --nodes N,N…      only for so many nodes (3,10,30,100)
   --headrooms N,N…  only for limits of so many requests (300,3000,30000,100000)
@@ -31,10 +37,15 @@ usage: quorate-simulator [--seeds N] [--start N] [--threads N] [--stop-at-first]
 exit code: 0 all promises held and every state was reached, 1 a promise was broken, 2 wrong usage,
            3 unknown: a state that matters was not reached";
 
+/// So long `--shrink` takes at most.
+const PATIENCE: Duration = Duration::from_mins(10);
+
 /// What the command line says.
 struct Arguments {
     campaign: Campaign,
     any_coverage: bool,
+    into: PathBuf,
+    is_brief: bool,
     seed: Option<u64>,
     plan: Option<String>,
     shrinks: bool,
@@ -46,11 +57,13 @@ struct Arguments {
 
 impl Arguments {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let campaign = Campaign { start: 0, seeds: 1_000, threads, stops_at_first: false };
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let campaign = Campaign { start: 0, seeds: 1_000, workers, stops_at_first: false };
         let mut arguments = Self {
             campaign,
             any_coverage: false,
+            into: std::env::current_exe()?.with_file_name("broken"),
+            is_brief: false,
             seed: None,
             plan: None,
             shrinks: false,
@@ -64,9 +77,11 @@ impl Arguments {
             match option.as_str() {
                 "--seeds" => arguments.campaign.seeds = value()?.parse()?,
                 "--start" => arguments.campaign.start = value()?.parse()?,
-                "--threads" => arguments.campaign.threads = value()?.parse()?,
+                "--threads" => arguments.campaign.workers = value()?.parse()?,
                 "--stop-at-first" => arguments.campaign.stops_at_first = true,
                 "--any-coverage" => arguments.any_coverage = true,
+                "--into" => arguments.into = value()?.into(),
+                "--brief" => arguments.is_brief = true,
                 "--seed" => arguments.seed = Some(value()?.parse()?),
                 "--plan" => arguments.plan = Some(value()?),
                 "--shrink" => arguments.shrinks = true,
@@ -100,10 +115,10 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let done = Arguments::parse(std::env::args().skip(1)).and_then(|arguments| match arguments.plan()? {
-        Some(plan) if arguments.shrinks => print_smallest(&plan),
+        Some(plan) if arguments.shrinks => show(plan, PATIENCE, &arguments).map(|()| ExitCode::FAILURE),
         Some(plan) => Ok(tell(&run(&plan, true))),
         None if arguments.table => print_table(&arguments),
-        None => Ok(judge(&arguments)),
+        None => judge(&arguments),
     });
     done.unwrap_or_else(|error| {
         eprintln!("quorate-simulator: {error}");
@@ -128,16 +143,20 @@ fn tell(report: &Report) -> ExitCode {
     }
 }
 
-fn print_smallest(plan: &Plan) -> Result<ExitCode, Box<dyn Error>> {
-    let smallest = shrink(plan);
-    eprintln!("{} requests, {} faults", smallest.requests.len(), smallest.faults.len());
-    println!("{}", serde_json::to_string_pretty(&smallest)?);
-    Ok(ExitCode::SUCCESS)
+/// Makes a plan small that breaks a promise, and tells what happens then.
+fn show(plan: Plan, limit: Duration, arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let seed = plan.seed;
+    let shrunk = shrink_within(plan, limit, |plan| run(plan, false).violation.map(|violation| violation.id))?;
+    let Report { violation, story, .. } = run(shrunk.plan(), true);
+    let violation = violation.ok_or("the plan made small breaks nothing when it is run again")?;
+    let failing = FailingRun { program: "quorate-simulator", seed, shrunk, violation, story };
+    print!("{}", failing.keep(&arguments.into)?);
+    Ok(())
 }
 
 fn print_table(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
-    let threads = arguments.campaign.threads;
-    let measured = Measured::of(&arguments.nodes, &arguments.headrooms, threads, &|row| eprintln!("{row}"));
+    let workers = arguments.campaign.workers;
+    let measured = Measured::of(&arguments.nodes, &arguments.headrooms, workers, &|row| eprintln!("{row}"));
     print!("{}", measured.table());
     if let Some(file) = &arguments.figure {
         std::fs::write(file, measured.figure())?;
@@ -145,40 +164,29 @@ fn print_table(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn judge(arguments: &Arguments) -> ExitCode {
+fn judge(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let campaign = arguments.campaign;
     let progress = |done: u64| {
-        if done > 0 && done.is_multiple_of(5_000) {
+        if done.is_multiple_of(5_000) {
             eprintln!("simulator: {done} of {} seeds", campaign.seeds);
         }
     };
-    let findings = campaign.run(&progress);
-    print(&findings);
-    let missing = findings.coverage.missing();
-    if findings.n_violations > 0 || !findings.unstable.is_empty() {
-        return ExitCode::FAILURE;
+    let findings = campaign.run(&|seed| Plan::of(seed).outcome(), &progress);
+    print!("{findings}");
+    match findings.verdict() {
+        Verdict::Broken => {
+            if let Some((seed, _)) = findings.broken.first().filter(|_| !arguments.is_brief) {
+                show(Plan::of(*seed), SHRINKS_FOR, arguments)?;
+            }
+            Ok(ExitCode::FAILURE)
+        }
+        Verdict::Unknown(missing) if !arguments.any_coverage => {
+            println!("UNKNOWN: never reached: {missing:?}");
+            Ok(ExitCode::from(3))
+        }
+        Verdict::Held | Verdict::Unknown(_) => {
+            println!("all promises held");
+            Ok(ExitCode::SUCCESS)
+        }
     }
-    if !missing.is_empty() && !arguments.any_coverage {
-        println!("UNKNOWN: never reached: {missing:?}");
-        return ExitCode::from(3);
-    }
-    println!("all promises held");
-    ExitCode::SUCCESS
-}
-
-fn print(findings: &Findings) {
-    for (seed, violation) in &findings.violations {
-        println!("BROKEN {} by seed {seed}: {}", violation.id, violation.what);
-        println!(
-            "  its story: quorate-simulator --seed {seed}   made small: quorate-simulator --seed {seed} --shrink"
-        );
-    }
-    for seed in &findings.unstable {
-        println!("UNSTABLE: seed {seed} gave another run the second time");
-    }
-    print!("{}", findings.coverage);
-    println!(
-        "{} seeds: {} admitted, {} denied, {} entries of the log, {} promises broken",
-        findings.seeds, findings.admitted, findings.denied, findings.entries, findings.n_violations
-    );
 }

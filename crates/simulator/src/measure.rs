@@ -110,7 +110,7 @@ impl Cell {
             self.local(),
             items as f64 / (admitted + denied).max(1) as f64,
             self.charged(),
-            self.report.violation.as_ref().map_or("none", |violation| violation.id),
+            self.report.violation.as_ref().map_or("none", |violation| &violation.id),
         )
     }
 }

@@ -1,9 +1,9 @@
 //! An end user who is seen for the first time, perhaps on several nodes at once: a node that does not know his budget tells
 //! the log of him, as often as it must, and lets his requests come again until its replica has it.
 
-use crate::coverage::Reached;
 use crate::event::Event;
 use crate::plan::{Making, Plan};
+use crate::reached::Reached;
 use crate::world::{World, budget_id};
 use quorate_domain::{EndUserId, Name};
 use quorate_ledger::{Command, MeetEndUser};

@@ -1,13 +1,14 @@
 //! A node: a real wallet, a replica that lags, a journal that takes its time. What `gateway::funds` does with tasks is
 //! done here with events, in the same order.
 
-use crate::coverage::Reached;
+use crate::campaign::Violation;
 use crate::disk::Disk;
 use crate::event::Event;
 use crate::exchange::{EXCHANGE_LIMIT_US, Exchange};
-use crate::oracle::{Oracle, Spot, Violation};
+use crate::oracle::{Oracle, Spot};
 use crate::overspend::Overdrawn;
 use crate::plan::{DiskFate, Plan, RequestPlan};
+use crate::reached::Reached;
 use crate::request::{Request, State};
 use crate::world::{World, node_id, place_of};
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, SessionId, Unit, WindowId};
@@ -141,7 +142,7 @@ impl Node {
             if taken > durable.max(known) {
                 let what =
                     format!("node {}, budget {budget}: {taken} taken, {durable} in the journal", self.place);
-                return Err(Violation { id: "I2", what });
+                return Err(Violation { id: "I2".to_owned(), what });
             }
         }
         Ok(())
@@ -409,7 +410,7 @@ impl World {
         let is_free = self.log.has_leader && !node.is_deaf && !node.is_mute && self.plan.timing.is_reliable();
         if is_free && free_since + EXCHANGE_LIMIT_US <= self.plan.requests[*number].at_us {
             let what = format!("request {number} is told that the ledger is out of reach, and it is not");
-            self.violation.get_or_insert(Violation { id: "L2", what });
+            self.violation.get_or_insert(Violation { id: "L2".to_owned(), what });
         }
     }
 
@@ -451,7 +452,7 @@ impl World {
             let what = format!(
                 "request {number} needs {need} of budget {budget}; never less than {least} was unreserved"
             );
-            self.violation.get_or_insert(Violation { id: "G2", what });
+            self.violation.get_or_insert(Violation { id: "G2".to_owned(), what });
         }
     }
 

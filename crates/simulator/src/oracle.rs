@@ -2,18 +2,10 @@
 //!
 //! The truth is what providers bill and what is reserved for requests under way. Nothing here is read from a wallet.
 
+use crate::campaign::Violation;
 use quorate_domain::{BudgetId, LogTime, NodeId, SessionId, WindowId};
 use quorate_ledger::{Budget, Ledger, Mark, SessionState};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A broken promise.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Its id in docs/INVARIANTS.md.
-    pub id: &'static str,
-    /// What was found.
-    pub what: String,
-}
 
 /// Where a reservation was made.
 pub(crate) type Spot = (BudgetId, WindowId, SessionId);
@@ -127,7 +119,7 @@ impl Oracle {
             "budget {}, window {}: {} told of a session that died before the window began",
             mark.budget, mark.window, mark.spent_bound
         );
-        Err(Violation { id: "I6", what })
+        Err(Violation { id: "I6".to_owned(), what })
     }
 
     /// A limit was set: from now on so much may be spent in the open window.
@@ -151,7 +143,7 @@ impl Oracle {
 
     /// I1 and G4, after an entry of the log.
     pub(crate) fn check_ledger(&mut self, ledger: &Ledger) -> Result<(), Violation> {
-        ledger.validate().map_err(|broken| Violation { id: broken.id, what: broken.what })?;
+        ledger.validate().map_err(|broken| Violation { id: broken.id.to_owned(), what: broken.what })?;
         self.check_doubt(ledger)?;
         self.check_pools(ledger)?;
         self.check_grants(ledger)
@@ -171,7 +163,7 @@ impl Oracle {
             let taken = committed + beyond;
             if has_granted && taken > limit {
                 let what = format!("budget {budget}, window {window}: granted up to {taken} of {limit}");
-                return Err(Violation { id: "I1", what });
+                return Err(Violation { id: "I1".to_owned(), what });
             }
         }
         Ok(())
@@ -185,7 +177,7 @@ impl Oracle {
         match doubtful.find(|(id, life)| !has_cause(id, life.node)) {
             Some((id, life)) => {
                 let what = format!("session {id} of node {} is in doubt, and its disk is there", life.node);
-                Err(Violation { id: "G4", what })
+                Err(Violation { id: "G4".to_owned(), what })
             }
             None => Ok(()),
         }
@@ -199,14 +191,14 @@ impl Oracle {
             if taken > allowed {
                 let what =
                     format!("budget {budget}, window {window}: {taken} charged and reserved of {allowed}");
-                return Err(Violation { id: "G1", what });
+                return Err(Violation { id: "G1".to_owned(), what });
             }
             if let Some(account) = found.account(*window) {
                 let known = account.used().get() + account.outstanding().get();
                 if taken > known {
                     let what =
                         format!("budget {budget}, window {window}: {taken} true, {known} in the ledger");
-                    return Err(Violation { id: "I3", what });
+                    return Err(Violation { id: "I3".to_owned(), what });
                 }
             }
         }
@@ -222,7 +214,7 @@ impl Oracle {
                 let committed = account.used().get() + account.outstanding().get();
                 if committed > allowed {
                     let what = format!("budget {budget}, window {window}: {committed} counted of {allowed}");
-                    return Err(Violation { id: "I1", what });
+                    return Err(Violation { id: "I1".to_owned(), what });
                 }
             }
         }
@@ -273,7 +265,7 @@ impl Oracle {
                 let (used, outstanding) = (account.used().get(), account.outstanding().get());
                 let broken = |id: &'static str, what: &str| {
                     Err(Violation {
-                        id,
+                        id: id.to_owned(),
                         what: format!("budget {}, window {window}, at {at}: {what}", budget.spec().subject),
                     })
                 };

@@ -1,10 +1,10 @@
 //! Requests of keys that may overspend: on a node that is cut off they go on, and what no grant covers is told when the node is
 //! heard again.
 
-use crate::coverage::Reached;
+use crate::campaign::Violation;
 use crate::event::Event;
 use crate::lives::cost;
-use crate::oracle::Violation;
+use crate::reached::Reached;
 use crate::request::{Request, State};
 use crate::world::{World, budget_id, node_id};
 use quorate_domain::{Amount, BudgetId, Unit};
@@ -161,10 +161,10 @@ impl World {
                 let what =
                     || format!("node {place}, budget {budget}: {owed:?} was overspent, {told} in the ledger");
                 if told < owed.least && !self.oracle.has_lost_its_disk(node_id(place)) {
-                    return Err(Violation { id: "G1", what: what() });
+                    return Err(Violation { id: "G1".to_owned(), what: what() });
                 }
                 if told > owed.most {
-                    return Err(Violation { id: "I6", what: what() });
+                    return Err(Violation { id: "I6".to_owned(), what: what() });
                 }
             }
         }
@@ -180,7 +180,7 @@ impl World {
             let is_whole = budget.current().window().end.is_none();
             if counted > told || (is_whole && counted != told) {
                 let what = format!("budget {id}: {told} told as overspent, {counted} counted");
-                return Err(Violation { id: "I1", what });
+                return Err(Violation { id: "I1".to_owned(), what });
             }
         }
         Ok(())

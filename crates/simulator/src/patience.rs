@@ -1,7 +1,7 @@
 //! Nobody is kept waiting beyond its patience (L2): a node that runs serves or refuses, whatever it can reach.
 
+use crate::campaign::Violation;
 use crate::node::Node;
-use crate::oracle::Violation;
 use crate::plan::Plan;
 
 /// So long a request may wait at each budget of its path after its patience is over: half a second for proof, and what it
@@ -25,7 +25,7 @@ pub(crate) fn check<'a>(
         let limit = AT_EACH_BUDGET_US * request.path.len() as u64;
         if clock.shows_at(now).saturating_sub(since) > limit {
             let what = format!("request {number} is neither served nor refused since {since}");
-            return Err(Violation { id: "L2", what });
+            return Err(Violation { id: "L2".to_owned(), what });
         }
     }
     Ok(())

@@ -1,11 +1,16 @@
 //! What happens in a run, as an explicit list: so that it can be printed, shrunk, and run again.
 
+use crate::campaign::{Counts, Outcome};
 use crate::drift::Drift;
+use crate::reached::Reached;
+use crate::shrink::Listed;
+use crate::world::{Report, run};
 use crate::{race, trouble};
 use quorate_domain::Refill;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// A whole run. The seed also draws what is too fine to list: how long each message and each fsync takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -255,6 +260,15 @@ impl Plan {
         Self { seed, nodes, starts_at_ms, budgets, timing, requests, faults, drift_ppm: Vec::new() }
     }
 
+    /// Runs it, for the campaign.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome<Reached> {
+        let Report { violation, coverage, trace, admitted, denied, entries, simulated_ms, .. } =
+            run(self, false);
+        let counts = Counts { admitted, denied, entries, simulated_ms };
+        Outcome { violation, coverage, trace, counts }
+    }
+
     /// Whether nothing goes wrong but that messages overtake each other, arrive twice, and tell of new limits.
     #[must_use]
     pub fn is_calm(&self) -> bool {
@@ -267,6 +281,19 @@ impl Plan {
     /// The clock of a node.
     pub(crate) fn clock(&self, node: usize) -> Drift {
         Drift { ppm: self.drift_ppm.get(node).copied().unwrap_or(0) }
+    }
+}
+
+impl Listed for Plan {
+    fn lengths(&self) -> Vec<usize> {
+        vec![self.faults.len(), self.requests.len()]
+    }
+
+    fn drop_part(&mut self, list: usize, part: Range<usize>) {
+        match list {
+            0 => drop(self.faults.drain(part)),
+            _ => drop(self.requests.drain(part)),
+        }
     }
 }
 

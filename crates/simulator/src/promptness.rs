@@ -1,7 +1,7 @@
 //! Nobody waits for long while there is enough for everybody who waits (L2).
 
+use crate::campaign::Violation;
 use crate::node::Node;
-use crate::oracle::Violation;
 use crate::plan::Plan;
 use quorate_domain::BudgetId;
 use quorate_ledger::Ledger;
@@ -35,7 +35,7 @@ impl Promptness {
             if now - since > ENOUGH_FOR_US {
                 let what =
                     format!("budget {id}: requests wait since {since}, and there is enough for all of them");
-                return Err(Violation { id: "L2", what });
+                return Err(Violation { id: "L2".to_owned(), what });
             }
         }
         Ok(())

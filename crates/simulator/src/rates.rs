@@ -1,7 +1,7 @@
 //! What was admitted of every bucket, and when: between any two instants no more than it holds, and what leaks meanwhile (I12). What
 //! requests used beyond what they had reserved comes on top only as far as the ledger had not heard of it when it last granted.
 
-use crate::oracle::Violation;
+use crate::campaign::Violation;
 use quorate_domain::{Amount, BudgetId, LogTime, SessionId};
 use quorate_ledger::{Budget, Ledger};
 use std::collections::BTreeMap;
@@ -104,7 +104,7 @@ impl Bucket {
             if let Some((level, most)) = most.into_iter().find(|(level, most)| *level > whole(*most)) {
                 let stands = level / u128::from(refill_ms);
                 let what = format!("bucket {id}, at {at}: {stands} above what has leaked, of at most {most}");
-                return Err(Violation { id: "I12", what });
+                return Err(Violation { id: "I12".to_owned(), what });
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Looks on, and takes down which of the states that matter a run reaches. Changes nothing.
 
-use crate::coverage::Reached;
 use crate::node::Node;
+use crate::reached::Reached;
 use crate::world::{World, boot_id, node_id, place_of};
 use quorate_domain::{Amount, BudgetId, Round, SessionId};
 use quorate_ledger::{

@@ -3,18 +3,20 @@
 //! Events happen one after the other at simulated microseconds. The log is ideal: what it accepts is in one order and
 //! is never lost. Messages to it and answers from it are lost, doubled, late and out of order; replicas lag.
 
-use crate::coverage::{Coverage, Reached};
+use crate::campaign::Violation;
+use crate::coverage::Coverage;
 use crate::entries::Bounds;
 use crate::event::{Event, Queue};
 use crate::fairness::{Lines, Passed};
 use crate::judge::Judged;
 use crate::meetings;
 use crate::node::Node;
-use crate::oracle::{Oracle, Violation};
+use crate::oracle::Oracle;
 use crate::overspend::Overspending;
 use crate::plan::{BudgetPlan, Direction, KindPlan, Making, Plan, What};
 use crate::promptness::Promptness;
 use crate::rates::Rates;
+use crate::reached::Reached;
 use crate::request::{Request, State};
 use quorate_domain::{Amount, BootId, BudgetId, LogTime, NodeId, Unit};
 use quorate_ledger::{Budget, BudgetSpec, Command, Expected, Kind, Ledger, Outcome, Place, PutBudget};
@@ -35,7 +37,7 @@ pub struct Report {
     /// The first broken promise.
     pub violation: Option<Violation>,
     /// The states it reached.
-    pub coverage: Coverage,
+    pub coverage: Coverage<Reached>,
     /// Identifies the run: the same plan gives the same number.
     pub trace: u64,
     /// What happened, one line an event, if it was asked for.
@@ -46,6 +48,8 @@ pub struct Report {
     pub denied: u64,
     /// Entries of the log.
     pub entries: u64,
+    /// Milliseconds of simulated time.
+    pub simulated_ms: u64,
     /// Reports and wishes that nodes sent to the ledger.
     pub items: u64,
     /// Requests that a grant at hand covered when they came.
@@ -72,7 +76,7 @@ pub(crate) struct World {
     pub(crate) nodes: Vec<Node>,
     pub(crate) requests: Vec<Request>,
     pub(crate) oracle: Oracle,
-    pub(crate) coverage: Coverage,
+    pub(crate) coverage: Coverage<Reached>,
     trace: DefaultHasher,
     /// The event that happens, in words.
     line: String,
@@ -431,6 +435,7 @@ impl World {
             admitted: count(State::Runs),
             denied: count(State::Denied),
             entries: self.log.entries.len() as u64,
+            simulated_ms: self.now / 1_000,
             items: self.items,
             local: self.local,
             charged: self.log.ledger.budgets().map(|(_, budget)| budget.current().used().get()).collect(),

@@ -56,7 +56,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("simulator", &["domain", "ledger", "wallet"]),
     (
         "cluster-simulator",
-        &["domain", "ledger", "wallet", "lease", "catalog", "consensus", "gateway", "node"],
+        &["domain", "ledger", "wallet", "lease", "catalog", "consensus", "gateway", "node", "simulator"],
     ),
     (
         "bench",

@@ -40,6 +40,7 @@ impl Engine {
                 "upstream",
                 "gateway",
                 "node",
+                "simulator",
                 "cluster-simulator",
             ],
         }

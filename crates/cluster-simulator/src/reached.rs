@@ -1,23 +1,6 @@
-//! Which of the states that matter were really reached. Seeds that miss one have shown nothing about it.
+//! The states that matter in a run of whole nodes.
 
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::fmt;
-
-macro_rules! reached {
-    ($($(#[$doc:meta])* $state:ident),* $(,)?) => {
-        /// A state that matters.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-        pub enum Reached { $($(#[$doc])* $state),* }
-
-        impl Reached {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$state),*];
-        }
-    };
-}
-
-reached! {
+quorate_simulator::reachable! {
     /// A request was admitted from a grant at hand.
     AdmittedLocally,
     /// A request was admitted after waiting in line.
@@ -128,43 +111,4 @@ reached! {
     RevokedKeyRefused,
     /// A key was admitted after its revocation was committed, within the bound.
     RevokedKeyWithinBound,
-}
-
-/// How often each state was reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Coverage(BTreeMap<Reached, u64>);
-
-impl Coverage {
-    /// A state was reached so many times more.
-    pub fn reach(&mut self, state: Reached, times: u64) {
-        *self.0.entry(state).or_default() += times;
-    }
-
-    /// How often a state was reached.
-    #[must_use]
-    pub fn count(&self, state: Reached) -> u64 {
-        self.0.get(&state).copied().unwrap_or(0)
-    }
-
-    /// Adds what another run has reached.
-    pub fn add(&mut self, other: &Self) {
-        for (state, count) in &other.0 {
-            self.reach(*state, *count);
-        }
-    }
-
-    /// States that were never reached.
-    #[must_use]
-    pub fn missing(&self) -> Vec<Reached> {
-        Reached::ALL.iter().copied().filter(|state| self.count(*state) == 0).collect()
-    }
-}
-
-impl fmt::Display for Coverage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for state in Reached::ALL {
-            writeln!(f, "  {:<28}{:>10}", format!("{state:?}"), self.count(*state))?;
-        }
-        Ok(())
-    }
 }
