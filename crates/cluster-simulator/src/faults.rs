@@ -229,6 +229,7 @@ impl World {
     async fn slow_down(&self, who: Who, up_to_us: u64, span: Duration) {
         let Some(place) = self.place_of(who) else { return };
         let slowness = &self.seats[place].platter.slowness_us;
+        self.reach(Reached::DiskSlow);
         slowness.store(up_to_us, Ordering::Relaxed);
         tokio::time::sleep(span).await;
         slowness.store(self.plan.sync_us, Ordering::Relaxed);

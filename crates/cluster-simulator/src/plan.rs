@@ -58,10 +58,16 @@ pub(crate) enum Provider {
     Tells,
     /// Does not say what it cost.
     LosesUsage,
+    /// Breaks off in the middle of its answer, and bills when it is done nevertheless.
+    BreaksOff,
+    /// Answers that it has failed, and bills nothing.
+    Fails,
     /// Bills so much more than was reserved.
     Overbills(u64),
-    /// Says nothing for longer than anybody waits.
+    /// Says nothing for longer than anybody waits, and bills then.
     Hangs,
+    /// Never says anything, and bills nothing.
+    IsGone,
 }
 
 impl Provider {
@@ -70,6 +76,9 @@ impl Provider {
             0..20 => Self::LosesUsage,
             20..40 => Self::Overbills(chance.within(1..100)),
             40..50 => Self::Hangs,
+            50..60 => Self::IsGone,
+            60..80 => Self::BreaksOff,
+            80..100 => Self::Fails,
             _ => Self::Tells,
         }
     }
@@ -155,6 +164,15 @@ pub(crate) enum What {
     Join,
     /// A node is removed for good.
     Remove(usize),
+}
+
+/// A time of day jumps by some minutes, or by hours, forward or back.
+const MINUTES_MS: u64 = 120_000;
+const HOURS_MS: u64 = 10_000_000;
+
+fn jump(chance: &Chance, most_ms: u64) -> i64 {
+    let far = i64::try_from(chance.within(0..most_ms)).unwrap_or(0);
+    if chance.per_mille(500) { far } else { -far }
 }
 
 impl Listed for Plan {
@@ -290,7 +308,7 @@ impl Plan {
         let who = if chance.per_mille(400) { Who::Leader } else { Who::Node(node) };
         let moments =
             [Moment::AnsweredUnsynced, Moment::SpentUnsynced, Moment::LogUntold, Moment::JournalUntold];
-        match chance.place(30) {
+        match chance.place(32) {
             0..=3 => What::Kill(who),
             4 | 5 => What::Vanish(who),
             6 | 7 => What::CutOff(who),
@@ -301,7 +319,8 @@ impl Plan {
             12 => What::Split(1 + chance.place(self.nodes - 1)),
             13 => What::Bridge(node),
             14 => What::Pause(who),
-            15 => What::Jump(who, i64::try_from(chance.within(0..240_000)).unwrap_or(0) - 120_000),
+            15 => What::Jump(who, jump(chance, MINUTES_MS)),
+            30 | 31 => What::Jump(who, jump(chance, HOURS_MS)),
             16 => What::Reset(node, other),
             17 => What::SlowDisk(who, chance.within(20_000..900_000)),
             18 => What::Transfer,

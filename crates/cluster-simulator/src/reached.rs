@@ -33,6 +33,12 @@ quorate_simulator::reachable! {
     MinoritySpent,
     /// A provider's answer was lost, and the request charged in full.
     UsageLost,
+    /// A provider broke off in the middle of its answer, and billed later.
+    AnswerBroke,
+    /// A provider failed, and nothing was charged.
+    ProviderFailed,
+    /// A provider was gone for good, and the request charged in full.
+    ProviderGone,
     /// A provider billed beyond the bound, and the client was told.
     Overrun,
     /// A provider said nothing for longer than the node waits.
@@ -77,6 +83,14 @@ quorate_simulator::reachable! {
     Paused,
     /// A time of day jumped back.
     ClockJumpedBack,
+    /// Log time went forward by more than half an hour at once.
+    LogTimeLeapt,
+    /// Log time stood still, because the leader's time of day was half an hour behind it.
+    LogTimeStood,
+    /// Somebody waited for a bucket while log time stood still.
+    WaitedInStandingTime,
+    /// Syncs of a disk took long.
+    DiskSlow,
     /// A connection broke with something on its way.
     ConnectionBroke,
     /// A node far behind got a snapshot.

@@ -13,7 +13,7 @@ use quorate_catalog::{
     Outcome as CatalogOutcome, Owner,
 };
 use quorate_consensus::host::seed_this_thread;
-use quorate_domain::{BudgetId, KeyId, NodeId, Period, Subject, Unit};
+use quorate_domain::{BudgetId, KeyId, LogTime, NodeId, Period, Span, Subject, Unit};
 use quorate_ledger::{BudgetSpec, Central, Expected, Kind, Ledger, Outcome};
 use quorate_simulator::{Coverage, Violation};
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const ADMITTED_WITHIN: Duration = Duration::from_secs(5);
 /// The number of a key whose requests spend no budget.
 const KNOCKER: u64 = 60;
+/// Log time that moves so far at once, or stays so far behind, follows a clock that jumped.
+const FAR: Span = Span::from_millis(1_800_000);
 /// The longest a run takes, in simulated time.
 const RUN_MAX: Duration = Duration::from_secs(300);
 
@@ -232,6 +234,7 @@ impl World {
         self.look();
         let Some(furthest) = self.furthest() else { return };
         let ledger = furthest.replica.state().ledger.read();
+        self.look_at_log_time(&ledger);
         let mut windows = self.windows.lock();
         for (id, budget) in ledger.budgets() {
             let account = budget.current();
@@ -245,6 +248,23 @@ impl World {
             }
             if let Some(central) = account.central() {
                 self.look_at_round(&ledger, central);
+            }
+        }
+    }
+
+    fn look_at_log_time(&self, ledger: &Ledger) {
+        let now = ledger.time();
+        let before = std::mem::replace(&mut *self.log_time.lock(), now);
+        // The first look says nothing.
+        if before != LogTime::default() && now.since(before) > FAR {
+            self.reach(Reached::LogTimeLeapt);
+        }
+        let leader = self.leader().and_then(|place| self.alive(place));
+        if leader.is_some_and(|leader| now.since(leader.clock.wall()) > FAR) {
+            self.reach(Reached::LogTimeStood);
+            let mut buckets = ledger.budgets().filter(|(_, budget)| budget.spec().kind.refill().is_some());
+            if buckets.any(|(_, bucket)| bucket.current().line_length() > 0) {
+                self.reach(Reached::WaitedInStandingTime);
             }
         }
     }

@@ -38,6 +38,14 @@ impl Drop for Busy<'_> {
     }
 }
 
+/// What a node hears of a request that it has sent, if it hears anything.
+enum Heard {
+    /// What it cost.
+    Usage(u64),
+    /// It has failed, and cost nothing.
+    Failure,
+}
+
 /// What a request holds that was not sent yet. Dropped, it holds nothing any more.
 struct Held {
     spots: InFlight,
@@ -229,17 +237,19 @@ impl World {
         self.story.tell(|| format!("request {number} is sent by node {}: {bound}", place + 1));
         let (told, heard) = oneshot::channel();
         self.spawn(self.clone().work(request.clone(), (spots, reserved_at), told));
-        let Ok(Ok(actual)) = tokio::time::timeout(GIVES_UP_AFTER, heard).await else {
-            // Its cost is not known: dropped, the reservation stays charged.
-            drop(permits);
-            return drop(reservation);
-        };
+        let heard = tokio::time::timeout(GIVES_UP_AFTER, heard).await;
         alive.life.gate().await;
-        // No provider works for a node that is gone or has heard the answer (I11).
+        // No provider works for a node that is gone, has heard the answer, or waits no longer (I11).
         drop(permits);
-        alive.funds.settle(reservation, &cost(actual)).await;
-        // Now the client would be told, and no crash may lose it.
-        self.judge.lock().told_overrun(&over, actual);
+        match heard {
+            Ok(Ok(Heard::Usage(actual))) => {
+                alive.funds.settle(reservation, &cost(actual)).await;
+                // Now the client would be told, and no crash may lose it.
+                self.judge.lock().told_overrun(&over, actual);
+            }
+            Ok(Ok(Heard::Failure)) => alive.funds.cancel(reservation),
+            Ok(Err(_)) | Err(_) => alive.funds.charge_in_full(reservation).await,
+        }
     }
 
     /// The provider works and bills, whatever becomes of whoever asked.
@@ -247,27 +257,62 @@ impl World {
         self: Arc<Self>,
         request: RequestPlan,
         (spots, reserved_at): (Vec<(Spot, u64)>, LogTime),
-        told: oneshot::Sender<u64>,
+        told: oneshot::Sender<Heard>,
     ) {
-        tokio::time::sleep(Duration::from_millis(request.takes_ms)).await;
-        if request.provider == Provider::Hangs {
-            self.reach(Reached::ProviderHung);
-            tokio::time::sleep(GIVES_UP_AFTER * 2).await;
-        }
+        let takes = Duration::from_millis(request.takes_ms);
         let bound = bound_of(&spots).unwrap_or(request.most);
-        let actual = match request.provider {
-            Provider::Overbills(more) => bound + more,
-            Provider::Tells | Provider::LosesUsage | Provider::Hangs => request.actual.min(bound),
+        let actual = request.actual.min(bound);
+        let bill = |actual| {
+            self.note_late(&spots);
+            self.judge.lock().billed(&spots, (reserved_at, actual));
         };
-        self.note_late(&spots);
-        self.judge.lock().billed(&spots, (reserved_at, actual));
-        if request.provider == Provider::LosesUsage {
-            self.judge.lock().unheard(&spots, actual);
-            return self.reach(Reached::UsageLost);
-        }
-        if told.send(actual).is_err() {
-            // The node is gone, or has given up: what it charges is charged for the crash.
-            self.judge.lock().unheard(&spots, actual);
+        // A node that hears nothing, has given up or is gone charges all of it.
+        let is_unheard = |actual| self.judge.lock().unheard(&spots, actual);
+        let tell = |heard, actual| told.send(heard).unwrap_or_else(|_nobody_listens| is_unheard(actual));
+        match request.provider {
+            Provider::Tells => {
+                tokio::time::sleep(takes).await;
+                bill(actual);
+                tell(Heard::Usage(actual), actual);
+            }
+            Provider::Overbills(more) => {
+                tokio::time::sleep(takes).await;
+                bill(bound + more);
+                tell(Heard::Usage(bound + more), bound + more);
+            }
+            Provider::LosesUsage => {
+                tokio::time::sleep(takes).await;
+                bill(actual);
+                is_unheard(actual);
+                drop(tell);
+                self.reach(Reached::UsageLost);
+            }
+            Provider::BreaksOff => {
+                tokio::time::sleep(takes / 2).await;
+                drop(tell);
+                tokio::time::sleep(takes / 2).await;
+                bill(actual);
+                is_unheard(actual);
+                self.reach(Reached::AnswerBroke);
+            }
+            Provider::Fails => {
+                tokio::time::sleep(takes).await;
+                self.judge.lock().released(&spots);
+                tell(Heard::Failure, 0);
+                self.reach(Reached::ProviderFailed);
+            }
+            Provider::Hangs => {
+                tokio::time::sleep(takes + GIVES_UP_AFTER * 2).await;
+                bill(actual);
+                tell(Heard::Usage(actual), actual);
+                self.reach(Reached::ProviderHung);
+            }
+            Provider::IsGone => {
+                tokio::time::sleep(GIVES_UP_AFTER * 2).await;
+                self.judge.lock().released(&spots);
+                is_unheard(0);
+                self.reach(Reached::ProviderGone);
+            }
         }
     }
 }

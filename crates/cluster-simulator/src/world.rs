@@ -13,7 +13,7 @@ use crate::story::Story;
 use crate::trip::Tripwire;
 use parking_lot::Mutex;
 use quorate_consensus::Role;
-use quorate_domain::{BudgetId, NodeId, WindowId};
+use quorate_domain::{BudgetId, LogTime, NodeId, WindowId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub(crate) judge: Mutex<Judge>,
     /// The windows that were open when somebody looked last, and how many stood in line for them.
     pub(crate) windows: Mutex<BTreeMap<BudgetId, (WindowId, usize)>>,
+    /// Log time when somebody looked last.
+    pub(crate) log_time: Mutex<LogTime>,
     /// Whether nothing goes wrong any more.
     pub(crate) is_healed: AtomicBool,
     pub(crate) seats: Vec<Seat>,
@@ -86,6 +88,7 @@ impl World {
             chance,
             judge: Mutex::default(),
             windows: Mutex::default(),
+            log_time: Mutex::default(),
             is_healed: AtomicBool::new(false),
             seats,
             tasks: Mutex::default(),
