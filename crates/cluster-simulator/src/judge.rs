@@ -26,6 +26,8 @@ struct Truth {
 #[derive(Clone, Debug)]
 pub(crate) struct Wait {
     pub(crate) session: SessionId,
+    /// Before that it has patience, by any clock: no last call in line is its own.
+    pub(crate) may_call_at: Duration,
     /// Those of its path that are no buckets, and what it needs of each.
     pub(crate) budgets: Vec<(BudgetId, u64)>,
     pub(crate) least: BTreeMap<BudgetId, i128>,
@@ -117,7 +119,7 @@ impl Judge {
     }
 
     /// For each request that waits: what is unreserved now (G2).
-    pub(crate) fn sample(&mut self, ledger: &Ledger, held_in_line: &BTreeMap<BudgetId, u64>) {
+    pub(crate) fn sample(&mut self, ledger: &Ledger, held_in_line: &BTreeMap<BudgetId, u64>, at: Duration) {
         let mut waits = std::mem::take(&mut self.waits);
         let mut known: BTreeMap<BudgetId, i128> = BTreeMap::new();
         let held = |budget| i128::from(held_in_line.get(&budget).copied().unwrap_or(0));
@@ -125,7 +127,12 @@ impl Judge {
             for (budget, need) in &wait.budgets {
                 let unreserved = || self.unreserved(ledger, *budget) - held(*budget);
                 let unreserved = *known.entry(*budget).or_insert_with(unreserved);
-                let now = left_by_others(ledger, (*budget, wait.session, *need), unreserved);
+                let now = left_by_others(
+                    ledger,
+                    (*budget, *need),
+                    (wait.session, at >= wait.may_call_at),
+                    unreserved,
+                );
                 let least = wait.least.entry(*budget).or_insert(i128::MAX);
                 *least = now.min(*least);
             }
@@ -251,19 +258,19 @@ impl Judge {
 }
 
 /// What others in line, whose patience is over, leave of what is unreserved, each taking all it needs or nothing. Which of them
-/// stand before the request is not known here: all count, but for one of its own session that needs the same, which is itself. So
-/// little is left at most, and a denial that is false by that is false.
+/// stand before the request is not known here: all count, but for one of its own session that needs the same, which is itself if it
+/// has no patience left. So little is left at most, and a denial that is false by that is false.
 fn left_by_others(
     ledger: &Ledger,
-    (budget, session, need): (BudgetId, SessionId, u64),
+    (budget, need): (BudgetId, u64),
+    (session, mut may_be_itself): (SessionId, bool),
     unreserved: i128,
 ) -> i128 {
     let Some(account) = ledger.budget(budget).map(|found| found.current()) else { return unreserved };
-    let mut is_itself_left = true;
-    let others = account.line().filter(|(of, place)| {
-        let may_be_it = *of == session && place.need.get() == need;
-        let is_it = may_be_it && std::mem::take(&mut is_itself_left);
-        place.is_last_call && !is_it
+    let last_calls = account.line().filter(|(_, place)| place.is_last_call);
+    let others = last_calls.filter(|(of, place)| {
+        let is_alike = *of == session && place.need.get() == need;
+        !(is_alike && std::mem::take(&mut may_be_itself))
     });
     let take = |left: i128, amount: i128| if left < amount { left } else { left - amount };
     others.map(|(_, place)| i128::from(place.need.get())).fold(unreserved, take)

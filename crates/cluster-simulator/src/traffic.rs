@@ -133,7 +133,13 @@ impl World {
         let has_bill = |charge: &&Charge| !self.judge.lock().rates.has(charge.budget);
         let budgets = path.iter().filter(has_bill).map(need_of).collect();
         let session = alive.funds.wallet().map(|wallet| wallet.session()).unwrap_or_default();
-        let wait = Wait { session, budgets, least: BTreeMap::new() };
+        let patience = Duration::from_millis(request.patience_ms);
+        let wait = Wait {
+            session,
+            may_call_at: self.at() + patience.mul_f64(0.999),
+            budgets,
+            least: BTreeMap::new(),
+        };
         self.judge.lock().waits.insert(number, wait);
         self.sample();
         let (need, came) = (Need { least: cost(request.least), ..cost(request.most).into() }, self.at());

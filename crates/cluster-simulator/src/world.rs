@@ -196,7 +196,7 @@ impl World {
                 *held.entry(budget).or_default() += amount.get();
             }
             let ledger = furthest.replica.state().ledger.read();
-            self.judge.lock().sample(&ledger, &held);
+            self.judge.lock().sample(&ledger, &held, self.at());
         }
     }
 
