@@ -6,7 +6,7 @@
 use crate::campaign::Violation;
 use crate::patience;
 use crate::request::State;
-use crate::world::{World, budget_id};
+use crate::world::{World, budget_id, node_id};
 use quorate_domain::{BudgetId, PlaceId, SessionId};
 use quorate_ledger::{Account, Budget, Place};
 
@@ -109,8 +109,10 @@ impl World {
         }
         let at = self.log.ledger.time();
         let billed = self.oracle.check_quiescence(&self.log.ledger, self.lost_a_disk, at);
-        self.violation =
-            billed.and(self.rates.check(&self.log.ledger)).and_then(|()| self.check_overspending()).err();
+        let has_lost_its_disk = |node| self.oracle.has_lost_its_disk(node);
+        let nodes: Vec<_> = (0..self.nodes.len()).map(node_id).collect();
+        let overspent = self.overspending.check(&self.log.ledger, &nodes, has_lost_its_disk);
+        self.violation = billed.and(self.rates.check(&self.log.ledger)).and(overspent).err();
         for node in 0..self.nodes.len() {
             self.catch_up(node, self.log.entries.len());
             if self.violation.is_none() && self.nodes[node].replica != self.log.ledger {

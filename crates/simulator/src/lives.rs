@@ -6,7 +6,7 @@ use crate::oracle::Spot;
 use crate::plan::{BudgetPlan, RequestPlan};
 use crate::reached::Reached;
 use crate::request::State;
-use crate::world::{World, budget_id, in_unit, place_of};
+use crate::world::{World, budget_id, in_unit, node_id, place_of};
 use quorate_domain::{Amount, BudgetId, MonoTime, NanoUsd, Tokens, Unit, WindowId};
 use quorate_ledger::Reserve;
 use quorate_wallet::{Charge, Cost, Need, Overrun, Reservation};
@@ -224,7 +224,9 @@ impl World {
             let is_told = |(spot, _): &(Spot, u64)| owed.iter().all(|(budget, _)| *budget != spot.0);
             let amounts = amounts.into_iter().filter(is_told).collect();
             node.untold.push((overrun, amounts));
-            self.overspending.owes(place, &owed);
+            for (budget, amount) in owed {
+                self.overspending.may_be_told(node_id(place), budget, amount.get());
+            }
         }
         self.tell_overruns(place);
     }

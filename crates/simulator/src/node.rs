@@ -248,7 +248,9 @@ impl World {
         node.late.clear();
         node.untold.clear();
         let overdrawn = std::mem::take(&mut node.overdrawn);
-        self.overspending.never_sent(place, &overdrawn, &self.requests);
+        for (budget, reserved) in overdrawn.never_sent(&self.requests) {
+            self.overspending.never_sent(node_id(place), budget, reserved);
+        }
         let node = &mut self.nodes[place];
         node.is_paused = false;
         node.drains = None;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// What was admitted of every bucket.
 #[derive(Debug, Default)]
-pub(crate) struct Rates {
+pub struct Rates {
     buckets: BTreeMap<BudgetId, Bucket>,
 }
 
@@ -36,27 +36,34 @@ struct Admitted {
 
 /// When a reservation was made, and what the ledger had heard of then: see [`Rates::reserved`].
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Reserved {
+pub struct Reserved {
     at: LogTime,
     heard: u64,
 }
 
 impl Rates {
-    /// After an entry of the log.
-    pub(crate) fn follow(&mut self, ledger: &Ledger) {
+    /// After an entry of the log, or several: the more at once, the less is held against them.
+    pub fn follow(&mut self, ledger: &Ledger) {
         for (id, budget) in ledger.budgets().filter(|(_, budget)| is_bucket(budget)) {
             self.buckets.entry(id).or_default().follow(budget);
         }
     }
 
+    /// Whether a budget is a bucket.
+    #[must_use]
+    pub fn has(&self, budget: BudgetId) -> bool {
+        self.buckets.contains_key(&budget)
+    }
+
     /// Something is reserved of a budget now. Other budgets than buckets do not count.
-    pub(crate) fn reserved(&self, budget: BudgetId, at: LogTime) -> Reserved {
+    #[must_use]
+    pub fn reserved(&self, budget: BudgetId, at: LogTime) -> Reserved {
         let heard = self.buckets.get(&budget).map_or(0, |bucket| bucket.heard_first);
         Reserved { at, heard }
     }
 
     /// So much was billed of a reservation, and so much beyond it.
-    pub(crate) fn billed(&mut self, budget: BudgetId, reserved: Reserved, (within, beyond): (u64, u64)) {
+    pub fn billed(&mut self, budget: BudgetId, reserved: Reserved, (within, beyond): (u64, u64)) {
         let Some(bucket) = self.buckets.get_mut(&budget) else { return };
         let none = Admitted { within: 0, beyond: 0, heard: reserved.heard };
         let admitted = bucket.admitted.entry(reserved.at).or_insert(none);
@@ -65,7 +72,11 @@ impl Rates {
         admitted.heard = admitted.heard.min(reserved.heard);
     }
 
-    pub(crate) fn check(&self, ledger: &Ledger) -> Result<(), Violation> {
+    /// I12, when everything is over.
+    ///
+    /// # Errors
+    /// The promise that is broken.
+    pub fn check(&self, ledger: &Ledger) -> Result<(), Violation> {
         self.buckets.iter().try_for_each(|(id, bucket)| {
             let refill = ledger.budget(*id).and_then(|budget| budget.spec().kind.refill());
             refill.map_or(Ok(()), |refill| bucket.check(*id, refill.span().millis()))

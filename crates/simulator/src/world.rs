@@ -12,7 +12,7 @@ use crate::judge::Judged;
 use crate::meetings;
 use crate::node::Node;
 use crate::oracle::Oracle;
-use crate::overspend::Overspending;
+use crate::owed::Overspending;
 use crate::plan::{BudgetPlan, Direction, KindPlan, Making, Plan, What};
 use crate::promptness::Promptness;
 use crate::rates::Rates;
