@@ -44,6 +44,19 @@ impl Wallet {
         self.look_for_beginnings();
     }
 
+    /// Takes note of how far log time has come; whether a window waits for nothing but the journal to begin.
+    #[must_use]
+    pub fn watch_time(&self, ledger: &Ledger) -> bool {
+        self.log_time_is(ledger.time());
+        self.waits_to_begin()
+    }
+
+    /// Whether there are windows to come, for which log time should be watched.
+    #[must_use]
+    pub fn has_windows_ahead(&self) -> bool {
+        !self.ahead.upcoming.lock().is_empty()
+    }
+
     /// How far it has come, as far as is known here.
     pub(crate) fn log_time(&self) -> LogTime {
         LogTime::from_millis(self.ahead.log_time.load(Ordering::Acquire))

@@ -12,9 +12,18 @@ const PACE: Duration = Duration::from_millis(5);
 
 /// Raises watermarks whenever the wallet calls for it, until the node stops.
 pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(), JournalFailure> {
+    let mut applied = shared.replica.applied();
     loop {
+        let wallet = shared.wallet.load_full();
+        let has_windows_ahead = wallet.as_ref().is_some_and(|wallet| wallet.has_windows_ahead());
         tokio::select! {
             () = shared.flush.notified() => {}
+            // Requests may wait for a window to begin: not until the syncer has heard what it asked, too.
+            Ok(()) = applied.changed(), if has_windows_ahead => {
+                if !wallet.is_some_and(|wallet| wallet.watch_time(&shared.replica.ledger().read())) {
+                    continue;
+                }
+            }
             () = stop.cancelled() => return Ok(()),
         }
         let Some(wallet) = shared.wallet.load_full() else { continue };
@@ -38,11 +47,11 @@ pub(super) async fn flush(shared: &Shared, wallet: &Wallet) -> Result<(), Journa
         shared.written.send_replace(());
     }
     write_overspent(shared, wallet).await?;
+    shared.serve(wallet);
     let over = wallet.settled_windows();
     if !over.is_empty() {
         shared.journal.forget(wallet.session(), over).await.map_err(JournalFailure)?;
     }
-    shared.serve(wallet);
     Ok(())
 }
 
