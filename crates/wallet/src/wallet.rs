@@ -479,8 +479,6 @@ impl Wallet {
     pub(crate) fn open(&self, budget: BudgetId, window: Window) -> Arc<Account> {
         self.retire(budget);
         self.skip_next(budget, window.id);
-        // The journal has to say so before anything is spent.
-        self.log_time_is(window.id.start());
         let account = Arc::new(Account::new(budget, window));
         account.set_waiting(self.line.lock().count_at(budget));
         self.shard(budget).write().entry(budget).or_default().open = Some(Arc::clone(&account));

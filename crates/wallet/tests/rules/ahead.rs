@@ -223,3 +223,19 @@ fn of_a_window_that_an_answer_opened_the_journal_knows_with_its_first_mark() {
     assert!(mark.account.window().id.start().millis() >= 60_000);
     assert!(marks.begun.upto >= mark.account.window().id.start(), "its mark would prove nothing: {marks:?}");
 }
+
+/// Its own replica is behind: it hears of the window by the answer that grants of it.
+#[test]
+fn a_window_that_an_answer_opens_has_begun_for_the_journal() {
+    let mut cluster = Cluster::new(1_000, 1_000, Kind::Fixed(Period::Minute));
+    let (behind, now) = (cluster.ledger.clone(), at(MINUTE));
+    cluster.pass(MINUTE);
+    cluster.queue(&[TEAM], 10, now);
+    while serve(&cluster.wallet, now).is_empty() {
+        let speech = cluster.wallet.speech(&behind, false, now).expect("somebody waits");
+        let answers = cluster.deliver(&speech);
+        assert!(!answers.iter().any(|answer| matches!(answer, Answer::WindowOver { .. })));
+        cluster.wallet.heard(&speech, &answers, now, now);
+    }
+    assert_eq!(cluster.wallet.marks(now).begun.upto, NEXT.start());
+}
