@@ -8,7 +8,7 @@ import pytest
 
 from support.command import done, quorate
 from support.doubt import MESSAGES, dead_holding, holds_some, lose_journal
-from support.load import drain
+from support.load import drain, one
 from support.wait import eventually
 
 LIMIT = 40
@@ -151,3 +151,24 @@ def test_an_old_copy_of_a_journal_is_not_believed_and_what_was_spent_after_it_wa
     asyncio.run(drain([node, other], key, "chat", spent="429 budget_in_doubt"))
     charged = own_cluster.admin.explain(budget)["crash_charged"]
     assert len(own_cluster.provider.entries(model)) + charged == LIMIT - dead["outstanding"]
+
+
+def test_explain_shows_what_requests_under_way_have_reserved_on_the_node_that_is_asked(cluster):
+    """What is granted is more: some is kept for the next requests."""
+    cluster.serve("reserving")
+    cluster.provider.behave(latency_ms=3_000)
+    key, node = cluster.admin.key(budgets=[{"unit": "requests", "limit": 1_000}]), cluster.nodes[0]
+    budget = cluster.admin.budget_of(key)
+
+    def reserved(by):
+        return [holding["reserved"] for holding in by.admin.explain(budget)["holdings"] if holding["node"] == node.id]
+
+    async def three_at_once():
+        async with node.async_sdk(key) as sdk:
+            calls = [asyncio.create_task(one(sdk, "reserving", max_tokens=16)) for _ in range(3)]
+            shown = await asyncio.to_thread(eventually, lambda: reserved(node) == [3], 3, "three reservations")
+            return shown, await asyncio.to_thread(reserved, cluster.nodes[1]), await asyncio.gather(*calls)
+
+    assert asyncio.run(three_at_once()) == (True, [None], ["ok"] * 3)
+    eventually(lambda: reserved(node) == [0], what="nothing reserved any more")
+    assert "RESERVED" in done(cluster, "budget", "explain", budget["id"])

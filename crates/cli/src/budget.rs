@@ -111,6 +111,7 @@ const HOLDINGS: &[Column] = &[
     ("USED", "/used"),
     ("RETURNED", "/returned"),
     ("OUTSTANDING", "/outstanding"),
+    ("RESERVED", "/reserved"),
     ("SPENT AT MOST", "/spent_at_most"),
     ("DOUBT ENDS", "/doubt_ends"),
 ];

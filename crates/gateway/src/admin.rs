@@ -30,6 +30,7 @@ pub use error::AdminError;
 pub use log::LogLevel;
 pub use setup::{Initialised, Setup, SetupError};
 
+use crate::funds::Funds;
 use crate::replica::{Replica, Unavailable};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -56,18 +57,24 @@ pub struct Admin {
     setup: Arc<dyn Setup>,
     log: Arc<dyn LogLevel>,
     replica: OnceLock<Arc<dyn Replica>>,
+    funds: OnceLock<Funds>,
 }
 
 impl Admin {
     /// The API of a node that belongs to no cluster yet: it can be told to found one or to join one.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, setup: Arc<dyn Setup>, log: Arc<dyn LogLevel>) -> Self {
-        Self { clock, setup, log, replica: OnceLock::new() }
+        Self { clock, setup, log, replica: OnceLock::new(), funds: OnceLock::new() }
     }
 
     /// Opens the rest of the API, now that the node belongs to a cluster. Only the first call counts.
     pub fn attach(&self, replica: Arc<dyn Replica>) {
         self.replica.get_or_init(|| replica);
+    }
+
+    /// Lets it show what requests under way on this node have reserved. Only the first call counts.
+    pub fn attach_funds(&self, funds: Funds) {
+        self.funds.get_or_init(|| funds);
     }
 
     /// All of `/admin/v1`.

@@ -162,6 +162,7 @@ impl Node {
         }
         let journal = Arc::new(BridgedJournal(journal));
         let (funds, treasurer) = Funds::new(Arc::clone(&replica), journal, Arc::clone(&self.clock));
+        self.admin.attach_funds(funds.clone());
         let end = money.stop();
         money.spawn("treasurer", OnEnd::StopNode, async move { Ok(treasurer.run(end, RETURN_LIMIT).await?) });
         let (end, renewal) =

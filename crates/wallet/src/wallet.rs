@@ -485,6 +485,12 @@ impl Wallet {
         account
     }
 
+    /// What requests under way have reserved of one window of a budget.
+    #[must_use]
+    pub fn reserved(&self, budget: BudgetId, window: WindowId) -> Amount {
+        self.account_of(budget, window).map_or(Amount::ZERO, |account| account.in_flight())
+    }
+
     /// The account of one window of a budget, open or over. There is never a second one: it would spend what the first
     /// has spent.
     pub(crate) fn account_of(&self, budget: BudgetId, window: WindowId) -> Option<Arc<Account>> {

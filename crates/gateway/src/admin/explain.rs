@@ -3,14 +3,17 @@
 use super::caller::Reader;
 use super::input::Numbered;
 use super::{Admin, AdminError, budget, calendar, view, words};
+use crate::funds::Funds;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use quorate_domain::{Amount, BudgetId, LogTime, Unit};
+use quorate_domain::{Amount, BudgetId, LogTime, SessionId, Unit, WindowId};
 use quorate_ledger::{
     AutoResolve, BudgetReport, EndUsers, HolderState, HoldingReport, Kind, Ledger, Resolution,
 };
+use quorate_wallet::Wallet;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One budget, as one replica shows it at one instant.
@@ -18,6 +21,8 @@ struct Explanation {
     open: BudgetReport,
     earlier: Vec<BudgetReport>,
     resolutions: Vec<Resolution>,
+    /// What this node knows of its own requests, by window.
+    own: Option<(SessionId, BTreeMap<WindowId, Amount>)>,
 }
 
 pub(super) async fn explain(
@@ -30,20 +35,26 @@ pub(super) async fn explain(
 
 /// The explanation of a budget.
 pub(super) fn answer(admin: &Admin, id: BudgetId) -> Result<Response, AdminError> {
-    let explanation = Explanation::of(&admin.replica()?.ledger().read(), id);
+    let wallet = admin.funds.get().and_then(Funds::wallet);
+    let explanation = Explanation::of(&admin.replica()?.ledger().read(), wallet.as_deref(), id);
     let explanation = explanation.ok_or_else(|| AdminError::Missing(format!("budget {id}")))?;
     Ok(view::versioned(StatusCode::OK, explanation.open.revision, explanation.shown()))
 }
 
 impl Explanation {
-    fn of(ledger: &Ledger, id: BudgetId) -> Option<Self> {
-        let open = ledger.report(id)?;
-        Some(Self { open, earlier: ledger.earlier_reports(id), resolutions: ledger.resolutions(id) })
+    fn of(ledger: &Ledger, wallet: Option<&Wallet>, id: BudgetId) -> Option<Self> {
+        let (open, earlier) = (ledger.report(id)?, ledger.earlier_reports(id));
+        let own = wallet.map(|wallet| {
+            let windows = std::iter::once(&open).chain(&earlier).map(|report| report.window.id);
+            (wallet.session(), windows.map(|window| (window, wallet.reserved(id, window))).collect())
+        });
+        Some(Self { open, earlier, resolutions: ledger.resolutions(id), own })
     }
 
     fn shown(&self) -> Value {
         let unit = self.open.spec.unit;
         let resolutions = self.resolutions.iter().map(|resolution| resolved(unit, resolution));
+        let window = |report| self.window(report);
         let mut object = window(&self.open);
         if let Value::Object(fields) = &mut object {
             let earlier = self.earlier.iter().rev().map(window).collect();
@@ -53,15 +64,17 @@ impl Explanation {
         }
         object
     }
-}
 
-/// Where every unit of one window is.
-fn window(report: &BudgetReport) -> Value {
-    let unit = report.spec.unit;
-    let amount = |value| view::amount(unit, value);
-    let holdings = report.holdings.iter().map(|holding| held(report, holding)).collect();
-    let mut object = budget::shown(report);
-    if let Value::Object(fields) = &mut object {
+    /// Where every unit of one window is.
+    fn window(&self, report: &BudgetReport) -> Value {
+        let amount = |value| view::amount(report.spec.unit, value);
+        let holdings = report
+            .holdings
+            .iter()
+            .map(|holding| held(report, holding, self.reserved(report, holding)))
+            .collect();
+        let mut object = budget::shown(report);
+        let Value::Object(fields) = &mut object else { return object };
         fields.insert("mode".to_owned(), json!(if report.is_central { "central" } else { "grant" }));
         fields.insert("waiting".to_owned(), json!(report.waiting));
         fields.insert("in_doubt".to_owned(), amount(report.in_doubt));
@@ -71,11 +84,17 @@ fn window(report: &BudgetReport) -> Value {
         fields.insert("debt".to_owned(), amount(report.debt()));
         fields.insert("spent_at_most".to_owned(), amount(report.spent_at_most));
         fields.insert("holdings".to_owned(), Value::Array(holdings));
+        object
     }
-    object
+
+    /// What requests under way have reserved in a session; `None` if it is another node's, which alone knows.
+    fn reserved(&self, report: &BudgetReport, holding: &HoldingReport) -> Option<Amount> {
+        let (session, reserved) = self.own.as_ref()?;
+        (*session == holding.session).then(|| reserved.get(&report.window.id).copied().unwrap_or_default())
+    }
 }
 
-fn held(report: &BudgetReport, holding: &HoldingReport) -> Value {
+fn held(report: &BudgetReport, holding: &HoldingReport, reserved: Option<Amount>) -> Value {
     let amount = |value| view::amount(report.spec.unit, value);
     json!({
         "node": holding.node,
@@ -86,6 +105,7 @@ fn held(report: &BudgetReport, holding: &HoldingReport) -> Value {
         "used": amount(holding.used),
         "returned": amount(holding.returned),
         "outstanding": amount(holding.outstanding),
+        "reserved": reserved.map(amount),
         "spent_at_most": amount(holding.spent_at_most),
         "doubt_ends": doubt_ends(report, holding),
     })
