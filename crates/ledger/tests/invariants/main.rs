@@ -34,6 +34,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(node, size, headroom)| Step::Reserve { node, size, headroom }),
         8 => (node.clone(), 0..40_u64).prop_map(|(node, spent)| Step::Settle { node, spent }),
         1 => (node.clone(), 1..30_u64).prop_map(|(node, size)| Step::Overrun { node, size }),
+        1 => (node.clone(), 1..30_u64).prop_map(|(node, size)| Step::Overspend { node, size }),
         5 => (node.clone(), fate()).prop_map(|(node, fate)| Step::Report { node, fate }),
         3 => (0..64_usize).prop_map(|which| Step::Redeliver { which }),
         3 => (0..16_usize).prop_map(|which| Step::Hear { which }),

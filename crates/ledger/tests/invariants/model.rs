@@ -89,6 +89,7 @@ impl Bounds {
             | Step::Serve { .. }
             | Step::Settle { .. }
             | Step::Overrun { .. }
+            | Step::Overspend { .. }
             | Step::Hear { .. }
             | Step::Reopen { .. }
             | Step::Return { .. }

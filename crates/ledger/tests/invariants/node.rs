@@ -146,6 +146,8 @@ pub(crate) struct Node {
     pub(crate) window: Option<WindowId>,
     pub(crate) accounts: BTreeMap<WindowId, Own>,
     pub(crate) line: Vec<Request>,
+    /// What it spent without grants in all its lives, as its journal says.
+    pub(crate) overspent: u64,
     /// It has no patience with silent holders.
     pub(crate) hurries: bool,
     pub(crate) mistake: Option<Mistake>,
@@ -154,8 +156,8 @@ pub(crate) struct Node {
 impl Node {
     /// A new life: nothing of the earlier one is known.
     pub(crate) fn reborn(&self, session: SessionId) -> Self {
-        let (boot, hurries, mistake) = (self.boot, self.hurries, self.mistake);
-        let reborn = Self { session, boot, hurries, mistake, ..Self::default() };
+        let &Self { boot, overspent, hurries, mistake, .. } = self;
+        let reborn = Self { session, boot, overspent, hurries, mistake, ..Self::default() };
         if mistake != Some(Mistake::KeepsItsGrants) {
             return reborn;
         }
@@ -246,13 +248,14 @@ impl Node {
         self.sequence += 1;
         let report = |(window, own): (&WindowId, &mut Own)| own.report(*window, self.mistake);
         let reports = self.accounts.iter_mut().map(report).collect();
+        let overspent = || Overspent { budget: BUDGET, total: Amount::new(self.overspent) };
         Sync {
             session: self.session,
             sequence: self.sequence,
             generation: 0,
             reports,
             asks,
-            overspent: vec![],
+            overspent: (self.overspent > 0).then(overspent).into_iter().collect(),
         }
     }
 

@@ -41,6 +41,8 @@ pub(crate) enum Step {
     Settle { node: usize, spent: u64 },
     /// A provider bills more than was reserved; the journal holds it before anybody hears of the end.
     Overrun { node: usize, size: u64 },
+    /// A node without a quorum spends what nobody granted; its journal holds it before.
+    Overspend { node: usize, size: u64 },
     /// A node reports, and answers a round.
     Report { node: usize, fate: Fate },
     /// An old message arrives again.
@@ -140,6 +142,7 @@ impl World {
             Step::Reserve { node, size, headroom } => self.nodes[node].reserve(size, headroom),
             Step::Settle { node, spent } => self.settle(node, spent),
             Step::Overrun { node, size } => self.overrun(node, size),
+            Step::Overspend { node, size } => self.nodes[node].overspent += size,
             Step::Report { node, fate } => self.report(node, fate),
             Step::Redeliver { which } => self.redeliver(which),
             Step::Hear { which } => self.hear(which),
@@ -315,14 +318,26 @@ impl World {
 
     fn restart(&mut self, node: usize) {
         self.die(node);
-        let marks = self.nodes[node].marks();
+        let mut marks = self.nodes[node].marks();
         let generation = self.nodes[node].boot + 1;
-        self.open(node, Evidence::Intact { generation, marks });
+        // Every other journal is told in two parts, the first of them twice.
+        let rest = if generation.is_multiple_of(2) {
+            marks.split_off(marks.len().div_ceil(2))
+        } else {
+            std::mem::take(&mut marks)
+        };
+        let (id, boot) = (NodeId::new(node as u64), BootId::new(generation));
+        for _ in 0..2 {
+            self.apply(Command::TellMarks(TellMarks { node: id, boot, marks: marks.clone() }));
+        }
+        self.open(node, Evidence::Intact { generation, marks: rest });
     }
 
     fn lose_disk(&mut self, node: usize) {
         self.die(node);
         self.lost_a_word = true;
+        // What it had not told is lost with the disk; it goes on from there.
+        self.nodes[node].overspent = self.told_as_overspent(node);
         self.open(node, Evidence::Lost);
     }
 
@@ -412,7 +427,8 @@ impl World {
         let budget = self.ledger.budget(BUDGET).unwrap();
         for account in budget.accounts() {
             let excess = account.excess(Amount::new(self.limit));
-            ensure(excess <= account.overrun(), || format!("I1: {excess} more granted than there is"))?;
+            let beyond = account.overrun().saturating_add(account.overspend());
+            ensure(excess <= beyond, || format!("I1: {excess} more granted than there is"))?;
         }
         for (window, billed) in &self.billed {
             let billed = billed - self.overran.get(window).copied().unwrap_or(0);
@@ -492,8 +508,27 @@ impl World {
             let is_explained = report.used.get() + cut_off == billed + report.crash_charged.get();
             ensure(is_explained, || "I6: more is charged than was billed or crashed".to_owned())?;
         }
-        let free = self.limit.saturating_sub(charged + report.overrun.get());
+        self.check_overspending(report.overspend)?;
+        let free = self.limit.saturating_sub(charged + report.overrun.get() + report.overspend.get());
         ensure(report.free.get() == free, || format!("I1: {} are free, not {free}", report.free))
+    }
+}
+
+impl World {
+    fn told_as_overspent(&self, node: usize) -> u64 {
+        self.ledger.overspent_by(NodeId::new(node as u64)).map(|told| told.total.get()).sum()
+    }
+
+    /// G1 and I6: all that was overspent is counted, once.
+    fn check_overspending(&self, in_the_open_window: Amount) -> Holds {
+        let told: u64 = (0..self.nodes.len()).map(|node| self.told_as_overspent(node)).sum();
+        let overspent: u64 = self.nodes.iter().map(|node| node.overspent).sum();
+        ensure(told == overspent, || format!("G1: {overspent} overspent, {told} told"))?;
+        let counted = in_the_open_window.get();
+        let is_whole = self.kind == Kind::Lifetime;
+        ensure(counted <= told && (counted == told || !is_whole), || {
+            format!("I6: {told} told, {counted} counted")
+        })
     }
 }
 
