@@ -5,8 +5,8 @@ use crate::account::{Account, Statement};
 use crate::ahead::Slot;
 use crate::reservation::Beyond;
 use crate::{Overrun, Wallet};
-use quorate_domain::{Amount, BudgetId, MonoTime, WindowId};
-use quorate_ledger::Begun;
+use quorate_domain::{Amount, BudgetId, MonoTime, SessionId, WindowId};
+use quorate_ledger::{Begun, Mark};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,6 +28,12 @@ impl Marks {
     pub const fn is_empty(&self) -> bool {
         self.lines.is_empty() && !self.begins
     }
+
+    /// The lines as the journal holds them.
+    #[must_use]
+    pub fn written(&self) -> Vec<Mark> {
+        self.lines.iter().map(|line| line.written(self.begun.session)).collect()
+    }
 }
 
 /// A line of the journal about one account: to be written, or written.
@@ -47,6 +53,12 @@ impl Marked {
     pub(crate) fn new(account: Arc<Account>, spent_bound: Amount) -> Self {
         let Statement { used, overrun, .. } = account.statement();
         Self { account, spent_bound, settled: used, overrun }
+    }
+
+    fn written(&self, session: SessionId) -> Mark {
+        let &Self { ref account, spent_bound, settled, overrun } = self;
+        let (budget, window) = (account.budget(), account.window().id);
+        Mark { session, budget, window, spent_bound, settled, overrun }
     }
 }
 

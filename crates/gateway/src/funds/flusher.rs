@@ -1,9 +1,7 @@
 //! The flusher: keeps the journal's watermarks ahead of spending. It needs no other node.
 
 use super::{JournalFailure, Shared};
-use quorate_domain::SessionId;
-use quorate_ledger::Mark;
-use quorate_wallet::{Marked, Wallet};
+use quorate_wallet::Wallet;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -41,8 +39,7 @@ pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(),
 pub(super) async fn flush(shared: &Shared, wallet: &Wallet) -> Result<(), JournalFailure> {
     let marks = wallet.marks(shared.clock.mono());
     if !marks.is_empty() {
-        let lines = marks.lines.iter().map(|marked| line(wallet.session(), marked));
-        shared.journal.write(marks.begun, lines.collect()).await.map_err(JournalFailure)?;
+        shared.journal.write(marks.begun, marks.written()).await.map_err(JournalFailure)?;
         wallet.journalled(&marks, shared.clock.mono());
         shared.written.send_replace(());
     }
@@ -65,15 +62,4 @@ async fn write_overspent(shared: &Shared, wallet: &Wallet) -> Result<(), Journal
         shared.written.send_replace(());
     }
     Ok(())
-}
-
-fn line(session: SessionId, marked: &Marked) -> Mark {
-    Mark {
-        session,
-        budget: marked.account.budget(),
-        window: marked.account.window().id,
-        spent_bound: marked.spent_bound,
-        settled: marked.settled,
-        overrun: marked.overrun,
-    }
 }

@@ -4,7 +4,7 @@
 use crate::cluster::*;
 use quorate_domain::{Amount, BootId, MonoTime, NodeId, Period, WindowId};
 use quorate_ledger::*;
-use quorate_wallet::{Marked, Marks, Withheld};
+use quorate_wallet::{Marks, Withheld};
 
 const MINUTE: u64 = 60_000;
 /// Budgets are asked for at the earliest twenty-five and at the latest five seconds before their windows end.
@@ -53,16 +53,8 @@ fn begins(cluster: &mut Cluster) -> MonoTime {
 fn free_after_a_crash(mut cluster: Cluster, journal: &[Marks]) -> u64 {
     cluster.apply(Command::Tick);
     let session = cluster.wallet.session();
-    let mark = |line: &Marked| Mark {
-        session,
-        budget: line.account.budget(),
-        window: line.account.window().id,
-        spent_bound: line.spent_bound,
-        settled: line.settled,
-        overrun: line.overrun,
-    };
     let begun = journal.last().unwrap().begun;
-    let marks = journal.iter().flat_map(|marks| &marks.lines).map(mark);
+    let marks = journal.iter().flat_map(Marks::written);
     let evidence =
         Evidence::Intact { generation: 9, marks: marks.filter(|mark| begun.allows(mark)).collect() };
     let (node, boot, previous) = (NodeId::new(2), BootId::new(9), session);

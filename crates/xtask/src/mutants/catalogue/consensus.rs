@@ -114,12 +114,11 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         why: "what is spent below a watermark that is not on the disk is given out again after a crash",
         edits: &[Edit {
             file: "crates/gateway/src/funds/flusher.rs",
-            right: "shared.journal.write(marks.begun, lines.collect()).await.map_err(JournalFailure)?;
+            right: "shared.journal.write(marks.begun, marks.written()).await.map_err(JournalFailure)?;
         wallet.journalled(&marks, shared.clock.mono());",
-            wrong: "let lines = lines.collect();
-        wallet.journalled(&marks, shared.clock.mono());
+            wrong: "wallet.journalled(&marks, shared.clock.mono());
         shared.serve(wallet);
-        shared.journal.write(marks.begun, lines).await.map_err(JournalFailure)?;",
+        shared.journal.write(marks.begun, marks.written()).await.map_err(JournalFailure)?;",
         }],
         breaks: &["G1", "I3"],
     },
