@@ -1,9 +1,15 @@
 """Fixtures: clusters and providers as real processes. Their folders stay when a test fails."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from support.admin import Admin
 from support.cluster import Cluster
+from support.node_file import NodeFile
 from support.provider import OwnProvider
+from support.relay import Network
+from support.wait import eventually
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +41,42 @@ def providers(tmp_path):
     yield start
     for provider in started:
         provider.process.stop()
+
+
+@pytest.fixture
+def network():
+    return Network()
+
+
+@pytest.fixture
+def partitioned(tmp_path, network, providers):
+    """Three nodes whose peers reach them through relays; the last one can be cut off while it serves clients."""
+    files = [NodeFile(tmp_path / f"node-{number}") for number in (1, 2, 3)]
+    for number, file in enumerate(files):
+        file.cluster["peer_address"] = network.relay(number, file.peer)
+        file.cluster.update({"found": True} if number == 0 else {"seeds": [files[0].cluster["peer_address"]]})
+    processes = []
+
+    def start(number):
+        processes.append(files[number].start())
+        network.runs(number, processes[-1].pid)
+        files[number].wait_for(processes[-1], "/readyz")
+        return processes[-1]
+
+    try:
+        pids = [start(number).pid for number in range(3)]
+        token = files[0].data.joinpath("admin-token").read_text().strip()
+        admins = [Admin(f"http://{file.admin}", token) for file in files]
+        votes = lambda: sum(member["is_voter"] for member in admins[0].status()["members"]) == 3  # noqa: E731
+        eventually(votes, 30, "three voters")
+        provider = providers()
+        admins[0].serve("chat", provider.url)
+        urls = [f"http://{file.client}" for file in files]
+        yield SimpleNamespace(admins=admins, urls=urls, pids=pids, provider=provider, start=start)
+    finally:
+        network.heal()
+        for process in processes:
+            process.kill()
 
 
 @pytest.fixture(autouse=True)

@@ -15,11 +15,9 @@ import httpx
 import openai
 import pytest
 
-from support.admin import Admin, Refused
+from support.admin import Refused
 from support.load import one
 from support.metrics import metric
-from support.node_file import NodeFile
-from support.relay import Network
 from support.wait import eventually
 
 BOUND_S = 2.0
@@ -135,38 +133,6 @@ def change_by(node, key):
     """A change that a key asks of a node, and the status of the answer."""
     headers = {"authorization": f"Bearer {key['secret']}"}
     return httpx.put(f"{node.admin_url}/admin/v1/teams/mine", json={}, headers=headers, timeout=60).status_code
-
-
-@pytest.fixture
-def network(tmp_path):
-    return Network()
-
-
-@pytest.fixture
-def partitioned(tmp_path, network, providers):
-    """Three nodes whose peers reach them through relays; the last one can be cut off while it serves clients."""
-    files = [NodeFile(tmp_path / f"node-{number}") for number in (1, 2, 3)]
-    for number, file in enumerate(files):
-        file.cluster["peer_address"] = network.relay(number, file.peer)
-        file.cluster.update({"found": True} if number == 0 else {"seeds": [files[0].cluster["peer_address"]]})
-    processes = []
-    try:
-        for number, file in enumerate(files):
-            processes.append(file.start())
-            network.runs(number, processes[-1].pid)
-            file.wait_for(processes[-1], "/readyz")
-        token = files[0].data.joinpath("admin-token").read_text().strip()
-        admins = [Admin(f"http://{file.admin}", token) for file in files]
-        votes = lambda: sum(member["is_voter"] for member in admins[0].status()["members"]) == 3  # noqa: E731
-        eventually(votes, 30, "three voters")
-        provider = providers()
-        admins[0].serve("chat", provider.url)
-        urls, pids = [f"http://{file.client}" for file in files], [process.pid for process in processes]
-        yield SimpleNamespace(admins=admins, urls=urls, pids=pids, provider=provider)
-    finally:
-        network.heal()
-        for process in processes:
-            process.kill()
 
 
 @pytest.mark.timeout(240)

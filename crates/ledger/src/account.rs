@@ -335,6 +335,12 @@ impl Account {
         self.settle_down(terms);
     }
 
+    /// The same of one that holds nothing any more: its doubt has ended.
+    pub(crate) fn had_overrun(&mut self, more: Amount, terms: &Terms<'_>) {
+        self.overrun = self.overrun.saturating_add(more);
+        self.settle_down(terms);
+    }
+
     /// A session is dead. What it holds is in doubt, and its requests are gone.
     pub(crate) fn lose(&mut self, session: SessionId, terms: &Terms<'_>) {
         self.line.lose(session);

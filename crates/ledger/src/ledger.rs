@@ -252,7 +252,8 @@ impl Ledger {
             }
         }
         let accounts = budget.accounts().chain(budget.next());
-        accounts.for_each(|account| release_all(&mut self.sessions, id, account.window().id));
+        let windows: Vec<_> = accounts.map(|account| account.window().id).collect();
+        windows.into_iter().for_each(|window| self.release_all(id, window));
         self.nodes.values_mut().for_each(|record| {
             record.overspent.remove(&id);
         });
@@ -281,7 +282,9 @@ impl Ledger {
         }
         let mut record = self.nodes.get(&open.node).cloned().unwrap_or_default();
         let told = std::mem::take(&mut record.told).remove(&open.boot).unwrap_or_default();
-        let generation = self.settle_earlier_sessions(open, &told, record.generation);
+        let generation = self.settle_earlier_sessions(open, &told, &record);
+        // Whatever its journal had to say of them it has said.
+        record.unproven.clear();
         let session = SessionId::new(self.last_session.get() + 1);
         self.last_session = session;
         self.nodes.insert(open.node, NodeRecord { latest: session, generation, ..record });
@@ -437,7 +440,7 @@ impl Ledger {
         budget.roll(self.time, &self.zones);
         let sessions = &self.sessions;
         let forgotten = budget.forget_settled_windows(&|session| is_live(sessions, session));
-        forgotten.iter().for_each(|window| release_all(&mut self.sessions, id, *window));
+        forgotten.iter().for_each(|window| self.release_all(id, *window));
         if !forgotten.is_empty() {
             self.forget_the_empty();
         }
@@ -501,19 +504,20 @@ impl Ledger {
         }
     }
 
+    /// A window is forgotten: nobody holds anything of it any more.
+    fn release_all(&mut self, budget: BudgetId, window: WindowId) {
+        for life in self.sessions.values_mut() {
+            life.holds.remove(&(budget, window));
+        }
+        self.forget_unproven(budget, window);
+    }
+
     fn forget_if_empty(&mut self, session: SessionId) {
         let is_over =
             self.sessions.get(&session).is_some_and(|s| s.state != SessionState::Live && s.holds.is_empty());
         if is_over {
             self.sessions.remove(&session);
         }
-    }
-}
-
-/// A finished window is forgotten: nobody holds anything of it any more.
-fn release_all(sessions: &mut BTreeMap<SessionId, Session>, budget: BudgetId, window: WindowId) {
-    for life in sessions.values_mut() {
-        life.holds.remove(&(budget, window));
     }
 }
 

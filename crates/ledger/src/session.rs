@@ -37,6 +37,9 @@ pub struct Session {
 /// What a start of a node's process has told of its journal.
 pub(crate) type Told = BTreeMap<(SessionId, BudgetId, WindowId), Mark>;
 
+/// What a dead session held of one window, once its doubt has ended.
+pub(crate) type Unproven = (BudgetId, WindowId, SessionId);
+
 /// What the ledger remembers of a node from session to session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRecord {
@@ -49,4 +52,7 @@ pub struct NodeRecord {
     /// What each start of its process has told of its journal, until one of them opens a session: what an earlier one has told may come
     /// late.
     pub(crate) told: BTreeMap<BootId, Told>,
+    /// Of what its dead sessions held and was settled without the word of its journal: how much went beyond grants, as far as was known.
+    /// The journal may know of more, and tells it when the node opens its next session.
+    pub(crate) unproven: BTreeMap<Unproven, Amount>,
 }

@@ -296,7 +296,7 @@ impl Oracle {
                     let crash = account.crash_charged();
                     return broken("I6", &format!("{billed} billed, {used} charged, {crash} for crashes"));
                 }
-                if !lost_a_disk && !is_assumed && in_doubt == 0 && account.overrun().get() < overrun {
+                if !lost_a_disk && in_doubt == 0 && account.overrun().get() < overrun {
                     return broken("G1", &format!("{overrun} overrun, {} in the ledger", account.overrun()));
                 }
             }

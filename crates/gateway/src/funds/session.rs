@@ -3,6 +3,7 @@
 use super::syncer::{self, Reported};
 use super::{JournalFailure, Shared, flusher};
 use crate::replica::Unavailable;
+use quorate_domain::NodeId;
 use quorate_ledger::{Command, Evidence, Ledger, Mark, OpenSession, Outcome, TellMarks};
 use quorate_wallet::{Overdrafts, Wallet};
 use std::sync::Arc;
@@ -72,7 +73,7 @@ async fn attempt(shared: &Shared, journalled: &[Mark]) -> Result<Outcome, Unavai
     let (previous, marks, heard) = {
         // Read once: a second guard would wait behind a writer that waits for the first.
         let ledger = shared.replica.ledger().read();
-        (ledger.latest_session(node), relevant(journalled, &ledger), ledger.journal_of(node))
+        (ledger.latest_session(node), relevant(journalled, node, &ledger), ledger.journal_of(node))
     };
     if generation < heard {
         tracing::error!(
@@ -99,14 +100,10 @@ fn in_parts(marks: &[Mark]) -> (impl Iterator<Item = &[Mark]>, &[Mark]) {
     (told.chunks(MARKS_AT_ONCE), rest)
 }
 
-/// The marks of what the ledger still counts as held. A node that ran for months has marks of thousands of windows
-/// that are long settled.
-fn relevant(journalled: &[Mark], ledger: &Ledger) -> Vec<Mark> {
-    let is_held = |mark: &&Mark| {
-        let session = ledger.session(mark.session);
-        session.is_some_and(|session| session.holds.contains(&(mark.budget, mark.window)))
-    };
-    journalled.iter().filter(is_held).copied().collect()
+/// The marks from which the ledger can learn. A node that ran for months has marks of thousands of windows that are long
+/// settled.
+fn relevant(journalled: &[Mark], node: NodeId, ledger: &Ledger) -> Vec<Mark> {
+    journalled.iter().filter(|mark| ledger.may_learn_from(node, mark)).copied().collect()
 }
 
 /// Returns every grant, reports what was spent and closes the session, as far as that is possible within `grace`.
@@ -146,7 +143,7 @@ pub(super) async fn close(shared: &Shared, grace: Duration) -> Result<(), Journa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quorate_domain::{Amount, BootId, LogTime, NodeId, SessionId, Unit, WindowId};
+    use quorate_domain::{Amount, BootId, LogTime, SessionId, Unit, WindowId};
     use quorate_ledger::{Answer, Ask, BudgetSpec, Expected, Kind, PutBudget, Sync, Urgency};
 
     #[test]
@@ -213,6 +210,6 @@ mod tests {
         };
         let of_another_window = Mark { window: WindowId::beginning(LogTime::from_millis(60_000)), ..mark };
         let of_another_session = Mark { session: SessionId::new(9), ..mark };
-        assert_eq!(relevant(&[of_another_window, mark, of_another_session], &ledger), [mark]);
+        assert_eq!(relevant(&[of_another_window, mark, of_another_session], NodeId::new(1), &ledger), [mark]);
     }
 }

@@ -76,6 +76,9 @@ impl Ledger {
         }
         let is_permits = found.spec().unit == Unit::Permits;
         let taken = if is_permits { Amount::ZERO } else { spent };
+        if !is_permits {
+            self.ends_unproven(&doubt);
+        }
         self.close_holding(
             session,
             budget,

@@ -1,7 +1,7 @@
 //! Doubt: what dead sessions hold, and how it ends.
 
 use crate::script::*;
-use quorate_domain::{Amount, LogTime, Period, SessionId, Span, Unit, WindowId};
+use quorate_domain::{Amount, LogTime, NodeId, Period, Refill, SessionId, Span, Unit, WindowId};
 use quorate_ledger::*;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -92,6 +92,100 @@ fn by_the_dangerous_rule_what_was_not_reported_comes_back() {
     let [done] = &script.ledger.resolutions(BUDGET)[..] else { panic!("one resolution") };
     assert_eq!((done.spent.get(), done.released.get()), (10, 50));
     assert_eq!(done.reason, "auto_resolve as_reported_may_overspend after 3600000 ms");
+}
+
+/// What the journal of the dead session's node says when the node is back.
+fn journal(session: SessionId, overrun: u64) -> Evidence {
+    let settled = Amount::new(30);
+    let (budget, window, overrun) = (BUDGET, WindowId::LIFETIME, Amount::new(overrun));
+    let mark = Mark { session, budget, window, spent_bound: settled, settled, overrun };
+    Evidence::Intact { generation: 1, marks: vec![mark] }
+}
+
+fn overrun(script: &Script) -> u64 {
+    script.account().overrun().get()
+}
+
+#[test]
+fn what_went_beyond_grants_is_charged_when_the_journal_tells_of_it_though_doubt_has_ended() {
+    let (mut script, a) = doubt(AutoResolve::AsSpent { after: Span::from_millis(0) });
+    assert_eq!(lead(&mut script, HOUR_MS), 1);
+    let Evidence::Intact { marks, .. } = journal(a, 25) else { unreachable!() };
+    assert!(script.ledger.may_learn_from(NodeId::new(1), &marks[0]));
+    script.open(1, 2, journal(a, 25));
+    assert_eq!(
+        (overrun(&script), script.shape()),
+        (25, (60, 0, 15)),
+        "of grants the resolution has the word"
+    );
+    assert!(!script.ledger.may_learn_from(NodeId::new(1), &marks[0]));
+    script.open(1, 3, journal(a, 25));
+    assert_eq!(overrun(&script), 25, "a node that died before it heard of its session tells it again");
+}
+
+#[test]
+fn what_was_told_before_doubt_ended_is_not_charged_again() {
+    let mut script = Script::with_budget(100, Kind::Lifetime);
+    rule(&mut script, AutoResolve::AsSpent { after: Span::from_millis(0) });
+    let a = script.open(1, 1, fresh());
+    script.ask(a, 60, 60);
+    let report = SpendingReport { overrun: Amount::new(5), ..script.spent(10, 0) };
+    script.sync(a, vec![report], vec![]);
+    script.apply(Command::ExpireSession { session: a });
+    script.open(1, 2, journal(a, 8));
+    assert_eq!(overrun(&script), 8);
+    let at = script.at;
+    assert_eq!(lead(&mut script, at), 1);
+    script.open(1, 3, journal(a, 12));
+    assert_eq!(overrun(&script), 12);
+}
+
+/// Bounded: nothing is kept of what can count no more.
+#[test]
+fn the_journal_is_waited_for_no_longer_than_its_budget_and_its_window_are_there() {
+    let (mut script, a) = doubt(AutoResolve::AsSpent { after: Span::from_millis(0) });
+    lead(&mut script, HOUR_MS);
+    script.apply(Command::RemoveBudget { budget: BUDGET, expected: Expected::Any });
+    let Evidence::Intact { marks, .. } = journal(a, 25) else { unreachable!() };
+    assert!(!script.ledger.may_learn_from(NodeId::new(1), &marks[0]));
+
+    let mut script = Script::with_budget(100, Kind::Fixed(Period::Hour));
+    let a = script.open(1, 1, fresh());
+    script.ask(a, 60, 60);
+    script.apply(Command::ExpireSession { session: a });
+    let window = script.account().window().id;
+    let (actor, reason) = ("ann".to_owned(), "why".to_owned());
+    let spent = Amount::new(60);
+    script.apply(Command::Resolve(Resolve { session: a, budget: BUDGET, window, spent, actor, reason }));
+    let mark = Mark { window, ..marks[0] };
+    assert!(script.ledger.may_learn_from(NodeId::new(1), &mark));
+    let b = script.open(2, 1, fresh());
+    for hour in 1..=2 {
+        script.at = hour * HOUR_MS;
+        script.ask(b, 1, 0);
+    }
+    assert!(!script.ledger.may_learn_from(NodeId::new(1), &mark), "the window is forgotten");
+}
+
+/// A bucket that goes by estimates: what was used beyond them has to leak before anything is granted.
+#[test]
+fn a_debt_outlives_the_session_that_made_it() {
+    let mut script = Script::with_budget(60, Kind::Bucket(Refill::Minute));
+    let spec =
+        BudgetSpec { reserve: Reserve::Estimate, ..script.ledger.budget(BUDGET).unwrap().spec().clone() };
+    script.apply(Command::PutBudget(PutBudget { spec, expected: Expected::Any }));
+    let a = script.open(1, 1, fresh());
+    script.ask(a, 30, 30);
+    script.apply(Command::ExpireSession { session: a });
+    let at = script.at + 60_000;
+    assert_eq!(lead(&mut script, at), 1, "by rule, one refill later");
+    script.at += 60_000;
+    script.open(1, 2, journal(a, 100));
+    let debt = |script: &Script| script.ledger.report(BUDGET).unwrap().debt().get();
+    assert_eq!((debt(&script), script.shape().2), (40, 0));
+    script.at += 40_000;
+    script.apply(Command::Tick);
+    assert_eq!(debt(&script), 0);
 }
 
 #[test]

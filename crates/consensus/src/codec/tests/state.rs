@@ -12,15 +12,15 @@ use quorate_domain::{
 };
 use quorate_idempotency::Found;
 use quorate_ledger::{
-    Ask, AutoResolve, Budget, BudgetSpec, Command as Ledger, Evidence, Expected, Kind as BudgetKind,
-    OpenSession, Overspent, Place, PutBudget, Reserve, SessionState, SpendingReport, Sync, Urgency,
+    Ask, AutoResolve, Budget, BudgetSpec, Command as Ledger, Evidence, Expected, Kind as BudgetKind, Mark,
+    OpenSession, Overspent, Place, PutBudget, Reserve, Resolve, SessionState, SpendingReport, Sync, Urgency,
 };
 
 /// What is read is known by what it shows: how it came to be may change, its bytes may not.
 pub(super) fn check(samples: &mut Samples) {
     let frozen: Frozen = samples.read("v1_state", Kind::State, || small().freeze().1.encode());
-    let state = restored(27, &frozen);
-    check_what_nodes_need(&state, 27);
+    let state = restored(28, &frozen);
+    check_what_nodes_need(&state, 28);
     check_the_ledger(&state);
     check_the_records(&state);
 }
@@ -75,12 +75,17 @@ fn check_the_ledger(state: &State) {
     assert_eq!(ledger.budgets().count(), 6);
     let ahead = ledger.budget(BY_THE_MINUTE).and_then(Budget::next).unwrap();
     assert_eq!((ahead.window().id, ahead.outstanding().get()), (NEXT_MINUTE, 64));
+    let (session, amount) = (SessionId::new(1), Amount::ZERO);
+    let (budget, window) = (BY_THE_MINUTE, THIS_MINUTE);
+    let mark = Mark { session, budget, window, spent_bound: amount, settled: amount, overrun: amount };
+    assert!(ledger.may_learn_from(NodeId::new(1), &mark), "a journal that was not heard");
     assert_eq!(ledger.budgets().filter_map(|(_, budget)| budget.origin()).count(), 1);
     assert_eq!(ledger.time_zones().count(), 1);
 }
 
 const BUDGET: BudgetId = BudgetId::new(1);
 const BY_THE_MINUTE: BudgetId = BudgetId::new(4);
+const THIS_MINUTE: WindowId = WindowId::beginning(LogTime::from_millis(0));
 const NEXT_MINUTE: WindowId = WindowId::beginning(LogTime::from_millis(60_000));
 
 fn log_id(index: u64) -> raft::LogId {
@@ -141,7 +146,7 @@ fn openings() -> Vec<Ledger> {
     [1, 2, 3].map(open).into()
 }
 
-/// The first session dies, the second reports the impossible, and the third needs more than is left, has overspent, and needs something
+/// The first session dies and part of its doubt ends, the second reports the impossible, and the third needs more than is left, has overspent, and needs something
 /// of the next minute.
 fn spending() -> Vec<Ledger> {
     let say = |session, sequence, reports, asks| {
@@ -155,9 +160,17 @@ fn spending() -> Vec<Ledger> {
         })
     };
     vec![
-        say(1, 1, vec![], vec![ask(50)]),
+        say(1, 1, vec![], vec![ask(50), Ask { budget: BY_THE_MINUTE, ..ask(5) }]),
         say(1, 2, vec![spent(20, 3)], vec![]),
         Ledger::ExpireSession { session: SessionId::new(1) },
+        Ledger::Resolve(Resolve {
+            session: SessionId::new(1),
+            budget: BY_THE_MINUTE,
+            window: THIS_MINUTE,
+            spent: Amount::new(4),
+            actor: "key 1".to_owned(),
+            reason: "the invoice says so".to_owned(),
+        }),
         say(2, 1, vec![], vec![ask(50)]),
         say(2, 2, vec![spent(10_000, 0)], vec![]),
         say(3, 1, vec![], vec![ask(950)]),

@@ -64,6 +64,12 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         breaks: &["I1", "I6"],
     },
     Mutation {
+        name: "debts-end-with-doubt",
+        why: "clients were told of what went beyond the grants of a session that was declared dead, also once its doubt was resolved",
+        edits: &[Edit { file: JOURNALS, right: "if more > Amount::ZERO {", wrong: "if false {" }],
+        breaks: &["G1"],
+    },
+    Mutation {
         name: "settled-is-all-it-spent",
         why: "a dead node's requests go on at their providers, and are billed",
         edits: &[Edit {
