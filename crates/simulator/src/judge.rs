@@ -112,7 +112,8 @@ impl World {
         let has_lost_its_disk = |node| self.oracle.has_lost_its_disk(node);
         let nodes: Vec<_> = (0..self.nodes.len()).map(node_id).collect();
         let overspent = self.overspending.check(&self.log.ledger, &nodes, has_lost_its_disk);
-        self.violation = billed.and(self.rates.check(&self.log.ledger)).and(overspent).err();
+        let beyond = self.oracle.check_beyond(&self.log.ledger, &self.overspending);
+        self.violation = billed.and(self.rates.check(&self.log.ledger)).and(overspent).and(beyond).err();
         for node in 0..self.nodes.len() {
             self.catch_up(node, self.log.entries.len());
             if self.violation.is_none() && self.nodes[node].replica != self.log.ledger {

@@ -220,22 +220,41 @@ impl World {
         if !amounts.is_empty()
             && let Some(wallet) = &node.wallet
         {
-            let owed = wallet.record(&mut overrun);
-            let is_told = |(spot, _): &(Spot, u64)| owed.iter().all(|(budget, _)| *budget != spot.0);
-            let amounts = amounts.into_iter().filter(is_told).collect();
-            node.untold.push((overrun, amounts));
-            for (budget, amount) in owed {
-                self.overspending.may_be_told(node_id(place), budget, amount.get());
+            let owed: Vec<(BudgetId, u64)> = wallet
+                .record(&mut overrun)
+                .into_iter()
+                .map(|(budget, amount)| (budget, amount.get()))
+                .collect();
+            let is_booked = |(spot, _): &(Spot, u64)| owed.iter().all(|(budget, _)| *budget != spot.0);
+            let booked = amounts.into_iter().filter(is_booked).collect();
+            for (budget, amount) in &owed {
+                self.overspending.may_be_told(node_id(place), *budget, *amount);
             }
+            node.untold.push(Untold { overrun, booked, owed });
         }
         self.tell_overruns(place);
     }
 
     /// Clients hear of the end of requests whose overrun is in the journal.
     pub(crate) fn tell_overruns(&mut self, place: usize) {
-        let is_told = |(overrun, _): &mut (Overrun, Vec<(Spot, u64)>)| overrun.is_durable();
-        let told: Vec<_> =
-            self.nodes[place].untold.extract_if(.., is_told).flat_map(|(_, amounts)| amounts).collect();
-        told.into_iter().for_each(|(spot, amount)| self.oracle.told_overrun(spot, amount));
+        let node = node_id(place);
+        for told in self.nodes[place].untold.extract_if(.., |untold| untold.overrun.is_durable()) {
+            for ((budget, window, _), amount) in told.booked {
+                self.oracle.heard_of_overrun((budget, window), node, amount);
+            }
+            for (budget, amount) in told.owed {
+                self.overspending.heard_of(node, budget, amount);
+            }
+        }
     }
+}
+
+/// Overrun of a request whose end nobody has heard of yet, because no journal holds it.
+#[derive(Debug)]
+pub(crate) struct Untold {
+    overrun: Overrun,
+    /// What is in the books of its session.
+    booked: Vec<(Spot, u64)>,
+    /// What is told as overspent, since its session is over.
+    owed: Vec<(BudgetId, u64)>,
 }

@@ -5,15 +5,16 @@ use crate::campaign::Violation;
 use crate::disk::Disk;
 use crate::event::Event;
 use crate::exchange::{EXCHANGE_LIMIT_US, Exchange};
-use crate::oracle::{Oracle, Spot};
+use crate::lives::Untold;
+use crate::oracle::Oracle;
 use crate::overspend::Overdrawn;
 use crate::plan::{DiskFate, Plan, RequestPlan};
 use crate::reached::Reached;
 use crate::request::{Request, State};
 use crate::world::{World, node_id, place_of};
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, SessionId, Unit, WindowId};
-use quorate_ledger::{Account, Command, Ledger, Mark};
-use quorate_wallet::{Cause, Marked, Marks, Overrun, Refusal, Wallet};
+use quorate_ledger::{Account, Command, Ledger};
+use quorate_wallet::{Cause, Marks, Refusal, Wallet};
 use rand::RngExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ pub(crate) struct Node {
     /// Requests that were billed while the node stood still.
     pub(crate) late: Vec<usize>,
     /// Overrun that nobody was told of yet, because the journal does not hold it.
-    pub(crate) untold: Vec<(Overrun, Vec<(Spot, u64)>)>,
+    pub(crate) untold: Vec<Untold>,
     pub(crate) overdrawn: Overdrawn,
     pub(crate) looks_at: Option<u64>,
     /// It drains, and comes back so long after.
@@ -162,18 +163,6 @@ impl Node {
 }
 
 /// What a write to the journal says.
-fn lines_of(marks: &[Marked], session: SessionId) -> Vec<Mark> {
-    let line = |marked: &Marked| Mark {
-        session,
-        budget: marked.account.budget(),
-        window: marked.account.window().id,
-        spent_bound: marked.spent_bound,
-        settled: marked.settled,
-        overrun: marked.overrun,
-    };
-    marks.iter().map(line).collect()
-}
-
 impl World {
     /// What a node's own clock shows now.
     pub(crate) fn mono(&self, place: usize) -> MonoTime {
@@ -223,8 +212,8 @@ impl World {
     /// A node dies in the middle of a write: nothing of it is on the disk, or all, or a part.
     fn tear(&mut self, place: usize) {
         let node = &mut self.nodes[place];
-        let (Some(marks), Some(session)) = (node.writing.take(), node.session()) else { return };
-        let lines = lines_of(&marks.lines, session);
+        let Some(marks) = node.writing.take() else { return };
+        let lines = marks.written();
         let written = self.draw.random_range(0..=lines.len());
         if written > 0 {
             let disk = &mut self.nodes[place].disk;
@@ -351,7 +340,7 @@ impl World {
         }
         let (Some(marks), Some(wallet)) = (node.writing.take(), node.wallet.clone()) else { return };
         self.journals_written += 1;
-        node.disk.write(marks.begun, &lines_of(&marks.lines, wallet.session()));
+        node.disk.write(marks.begun, &marks.written());
         let over = wallet.settled_windows();
         node.disk.forget(wallet.session(), &over);
         wallet.journalled(&marks, self.mono(place));

@@ -3,6 +3,7 @@
 //! The truth is what providers bill and what is reserved for requests under way. Nothing here is read from a wallet.
 
 use crate::campaign::Violation;
+use crate::owed::Overspending;
 use quorate_domain::{BudgetId, LogTime, NodeId, SessionId, WindowId};
 use quorate_ledger::{Budget, Ledger, Mark, SessionState};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,8 +20,6 @@ pub(crate) struct Truth {
     pub(crate) in_flight: u64,
     /// Billed beyond reservations.
     pub(crate) overrun: u64,
-    /// The part of it that a client has heard of.
-    pub(crate) told: u64,
 }
 
 impl Truth {
@@ -35,6 +34,8 @@ pub(crate) struct Oracle {
     truths: BTreeMap<Spot, Truth>,
     /// The same of all sessions together.
     sums: BTreeMap<(BudgetId, WindowId), Truth>,
+    /// The part of the overrun of a node that clients have heard of.
+    heard: BTreeMap<(BudgetId, WindowId, NodeId), u64>,
     /// How often any of it changed.
     changes: u64,
     /// The most that may be charged and reserved in a window: its limit, or what was granted already when it was cut.
@@ -90,8 +91,24 @@ impl Oracle {
     }
 
     /// A client hears of the end of a request that overran.
-    pub(crate) fn told_overrun(&mut self, spot: Spot, amount: u64) {
-        self.change(spot, |truth| truth.told += amount);
+    pub(crate) fn heard_of_overrun(
+        &mut self,
+        (budget, window): (BudgetId, WindowId),
+        node: NodeId,
+        amount: u64,
+    ) {
+        *self.heard.entry((budget, window, node)).or_default() += amount;
+    }
+
+    /// What clients have heard of, but from nodes that have lost their disks since.
+    fn heard_and_kept(&self, budget: BudgetId, window: WindowId) -> u64 {
+        let of = self.heard.range((budget, window, NodeId::new(0))..=(budget, window, NodeId::new(u64::MAX)));
+        of.filter(|((.., node), _)| !self.diskless.contains(node)).map(|(_, amount)| amount).sum()
+    }
+
+    /// All that was billed of a budget beyond reservations.
+    pub(crate) fn overrun_of(&self, budget: BudgetId) -> u64 {
+        self.sums.iter().filter(|((of, _), _)| *of == budget).map(|(_, truth)| truth.overrun).sum()
     }
 
     pub(crate) fn truth(&self, spot: Spot) -> Truth {
@@ -242,6 +259,22 @@ impl Oracle {
         i128::from(found.limit_at(at).get()) - gone - i128::from(closed) - beyond
     }
 
+    /// I6: beyond grants no more is charged than was billed.
+    pub(crate) fn check_beyond(&self, ledger: &Ledger, overspending: &Overspending) -> Result<(), Violation> {
+        for (id, budget) in ledger.budgets() {
+            let charged: u64 =
+                budget.accounts().map(|account| account.overrun().get() + account.overspend().get()).sum();
+            let (overrun, overspent) = (self.overrun_of(id), overspending.without_grants(id));
+            if charged > overrun + overspent {
+                let what = format!(
+                    "budget {id}: {charged} charged beyond grants, of {overrun} overrun and {overspent} overspent"
+                );
+                return Err(Violation { id: "I6".to_owned(), what });
+            }
+        }
+        Ok(())
+    }
+
     /// I5, I6 and G1 when everything is over: nothing is outstanding but what is in doubt, and the ledger says what
     /// providers billed, plus what was charged for the dead.
     pub(crate) fn check_quiescence(
@@ -261,7 +294,7 @@ impl Oracle {
                     .map(|(_, holding)| holding.outstanding().get())
                     .sum();
                 let truth = self.sums.get(&(id, window)).copied().unwrap_or_default();
-                let (billed, overrun) = (truth.used, truth.told);
+                let (billed, heard) = (truth.used, self.heard_and_kept(id, window));
                 let (used, outstanding) = (account.used().get(), account.outstanding().get());
                 let broken = |id: &'static str, what: &str| {
                     Err(Violation {
@@ -296,8 +329,8 @@ impl Oracle {
                     let crash = account.crash_charged();
                     return broken("I6", &format!("{billed} billed, {used} charged, {crash} for crashes"));
                 }
-                if !lost_a_disk && in_doubt == 0 && account.overrun().get() < overrun {
-                    return broken("G1", &format!("{overrun} overrun, {} in the ledger", account.overrun()));
+                if account.overrun().get() < heard {
+                    return broken("G1", &format!("{heard} overrun, {} in the ledger", account.overrun()));
                 }
             }
         }

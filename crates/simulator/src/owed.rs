@@ -14,6 +14,8 @@ struct Owed {
     most: u64,
     /// Foreseen of requests under way.
     in_flight: u64,
+    /// The part of the most that went beyond grants of sessions.
+    of_sessions: u64,
 }
 
 impl Owed {
@@ -43,7 +45,21 @@ impl Overspending {
 
     /// Something may be told as overspent, or may not, because a node or its session ended.
     pub fn may_be_told(&mut self, node: NodeId, budget: BudgetId, amount: u64) {
-        self.of(node, budget).most += amount;
+        let owed = self.of(node, budget);
+        owed.most += amount;
+        owed.of_sessions += amount;
+    }
+
+    /// A client has heard of the end of the request that it was.
+    pub fn heard_of(&mut self, node: NodeId, budget: BudgetId, amount: u64) {
+        self.of(node, budget).least += amount;
+    }
+
+    /// The most that was overspent of a budget without any session's grants.
+    #[must_use]
+    pub fn without_grants(&self, budget: BudgetId) -> u64 {
+        let of = self.0.iter().filter(|((_, of), _)| *of == budget);
+        of.map(|(_, owed)| owed.most + owed.in_flight - owed.of_sessions).sum()
     }
 
     /// A provider bills what was foreseen.
