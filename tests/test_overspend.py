@@ -109,6 +109,25 @@ def test_while_a_majority_may_still_be_there_an_open_key_overspends_nothing(own_
 
 
 @pytest.mark.timeout(240)
+def test_an_open_key_whose_budget_is_spent_is_served_though_its_node_has_nothing_to_tell(own_cluster):
+    """Nothing is granted of what is spent, and all is told: nobody but the request itself has a question."""
+    own_cluster.serve("chat")
+    spent = own_cluster.admin.key(budgets=[{"unit": "requests", "limit": 2}], without_quorum="open")
+    none = own_cluster.admin.key(budgets=[{"unit": "requests", "limit": 0}], without_quorum="open")
+    assert sorted(ask(own_cluster.nodes[0], spent, 3)) == [SPENT] + ["ok"] * 2
+    eventually(lambda: overspend(own_cluster.admin, spent, "requests")[1]["used"] == 2, what="all is told")
+    with others_stopped(own_cluster) as survivor:
+        at_once = {"extra_headers": {"x-quorate-max-wait-ms": "0"}}
+        assert ask(survivor, none, **at_once) == ["ok"]
+        assert ask(survivor, spent, 2) == ["ok"] * 2
+
+    def is_told():
+        return [overspend(own_cluster.admin, key, "requests")[0] for key in (none, spent)] == [1, 2]
+
+    eventually(is_told, 20, "the overspend is told")
+
+
+@pytest.mark.timeout(240)
 def test_a_node_that_stood_still_asks_before_it_overspends(own_cluster):
     """Its lease has ended when it goes on, the ledger has not answered what it was asked before, and all others are there."""
     own_cluster.serve("chat")

@@ -1,5 +1,6 @@
 """A network between nodes that can be cut: every peer address is a relay's, which stops passing bytes on, and loses none."""
 
+import contextlib
 import os
 import socket
 import threading
@@ -68,9 +69,8 @@ def _inode_of(port):
 
 def _open_by(pid):
     found = set()
-    for handle in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            found.add(os.readlink(handle))
-        except OSError:
-            continue
+    with contextlib.suppress(FileNotFoundError):  # It has just died.
+        for handle in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.add(os.readlink(handle))
     return found

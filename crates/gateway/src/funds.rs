@@ -16,6 +16,7 @@ use arc_swap::ArcSwapOption;
 use desk::{Desk, Request};
 use parking_lot::Mutex;
 use quorate_domain::{Clock, EndUserId, MonoTime, Name, Span, Subject, Unit};
+use quorate_lease::Lease;
 use quorate_ledger::Ledger;
 use quorate_wallet::{Charge, Cost, Need, Overdrafts, Overrun, Reservation, Wallet, Withheld};
 use std::sync::Arc;
@@ -53,6 +54,22 @@ impl Unmet {
     }
 }
 
+/// The ledger was asked again and again, and did not answer.
+#[derive(Clone, Copy, Debug)]
+struct InVain {
+    /// When the first question was put. The lease had ended.
+    since: MonoTime,
+    /// When the last one had waited long enough.
+    until: MonoTime,
+}
+
+impl InVain {
+    /// Whether it says anything still: no lease was had since, and it is not long ago.
+    fn goes_on(&self, now: MonoTime, lease: &Lease) -> bool {
+        !lease.is_fresh(self.since) && now.since(self.until) < OUT_OF_REACH_FOR
+    }
+}
+
 struct Shared {
     replica: Arc<dyn Replica>,
     journal: Arc<dyn Journal>,
@@ -64,8 +81,8 @@ struct Shared {
     sync: Notify,
     /// What this node has overspent; `None` until the first session is open. They outlive sessions.
     overdrafts: Mutex<Option<Arc<Overdrafts>>>,
-    /// When it came out that the ledger was asked in vain by a node without a lease; `None` if it has answered since.
-    in_vain_at: Mutex<Option<MonoTime>>,
+    /// `None` if the ledger has answered since.
+    in_vain: Mutex<Option<InVain>>,
     /// Whether anything was overspent since the ledger answered.
     overspends: AtomicBool,
     /// Changes whenever the journal was written, or a session ended.
@@ -92,7 +109,7 @@ impl Funds {
             flush: Notify::new(),
             sync: Notify::new(),
             overdrafts: Mutex::new(None),
-            in_vain_at: Mutex::new(None),
+            in_vain: Mutex::new(None),
             overspends: AtomicBool::new(false),
             written: watch::Sender::new(()),
         });
@@ -174,11 +191,13 @@ impl Funds {
         place.called().await
     }
 
-    /// Whether the ledger was asked in vain a moment ago, by a node whose lease had ended before it asked.
+    /// Whether the ledger was asked in vain for long enough, and a moment ago still, by a node whose lease had ended before it asked.
     #[must_use]
     pub fn is_out_of_reach(&self) -> bool {
-        let is_fresh = |at: MonoTime| self.shared.clock.mono().since(at) < OUT_OF_REACH_FOR;
-        self.shared.in_vain_at.lock().is_some_and(is_fresh)
+        let (now, lease) = (self.shared.clock.mono(), self.shared.replica.lease());
+        self.shared.in_vain.lock().is_some_and(|in_vain| {
+            in_vain.goes_on(now, lease) && in_vain.until.since(in_vain.since) >= syncer::EXCHANGE_LIMIT
+        })
     }
 
     /// Reserves what grants cover and overspends the rest, on a node that reaches no majority. Returns once the journal holds
@@ -314,7 +333,7 @@ pub struct JournalFailure(pub String);
 impl Shared {
     /// The ledger has answered.
     fn was_answered(&self) {
-        *self.in_vain_at.lock() = None;
+        *self.in_vain.lock() = None;
         if self.overspends.swap(false, Ordering::AcqRel) {
             tracing::info!("a majority is reached again: nothing is overspent any more");
         }
@@ -323,8 +342,12 @@ impl Shared {
     /// The ledger was asked at `sent` and has not answered. Of a node that had a lease when it asked that says nothing: the process may
     /// have stood still since.
     fn was_not_answered(&self, sent: MonoTime) {
-        if !self.replica.lease().is_fresh(sent) {
-            *self.in_vain_at.lock() = Some(self.clock.mono());
+        let (now, lease) = (self.clock.mono(), self.replica.lease());
+        if !lease.is_fresh(sent) {
+            let mut in_vain = self.in_vain.lock();
+            let since =
+                in_vain.filter(|earlier| earlier.goes_on(now, lease)).map_or(sent, |earlier| earlier.since);
+            *in_vain = Some(InVain { since, until: now });
         }
     }
 

@@ -13,7 +13,7 @@ const REPORT_EVERY: Duration = Duration::from_millis(250);
 /// How often the line is looked at when nothing happens.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long one exchange with the ledger may take before it is tried anew.
-const EXCHANGE_LIMIT: Duration = Duration::from_secs(2);
+pub(super) const EXCHANGE_LIMIT: Duration = Duration::from_secs(2);
 /// After so long without a lease it is known whether the ledger can be asked: the exchange that was under way has ended, and one
 /// that began after it.
 pub(super) const KNOWN_AFTER: Duration =
@@ -112,16 +112,23 @@ fn turn_away(shared: &Shared, wallet: &Wallet, as_of: Option<MonoTime>) {
     }
 }
 
-/// Where a budget looks spent, the leader is asked whether this replica is behind. It costs no entry of the log, and one
-/// question serves everyone in line.
+/// Where a budget looks spent, the leader is asked whether this replica is behind; where the lease has ended and somebody waits,
+/// whether anybody is there. It costs no entry of the log, and one question serves everyone in line.
 async fn ask_whether_behind(shared: &Shared, wallet: &Wallet) {
     let since = shared.clock.mono();
-    if !wallet.needs_barrier(&shared.replica.ledger().read(), since) {
+    let is_alone = wallet.has_line() && !shared.replica.lease().is_fresh(since);
+    if !is_alone && !wallet.needs_barrier(&shared.replica.ledger().read(), since) {
         return;
     }
     match shared.replica.read_barrier(BARRIER_LIMIT).await {
-        Ok(()) => turn_away(shared, wallet, Some(since)),
-        Err(unavailable) => tracing::debug!(%unavailable, "nobody says whether this replica is behind"),
+        Ok(()) => {
+            shared.was_answered();
+            turn_away(shared, wallet, Some(since));
+        }
+        Err(unavailable) => {
+            shared.was_not_answered(since);
+            tracing::debug!(%unavailable, "nobody says whether this replica is behind");
+        }
     }
 }
 

@@ -51,7 +51,7 @@ impl Proxy {
             return Ok(self.stake(admitted, model, reservation, (need.most, None)));
         }
         if self.may_overspend(admitted) {
-            return self.overspend(admitted, model, &need).await;
+            return self.overspend(admitted, model, (&prompt, &expected)).await;
         }
         let waited_since = self.parts.clock.mono();
         let prompt = self.count(admitted, model, caller).await?.map_or(prompt, Ok);
@@ -60,7 +60,7 @@ impl Proxy {
         self.parts.metrics.budget_wait(self.parts.clock.mono().since(waited_since));
         match reserved? {
             Some(reservation) => self.cut(admitted, (model, &prompt), reservation, need.most),
-            None => self.overspend(admitted, model, &need).await,
+            None => self.overspend(admitted, model, (&prompt, &expected)).await,
         }
     }
 
@@ -94,11 +94,13 @@ impl Proxy {
         &self,
         admitted: &mut Admitted,
         model: &Model,
-        need: &Need,
+        (prompt, expected): (&Result<Tokens, RequestError>, &Expected),
     ) -> Result<Stake, Unreserved> {
         self.admit_again(admitted).await.map_err(Unreserved::Refused)?;
+        // A budget that is new needs a bound that none before did.
+        let need = need_of(admitted, model, prompt, expected)?;
         let path = admitted.permits.still_to_reserve(&admitted.path);
-        let reserved = self.parts.funds.overspend(&path, need).await;
+        let reserved = self.parts.funds.overspend(&path, &need).await;
         let reservation = reserved.map_err(|refusal| self.no_money(&refusal))?;
         if reservation.overspends() {
             self.parts.metrics.overspends();
