@@ -182,6 +182,7 @@ impl World {
             self.furthest().map(|other| other.replica.state().ledger.read().journal_of(node_id(place)));
         if !self.is_healed() && heard.is_some_and(|heard| heard > copied) {
             self.end(place, Death::Killed);
+            self.judge.lock().lost.insert(node_id(place));
             platter.put_back(JOURNAL, copy);
             self.story.tell(|| format!("the journal of node {} is as it was at write {copied}", place + 1));
             self.boot(place);
@@ -268,6 +269,7 @@ impl World {
         let Some(other) = self.all_alive().into_iter().find(|alive| alive.life.node != place) else { return };
         // Whether it comes about or not: it is not started again, and nobody waits for it at the end.
         self.seats[place].now.lock().is_out = true;
+        self.judge.lock().lost.insert(node_id(place));
         let removed = other.replica.remove(node_id(place)).await;
         self.story.tell(|| format!("node {} removed after {} ms: {removed:?}", place + 1, millis(self.at())));
         if removed.is_ok() {

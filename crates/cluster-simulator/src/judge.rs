@@ -4,7 +4,7 @@ use crate::rates::Rates;
 use crate::reached::Reached;
 use quorate_domain::{BudgetId, KeyId, LogTime, NodeId, SessionId, WindowId};
 use quorate_ledger::{Ledger, Session, SessionState};
-use quorate_simulator::{Coverage, Violation};
+use quorate_simulator::{Coverage, Overspending, Violation};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -49,6 +49,9 @@ pub(crate) struct Judge {
     pub(crate) rates: Rates,
     /// Budgets of requests that run at the same time: G1 says of them that no more run than their limits (I11).
     pub(crate) permits: BTreeSet<BudgetId>,
+    pub(crate) overspending: Overspending,
+    /// Nodes whose journal was put back, or that were removed: what they overspent may never be told.
+    pub(crate) lost: BTreeSet<NodeId>,
     pub(crate) waits: BTreeMap<usize, Wait>,
     pub(crate) revocations: BTreeMap<KeyId, Revocation>,
     /// Digests of the history by index, whoever had it first.
@@ -93,13 +96,19 @@ impl Judge {
     }
 
     /// A provider bills.
-    pub(crate) fn billed(&mut self, spots: &[(Spot, u64)], (reserved_at, actual): (LogTime, u64)) {
+    pub(crate) fn billed(
+        &mut self,
+        spots: &[(Spot, u64)],
+        (node, reserved_at, actual): (NodeId, LogTime, u64),
+    ) {
         for (spot, reserved) in spots {
             self.rates.billed(spot.0, reserved_at, actual.min(*reserved));
             let truth = self.truths.entry(*spot).or_default();
             truth.in_flight -= reserved;
             truth.billed += actual.min(*reserved);
             truth.over += actual.saturating_sub(*reserved);
+            // When its session is over, a node tells of that as overspent.
+            self.overspending.may_be_told(node, spot.0, actual.saturating_sub(*reserved));
         }
     }
 
@@ -155,8 +164,9 @@ impl Judge {
             gone += i128::from(served);
         }
         let closed = account.used().get() - held;
-        let overrun = account.overrun().get();
-        i128::from(found.spec().limit.get()) - gone - i128::from(closed) - i128::from(overrun)
+        let beyond = account.overrun().get() + account.overspend().get();
+        let untold = self.overspending.untold(budget, ledger);
+        i128::from(found.spec().limit.get()) - gone - i128::from(closed + beyond + untold)
     }
 
     /// A request is turned away (G2).
@@ -215,7 +225,14 @@ impl Judge {
 
     /// When everything is over (I3, I5, I6): the ledger says what providers billed, plus what was charged for the dead and for
     /// those of whom nothing was heard.
-    pub(crate) fn close(&mut self, ledger: &Ledger, members: &BTreeSet<NodeId>, loses_nothing: bool) {
+    pub(crate) fn close(
+        &mut self,
+        ledger: &Ledger,
+        (all, members): (&[NodeId], &BTreeSet<NodeId>),
+        loses_nothing: bool,
+    ) {
+        let overspent = self.overspending.check(ledger, all, |node| self.lost.contains(&node));
+        overspent.unwrap_or_else(|broken| self.broken(&broken.id, broken.what));
         if let Some((id, what)) = self.rates.overfull() {
             self.broken("I12", format!("bucket {id}: {what}"));
         }

@@ -13,6 +13,7 @@ mod life;
 mod network;
 mod node;
 mod operators;
+mod overspend;
 mod plan;
 mod process;
 mod rates;

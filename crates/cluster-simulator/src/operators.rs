@@ -53,10 +53,15 @@ pub(crate) fn all_owner() -> Owner {
 
 /// The change that creates a key.
 pub(crate) fn new_key(text: &ApiKeyText, owner: Owner) -> Change {
+    new_key_that(text, KeySpec { owner, ..KeySpec::default() })
+}
+
+/// The same for one of which there is more to say.
+pub(crate) fn new_key_that(text: &ApiKeyText, spec: KeySpec) -> Change {
     Change::CreateKey(NewKey {
         id: text.id(),
         role: Role::Client,
-        spec: KeySpec { owner, ..KeySpec::default() },
+        spec,
         digest: Pepper::new(pepper()).digest(text.expose()),
     })
 }

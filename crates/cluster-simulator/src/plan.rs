@@ -32,6 +32,8 @@ pub struct Plan {
     /// Of one key: how many requests run at the same time, and how fast it may spend.
     pub(crate) permits: u64,
     pub(crate) bucket: (Refill, u64),
+    /// Keys whose requests go on without a quorum, whatever they cost.
+    pub(crate) open_keys: Vec<usize>,
     pub(crate) requests: Vec<RequestPlan>,
     pub(crate) limit_changes: Vec<(u64, u64)>,
     pub(crate) faults: Vec<Fault>,
@@ -223,6 +225,7 @@ impl Plan {
                 1 => (Refill::Minute, chance.within(300..3_000)),
                 _ => (Refill::Minute, chance.within(3_000..30_000)),
             },
+            open_keys: [1, 2].into_iter().filter(|_| chance.per_mille(400)).collect(),
             requests: Vec::new(),
             limit_changes: Vec::new(),
             faults: Vec::new(),

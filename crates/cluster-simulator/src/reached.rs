@@ -31,6 +31,12 @@ quorate_simulator::reachable! {
     NotFresh,
     /// A node that reached no majority admitted a request.
     MinoritySpent,
+    /// A request was sent that spends what nobody granted, because its key may and no majority could be asked.
+    Overspent,
+    /// A node died that had overspent, and came back.
+    DiedOverspent,
+    /// The ledger heard of something that was overspent.
+    OverspendTold,
     /// A provider's answer was lost, and the request charged in full.
     UsageLost,
     /// A provider broke off in the middle of its answer, and billed later.

@@ -2,15 +2,16 @@
 
 use crate::life::Death;
 use crate::operators::{
-    Book, all_owner, apply, is_there, key_text, new_key, organisation, pepper, permits, put, spec,
+    Book, all_owner, apply, is_there, key_text, new_key, new_key_that, organisation, pepper, permits, put,
+    spec,
 };
 use crate::plan::{Fault, KEYS, Plan, RequestPlan, What};
 use crate::reached::Reached;
 use crate::traffic::Ending;
-use crate::world::World;
+use crate::world::{World, node_id};
 use quorate_catalog::{
-    Change, Command as CatalogCommand, Expected as CatalogExpected, Founding, OrganisationSpec,
-    Outcome as CatalogOutcome, Owner,
+    Change, Command as CatalogCommand, Expected as CatalogExpected, Founding, KeySpec, OrganisationSpec,
+    Outcome as CatalogOutcome, Owner, WithoutQuorum,
 };
 use quorate_consensus::host::seed_this_thread;
 use quorate_domain::{BudgetId, KeyId, LogTime, NodeId, Period, Span, Subject, Unit};
@@ -181,7 +182,11 @@ impl World {
         let found = CatalogCommand::Found(Founding::new(alive.replica.cluster(), pepper(), &admin));
         let spec_of = OrganisationSpec { name: organisation(), description: None };
         let mut changes = vec![Change::PutOrganisation { expected: CatalogExpected::Absent, spec: spec_of }];
-        changes.extend(texts.iter().map(|text| new_key(text, all_owner())));
+        changes.extend(texts.iter().enumerate().map(|(number, text)| {
+            let is_open = self.plan.open_keys.contains(&number);
+            let without_quorum = if is_open { WithoutQuorum::Open } else { WithoutQuorum::Closed };
+            new_key_that(text, KeySpec { owner: all_owner(), without_quorum, ..KeySpec::default() })
+        }));
         changes.push(new_key(&key_text(KNOCKER), Owner::default()));
         for command in [found, apply(changes)] {
             let outcome = alive.bridged.propose_catalog(command, WRITE_LIMIT).await.ok()?;
@@ -410,6 +415,9 @@ impl World {
         }
         let Some(furthest) = self.furthest() else { return };
         let ledger = furthest.replica.state().ledger.read();
+        if ledger.budgets().any(|(_, budget)| budget.accounts().any(|of| !of.overspend().is_zero())) {
+            self.reach(Reached::OverspendTold);
+        }
         if let Err(broken) = ledger.validate() {
             self.broken(broken.id, broken.what);
         }
@@ -419,7 +427,8 @@ impl World {
         let is_loss =
             |fault: &Fault| matches!(fault.what, What::Expire(_) | What::RollBack(_) | What::Remove(_));
         let loses_nothing = !self.plan.faults.iter().any(is_loss);
-        self.judge.lock().close(&ledger, &members, loses_nothing);
+        let all: Vec<_> = (0..self.seats.len()).map(node_id).collect();
+        self.judge.lock().close(&ledger, (&all, &members), loses_nothing);
     }
 
     fn describe(&self) -> String {

@@ -3,11 +3,12 @@
 
 use crate::judge::{Spot, Wait};
 use crate::node::Alive;
+use crate::overspend::Foreseen;
 use crate::plan::{Provider, RequestPlan};
 use crate::reached::Reached;
 use crate::world::World;
-use quorate_catalog::{ApiKey, Claim, EndUser};
-use quorate_domain::{Amount, LogTime, Tags, Tokens, Unit};
+use quorate_catalog::{ApiKey, Claim, EndUser, WithoutQuorum};
+use quorate_domain::{Amount, LogTime, NodeId, Tags, Tokens, Unit};
 use quorate_gateway::{Cause, Refusal};
 use quorate_wallet::{Charge, Cost, Need, Reservation};
 use std::collections::BTreeMap;
@@ -48,8 +49,17 @@ enum Heard {
 
 /// What a request holds that was not sent yet. Dropped, it holds nothing any more.
 struct Held {
+    foreseen: Foreseen,
     spots: InFlight,
     permits: InFlight,
+    reserved_at: LogTime,
+}
+
+/// What a request holds whose provider works.
+struct Sent {
+    node: NodeId,
+    spots: Vec<(Spot, u64)>,
+    foreseen: Foreseen,
     reserved_at: LogTime,
 }
 
@@ -66,7 +76,12 @@ impl InFlight {
 }
 
 impl Held {
-    fn new(world: &Arc<World>, alive: &Alive, (path, reservation): (&[Charge], &Reservation)) -> Self {
+    fn new(
+        world: &Arc<World>,
+        alive: &Alive,
+        (path, reservation): (&[Charge], &Reservation),
+        foreseen: Foreseen,
+    ) -> Self {
         let session = alive.funds.wallet().map(|wallet| wallet.session()).unwrap_or_default();
         let spot = |(budget, window, amount): (_, _, Amount)| ((budget, window, session), amount.get());
         let all: Vec<_> = reservation.taken().map(spot).collect();
@@ -78,7 +93,7 @@ impl Held {
         };
         let (permits, spots) = all.into_iter().partition(is_permit);
         let in_flight = |spots| InFlight { world: world.clone(), spots };
-        Self { spots: in_flight(spots), permits: in_flight(permits), reserved_at }
+        Self { foreseen, spots: in_flight(spots), permits: in_flight(permits), reserved_at }
     }
 }
 
@@ -143,9 +158,9 @@ impl World {
         self.judge.lock().waits.insert(number, wait);
         self.sample();
         let (need, came) = (Need { least: cost(request.least), ..cost(request.most).into() }, self.at());
-        let reserved = alive.funds.reserve(&path, &need, Duration::from_millis(request.patience_ms)).await;
-        let reservation = match reserved {
-            Ok(reservation) => reservation,
+        let reserved = self.reserve(alive, (&key, &path), (&need, patience)).await;
+        let (reservation, foreseen) = match reserved {
+            Ok(reserved) => reserved,
             Err(refusal) => {
                 // Others that were served at this very moment have not said so yet.
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -153,7 +168,7 @@ impl World {
                 return self.refused(number, refusal);
             }
         };
-        let held = Held::new(self, alive, (&path, &reservation));
+        let held = Held::new(self, alive, (&path, &reservation), foreseen);
         self.judge.lock().waits.remove(&number);
         let state = if self.at() > came { Reached::AdmittedInLine } else { Reached::AdmittedLocally };
         self.reach(state);
@@ -177,7 +192,7 @@ impl World {
             self.reach(Reached::RevokedKeyRefused);
             return None;
         };
-        if !held.lasts(alive.clock.mono()) {
+        if key.spec.without_quorum == WithoutQuorum::Closed && !held.lasts(alive.clock.mono()) {
             self.reach(Reached::NotFresh);
             return None;
         }
@@ -220,7 +235,7 @@ impl World {
         (number, request): (usize, &RequestPlan),
         (reservation, held): (Reservation, Held),
     ) {
-        let Held { spots, permits, reserved_at } = held;
+        let Held { foreseen, spots, permits, reserved_at } = held;
         let spots = spots.take();
         let over = spots.clone();
         let bound = bound_of(&spots).unwrap_or(request.most);
@@ -242,7 +257,8 @@ impl World {
         self.seats[place].platter.wire.spent();
         self.story.tell(|| format!("request {number} is sent by node {}: {bound}", place + 1));
         let (told, heard) = oneshot::channel();
-        self.spawn(self.clone().work(request.clone(), (spots, reserved_at), told));
+        let sent = Sent { node: alive.replica.node(), spots, foreseen, reserved_at };
+        self.spawn(self.clone().work(request.clone(), sent, told));
         let heard = tokio::time::timeout(GIVES_UP_AFTER, heard).await;
         alive.life.gate().await;
         // No provider works for a node that is gone, has heard the answer, or waits no longer (I11).
@@ -259,18 +275,15 @@ impl World {
     }
 
     /// The provider works and bills, whatever becomes of whoever asked.
-    async fn work(
-        self: Arc<Self>,
-        request: RequestPlan,
-        (spots, reserved_at): (Vec<(Spot, u64)>, LogTime),
-        told: oneshot::Sender<Heard>,
-    ) {
+    async fn work(self: Arc<Self>, request: RequestPlan, sent: Sent, told: oneshot::Sender<Heard>) {
+        let Sent { node, spots, foreseen, reserved_at } = sent;
         let takes = Duration::from_millis(request.takes_ms);
         let bound = bound_of(&spots).unwrap_or(request.most);
         let actual = request.actual.min(bound);
         let bill = |actual| {
             self.note_late(&spots);
-            self.judge.lock().billed(&spots, (reserved_at, actual));
+            self.judge.lock().billed(&spots, (node, reserved_at, actual));
+            foreseen.bill(actual);
         };
         // A node that hears nothing, has given up or is gone charges all of it.
         let is_unheard = |actual| self.judge.lock().unheard(&spots, actual);

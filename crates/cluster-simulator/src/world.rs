@@ -212,12 +212,22 @@ impl World {
         ledger.budgets().any(|(_, budget)| budget.accounts().any(holds))
     }
 
+    /// Whether a node has overspent something of which the ledger has not heard.
+    fn has_overspent(&self, place: usize) -> bool {
+        let Some(furthest) = self.furthest() else { return false };
+        let ledger = furthest.replica.state().ledger.read();
+        self.judge.lock().overspending.untold_by(node_id(place), &ledger) > 0
+    }
+
     /// Ends what is on a machine.
     pub(crate) fn end(&self, place: usize, death: Death) {
         let life = self.seats[place].now.lock().life.clone();
         let Some(life) = life.filter(|life| life.lives()) else { return };
         if self.holds_grants(place) {
             self.reach(Reached::CrashedWithGrant);
+        }
+        if self.has_overspent(place) {
+            self.reach(Reached::DiedOverspent);
         }
         self.story.tell(|| format!("node {} {death:?}", place + 1));
         life.end(death);
