@@ -1,10 +1,9 @@
 //! The judge: knows what providers billed and what is reserved, which no node sees, and holds the promises against it.
 
-use crate::rates::Rates;
 use crate::reached::Reached;
-use quorate_domain::{BudgetId, KeyId, LogTime, NodeId, SessionId, WindowId};
+use quorate_domain::{BudgetId, KeyId, NodeId, SessionId, WindowId};
 use quorate_ledger::{Ledger, Session, SessionState};
-use quorate_simulator::{Coverage, Overspending, Violation};
+use quorate_simulator::{Coverage, Overspending, Rates, Reserved, Violation};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -47,6 +46,8 @@ pub(crate) struct Judge {
     /// The highest limit that was ever set, or may have been.
     pub(crate) allowed: BTreeMap<BudgetId, u64>,
     pub(crate) rates: Rates,
+    /// Buckets that go by estimates.
+    pub(crate) by_estimate: BTreeSet<BudgetId>,
     /// Budgets of requests that run at the same time: G1 says of them that no more run than their limits (I11).
     pub(crate) permits: BTreeSet<BudgetId>,
     pub(crate) overspending: Overspending,
@@ -99,10 +100,12 @@ impl Judge {
     pub(crate) fn billed(
         &mut self,
         spots: &[(Spot, u64)],
-        (node, reserved_at, actual): (NodeId, LogTime, u64),
+        (node, reserved_then, actual): (NodeId, &BTreeMap<BudgetId, Reserved>, u64),
     ) {
         for (spot, reserved) in spots {
-            self.rates.billed(spot.0, reserved_at, actual.min(*reserved));
+            let then = reserved_then.get(&spot.0).copied().unwrap_or_default();
+            let (within, beyond) = (actual.min(*reserved), actual.saturating_sub(*reserved));
+            self.rates.billed(spot.0, then, (within, beyond));
             let truth = self.truths.entry(*spot).or_default();
             truth.in_flight -= reserved;
             truth.billed += actual.min(*reserved);
@@ -116,13 +119,20 @@ impl Judge {
     pub(crate) fn told_overrun(&mut self, spots: &[(Spot, u64)], actual: u64) {
         for (spot, reserved) in spots.iter().filter(|(_, reserved)| *reserved < actual) {
             self.truths.entry(*spot).or_default().told_over += actual - reserved;
-            self.reach(Reached::Overrun);
+            let is_by_estimate = self.by_estimate.contains(&spot.0);
+            self.reach(if is_by_estimate { Reached::BeyondEstimate } else { Reached::Overrun });
         }
     }
 
     /// Nobody will hear what it cost.
-    pub(crate) fn unheard(&mut self, spots: &[(Spot, u64)], actual: u64) {
+    pub(crate) fn unheard(
+        &mut self,
+        spots: &[(Spot, u64)],
+        (reserved_then, bound, actual): (&BTreeMap<BudgetId, Reserved>, u64, u64),
+    ) {
         for (spot, reserved) in spots {
+            let then = reserved_then.get(&spot.0).copied().unwrap_or_default();
+            self.rates.assumed(spot.0, then, bound.saturating_sub(actual.max(*reserved)));
             self.truths.entry(*spot).or_default().unheard += reserved.saturating_sub(actual);
         }
     }
@@ -233,9 +243,8 @@ impl Judge {
     ) {
         let overspent = self.overspending.check(ledger, all, |node| self.lost.contains(&node));
         overspent.unwrap_or_else(|broken| self.broken(&broken.id, broken.what));
-        if let Some((id, what)) = self.rates.overfull() {
-            self.broken("I12", format!("bucket {id}: {what}"));
-        }
+        let admitted = self.rates.check(ledger);
+        admitted.unwrap_or_else(|broken| self.broken(&broken.id, broken.what));
         // Of a bucket what was used leaks out.
         for (id, budget) in ledger.budgets().filter(|(_, budget)| budget.spec().kind.refill().is_none()) {
             for account in budget.accounts() {

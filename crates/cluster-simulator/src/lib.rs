@@ -16,7 +16,6 @@ mod operators;
 mod overspend;
 mod plan;
 mod process;
-mod rates;
 mod reached;
 mod run;
 mod story;

@@ -235,6 +235,7 @@ impl World {
                 session = open;
             }
             self.note_revocations(&alive);
+            self.follow_rates();
             self.look();
         }
     }

@@ -4,6 +4,7 @@ use crate::chance::Chance;
 use crate::network::Latency;
 use crate::trip::Moment;
 use quorate_domain::Refill;
+use quorate_ledger::Reserve;
 use quorate_simulator::Listed;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -31,7 +32,7 @@ pub struct Plan {
     pub(crate) limits: [u64; 3],
     /// Of one key: how many requests run at the same time, and how fast it may spend.
     pub(crate) permits: u64,
-    pub(crate) bucket: (Refill, u64),
+    pub(crate) bucket: (Refill, u64, Reserve),
     /// Keys whose requests go on without a quorum, whatever they cost.
     pub(crate) open_keys: Vec<usize>,
     pub(crate) requests: Vec<RequestPlan>,
@@ -47,6 +48,8 @@ pub(crate) struct RequestPlan {
     pub(crate) key: usize,
     pub(crate) most: u64,
     pub(crate) least: u64,
+    /// What it is expected to use, where a budget goes by that.
+    pub(crate) expected: u64,
     pub(crate) actual: u64,
     pub(crate) takes_ms: u64,
     pub(crate) patience_ms: u64,
@@ -95,6 +98,7 @@ impl RequestPlan {
             key: 0,
             most: 100,
             least: 100,
+            expected: 100,
             actual: 60,
             takes_ms: 10,
             patience_ms: 2_000,
@@ -168,6 +172,15 @@ pub(crate) enum What {
     Remove(usize),
 }
 
+fn bucket(chance: &Chance) -> (Refill, u64, Reserve) {
+    let (refill, capacity) = match chance.place(3) {
+        0 => (Refill::Second, chance.within(100..600)),
+        1 => (Refill::Minute, chance.within(300..3_000)),
+        _ => (Refill::Minute, chance.within(3_000..30_000)),
+    };
+    (refill, capacity, if chance.per_mille(500) { Reserve::Estimate } else { Reserve::Bound })
+}
+
 /// A time of day jumps by some minutes, or by hours, forward or back.
 const MINUTES_MS: u64 = 120_000;
 const HOURS_MS: u64 = 10_000_000;
@@ -220,11 +233,7 @@ impl Plan {
             revoke_ms: runs_ms * 6 / 10,
             limits: [0; 3],
             permits: chance.within(1..5),
-            bucket: match chance.place(3) {
-                0 => (Refill::Second, chance.within(100..600)),
-                1 => (Refill::Minute, chance.within(300..3_000)),
-                _ => (Refill::Minute, chance.within(3_000..30_000)),
-            },
+            bucket: bucket(&chance),
             open_keys: [1, 2].into_iter().filter(|_| chance.per_mille(400)).collect(),
             requests: Vec::new(),
             limit_changes: Vec::new(),
@@ -247,6 +256,8 @@ impl Plan {
 
     fn draw_requests(&mut self, chance: &Chance) {
         let count = chance.within(60..260);
+        // As good as can be, or far too low for most.
+        let expected_of = [1, 4][chance.place(2)];
         for _ in 0..count {
             let most = chance.within(10..200);
             let takes_ms = if chance.per_mille(60) { 3_000 } else { chance.within(1..400) };
@@ -256,6 +267,7 @@ impl Plan {
                 key: chance.place(KEYS),
                 most,
                 least: if chance.per_mille(300) { chance.within(5..most + 1) } else { most },
+                expected: chance.within(1..most.div_ceil(expected_of) + 1),
                 actual: chance.within(1..most + 1),
                 takes_ms,
                 patience_ms: chance.within(50..2_500),

@@ -47,6 +47,10 @@ quorate_simulator::reachable! {
     ProviderGone,
     /// A provider billed beyond the bound, and the client was told.
     Overrun,
+    /// A request used more than it had reserved by estimate.
+    BeyondEstimate,
+    /// Requests were in line for a bucket in debt.
+    WaitedForDebt,
     /// A provider said nothing for longer than the node waits.
     ProviderHung,
     /// A bill came when the window it was reserved in was over.

@@ -15,7 +15,7 @@ use quorate_catalog::{
 };
 use quorate_consensus::host::seed_this_thread;
 use quorate_domain::{BudgetId, KeyId, LogTime, NodeId, Period, Span, Subject, Unit};
-use quorate_ledger::{BudgetSpec, Central, Expected, Kind, Ledger, Outcome};
+use quorate_ledger::{Budget, BudgetSpec, Central, Expected, Kind, Ledger, Outcome, Reserve};
 use quorate_simulator::{Coverage, Violation};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -204,8 +204,8 @@ impl World {
         }
         let third = Subject::Key(texts[2].id());
         self.put_budget(permits(third.clone(), self.plan.permits)).await?;
-        let (refill, capacity) = self.plan.bucket;
-        self.put_budget(spec(third, Kind::Bucket(refill), capacity)).await?;
+        let (refill, capacity, reserve) = self.plan.bucket;
+        self.put_budget(BudgetSpec { reserve, ..spec(third, Kind::Bucket(refill), capacity) }).await?;
         let open = || self.all_alive().iter().all(|alive| alive.funds.is_open());
         if !self.wait_for(open).await {
             return None;
@@ -217,7 +217,7 @@ impl World {
 
     async fn put_budget(&self, spec: BudgetSpec) -> Option<BudgetId> {
         let alive = self.some_alive()?;
-        let (unit, refill, limit) = (spec.unit, spec.kind.refill(), spec.limit.get());
+        let (unit, reserve, limit) = (spec.unit, spec.reserve, spec.limit.get());
         let command = put(spec, Expected::Absent);
         let outcome = alive.bridged.propose_ledger(command, WRITE_LIMIT).await.ok()?;
         if !is_there(&outcome) {
@@ -229,8 +229,8 @@ impl World {
         if unit == Unit::Permits {
             judge.permits.insert(budget);
         }
-        if let Some(refill) = refill {
-            judge.rates.add(budget, limit, refill);
+        if reserve == Reserve::Estimate {
+            judge.by_estimate.insert(budget);
         }
         Some(budget)
     }
@@ -250,6 +250,9 @@ impl World {
             let was = windows.insert(id, is_now);
             if was.is_some_and(|(window, waiting)| window != is_now.0 && waiting > 0) {
                 self.reach(Reached::RolledWithLine);
+            }
+            if is_in_debt(budget) && account.line_length() > 0 {
+                self.reach(Reached::WaitedForDebt);
             }
             if let Some(central) = account.central() {
                 self.look_at_round(&ledger, central);
@@ -447,6 +450,12 @@ impl World {
         });
         all.collect::<Vec<_>>().join("; ")
     }
+}
+
+/// Whether more was used of a bucket that goes by estimates than it holds and has leaked.
+fn is_in_debt(budget: &Budget) -> bool {
+    let used = budget.current().used().saturating_add(budget.current().overrun());
+    budget.spec().reserve == Reserve::Estimate && used > budget.limit()
 }
 
 #[cfg(test)]

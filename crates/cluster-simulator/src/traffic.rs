@@ -8,8 +8,9 @@ use crate::plan::{Provider, RequestPlan};
 use crate::reached::Reached;
 use crate::world::World;
 use quorate_catalog::{ApiKey, Claim, EndUser, WithoutQuorum};
-use quorate_domain::{Amount, LogTime, NodeId, Tags, Tokens, Unit};
+use quorate_domain::{Amount, BudgetId, LogTime, NodeId, Tags, Tokens, Unit};
 use quorate_gateway::{Cause, Refusal};
+use quorate_simulator::Reserved;
 use quorate_wallet::{Charge, Cost, Need, Reservation};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,7 +53,8 @@ struct Held {
     foreseen: Foreseen,
     spots: InFlight,
     permits: InFlight,
-    reserved_at: LogTime,
+    bound: u64,
+    reserved_then: BTreeMap<BudgetId, Reserved>,
 }
 
 /// What a request holds whose provider works.
@@ -60,7 +62,9 @@ struct Sent {
     node: NodeId,
     spots: Vec<(Spot, u64)>,
     foreseen: Foreseen,
-    reserved_at: LogTime,
+    /// What its answer is cut to.
+    bound: u64,
+    reserved_then: BTreeMap<BudgetId, Reserved>,
 }
 
 /// What counts as reserved until it is dropped or billed.
@@ -79,21 +83,32 @@ impl Held {
     fn new(
         world: &Arc<World>,
         alive: &Alive,
-        (path, reservation): (&[Charge], &Reservation),
+        (path, reservation, most): (&[Charge], &mut Reservation, u64),
         foreseen: Foreseen,
     ) -> Self {
+        // What is taken by estimate cuts no answer.
+        let least = reservation.least(Unit::Tokens).map_or(most, Amount::get);
+        let bound = least.min(most);
+        if bound < most {
+            alive.funds.shrink(reservation, &cost(bound));
+        }
         let session = alive.funds.wallet().map(|wallet| wallet.session()).unwrap_or_default();
         let spot = |(budget, window, amount): (_, _, Amount)| ((budget, window, session), amount.get());
         let all: Vec<_> = reservation.taken().map(spot).collect();
         world.judge.lock().reserved(&all);
-        let reserved_at = world.check_begun(&all);
+        let now = world.check_begun(&all);
+        world.follow_rates();
+        let reserved_then = {
+            let rates = &world.judge.lock().rates;
+            all.iter().map(|((of, ..), _)| (*of, rates.reserved(*of, now))).collect()
+        };
         world.sample();
         let is_permit = |((budget, _, _), _): &(Spot, u64)| {
             path.iter().any(|charge| charge.budget == *budget && charge.unit == Unit::Permits)
         };
         let (permits, spots) = all.into_iter().partition(is_permit);
         let in_flight = |spots| InFlight { world: world.clone(), spots };
-        Self { foreseen, spots: in_flight(spots), permits: in_flight(permits), reserved_at }
+        Self { foreseen, spots: in_flight(spots), permits: in_flight(permits), bound, reserved_then }
     }
 }
 
@@ -101,11 +116,6 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.world.judge.lock().released(&self.spots);
     }
-}
-
-/// What was reserved of the tightest budget.
-fn bound_of(spots: &[(Spot, u64)]) -> Option<u64> {
-    spots.iter().map(|(_, reserved)| *reserved).min()
 }
 
 fn cost(tokens: u64) -> Cost {
@@ -157,9 +167,10 @@ impl World {
         };
         self.judge.lock().waits.insert(number, wait);
         self.sample();
-        let (need, came) = (Need { least: cost(request.least), ..cost(request.most).into() }, self.at());
+        let (least, expected) = (cost(request.least), Tokens::new(request.expected));
+        let (need, came) = (Need { most: cost(request.most), least, expected }, self.at());
         let reserved = self.reserve(alive, (&key, &path), (&need, patience)).await;
-        let (reservation, foreseen) = match reserved {
+        let (mut reservation, foreseen) = match reserved {
             Ok(reserved) => reserved,
             Err(refusal) => {
                 // Others that were served at this very moment have not said so yet.
@@ -168,7 +179,7 @@ impl World {
                 return self.refused(number, refusal);
             }
         };
-        let held = Held::new(self, alive, (&path, &reservation), foreseen);
+        let held = Held::new(self, alive, (&path, &mut reservation, request.most), foreseen);
         self.judge.lock().waits.remove(&number);
         let state = if self.at() > came { Reached::AdmittedInLine } else { Reached::AdmittedLocally };
         self.reach(state);
@@ -235,10 +246,9 @@ impl World {
         (number, request): (usize, &RequestPlan),
         (reservation, held): (Reservation, Held),
     ) {
-        let Held { foreseen, spots, permits, reserved_at } = held;
+        let Held { foreseen, spots, permits, bound, reserved_then } = held;
         let spots = spots.take();
         let over = spots.clone();
-        let bound = bound_of(&spots).unwrap_or(request.most);
         let place = alive.life.node;
         {
             let mut judge = self.judge.lock();
@@ -257,7 +267,7 @@ impl World {
         self.seats[place].platter.wire.spent();
         self.story.tell(|| format!("request {number} is sent by node {}: {bound}", place + 1));
         let (told, heard) = oneshot::channel();
-        let sent = Sent { node: alive.replica.node(), spots, foreseen, reserved_at };
+        let sent = Sent { node: alive.replica.node(), spots, foreseen, bound, reserved_then };
         self.spawn(self.clone().work(request.clone(), sent, told));
         let heard = tokio::time::timeout(GIVES_UP_AFTER, heard).await;
         alive.life.gate().await;
@@ -276,17 +286,16 @@ impl World {
 
     /// The provider works and bills, whatever becomes of whoever asked.
     async fn work(self: Arc<Self>, request: RequestPlan, sent: Sent, told: oneshot::Sender<Heard>) {
-        let Sent { node, spots, foreseen, reserved_at } = sent;
+        let Sent { node, spots, foreseen, bound, reserved_then } = sent;
         let takes = Duration::from_millis(request.takes_ms);
-        let bound = bound_of(&spots).unwrap_or(request.most);
         let actual = request.actual.min(bound);
         let bill = |actual| {
             self.note_late(&spots);
-            self.judge.lock().billed(&spots, (node, reserved_at, actual));
+            self.judge.lock().billed(&spots, (node, &reserved_then, actual));
             foreseen.bill(actual);
         };
         // A node that hears nothing, has given up or is gone charges all of it.
-        let is_unheard = |actual| self.judge.lock().unheard(&spots, actual);
+        let is_unheard = |actual| self.judge.lock().unheard(&spots, (&reserved_then, bound, actual));
         let tell = |heard, actual| told.send(heard).unwrap_or_else(|_nobody_listens| is_unheard(actual));
         match request.provider {
             Provider::Tells => {

@@ -188,6 +188,14 @@ impl World {
         self.sample();
     }
 
+    /// Buckets are judged by what the ledger has heard of, as far as anybody knows.
+    pub(crate) fn follow_rates(&self) {
+        if let Some(furthest) = self.furthest() {
+            let ledger = furthest.replica.state().ledger.read();
+            self.judge.lock().rates.follow(&ledger);
+        }
+    }
+
     pub(crate) fn sample(&self) {
         if let Some(furthest) = self.furthest() {
             let mut held: BTreeMap<BudgetId, u64> = BTreeMap::new();

@@ -30,6 +30,8 @@ struct Bucket {
 struct Admitted {
     within: u64,
     beyond: u64,
+    /// Not billed, and yet charged beyond reservations.
+    assumed: u64,
     /// The least that the ledger had heard of when it granted what they reserved.
     heard: u64,
 }
@@ -65,11 +67,17 @@ impl Rates {
     /// So much was billed of a reservation, and so much beyond it.
     pub fn billed(&mut self, budget: BudgetId, reserved: Reserved, (within, beyond): (u64, u64)) {
         let Some(bucket) = self.buckets.get_mut(&budget) else { return };
-        let none = Admitted { within: 0, beyond: 0, heard: reserved.heard };
-        let admitted = bucket.admitted.entry(reserved.at).or_insert(none);
+        let admitted = bucket.admitted(reserved);
         admitted.within += within;
         admitted.beyond += beyond;
-        admitted.heard = admitted.heard.min(reserved.heard);
+    }
+
+    /// So much beyond a reservation may be told to the ledger that nobody billed: whoever does not hear what a request cost charges
+    /// the most that it can have.
+    pub fn assumed(&mut self, budget: BudgetId, reserved: Reserved, amount: u64) {
+        if let Some(bucket) = self.buckets.get_mut(&budget) {
+            bucket.admitted(reserved).assumed += amount;
+        }
     }
 
     /// I12, when everything is over.
@@ -85,6 +93,14 @@ impl Rates {
 }
 
 impl Bucket {
+    /// What was billed of all that was reserved at this log time.
+    fn admitted(&mut self, reserved: Reserved) -> &mut Admitted {
+        let none = Admitted { within: 0, beyond: 0, assumed: 0, heard: reserved.heard };
+        let admitted = self.admitted.entry(reserved.at).or_insert(none);
+        admitted.heard = admitted.heard.min(reserved.heard);
+        admitted
+    }
+
     fn follow(&mut self, budget: &Budget) {
         self.capacity = self.capacity.max(budget.spec().limit.get());
         let mut is_granted = false;
@@ -107,7 +123,7 @@ impl Bucket {
         for (at, admitted) in &self.admitted {
             let leaked = u128::from(at.since(before).millis()) * u128::from(self.capacity);
             before = *at;
-            beyond += admitted.beyond;
+            beyond += admitted.beyond + admitted.assumed;
             reserved = reserved.saturating_sub(leaked) + whole(admitted.within);
             used = used.saturating_sub(leaked) + whole(admitted.within + admitted.beyond);
             let unheard = beyond.saturating_sub(admitted.heard);
