@@ -27,7 +27,7 @@ pub(crate) struct Wait {
     pub(crate) session: SessionId,
     /// Before that it has patience, by any clock: no last call in line is its own.
     pub(crate) may_call_at: Duration,
-    /// Those of its path that are no buckets, and what it needs of each.
+    /// Those of its path, and what it needs of each.
     pub(crate) budgets: Vec<(BudgetId, u64)>,
     pub(crate) least: BTreeMap<BudgetId, i128>,
 }
@@ -174,9 +174,13 @@ impl Judge {
             gone += i128::from(served);
         }
         let closed = account.used().get() - held;
-        let beyond = account.overrun().get() + account.overspend().get();
+        let over = |((of, in_window, _), truth): (&Spot, &Truth)| {
+            if (*of, *in_window) == (budget, window) { truth.over } else { 0 }
+        };
+        let overrun = account.overrun().get().max(self.truths.iter().map(over).sum());
+        let beyond = overrun + account.overspend().get();
         let untold = self.overspending.untold(budget, ledger);
-        i128::from(found.spec().limit.get()) - gone - i128::from(closed + beyond + untold)
+        i128::from(found.limit_at(ledger.time()).get()) - gone - i128::from(closed + beyond + untold)
     }
 
     /// A request is turned away (G2).

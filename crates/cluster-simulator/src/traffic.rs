@@ -155,8 +155,7 @@ impl World {
         // Only end users nobody has seen have yet to be met, and no request says that it is for one.
         let Ok(path) = alive.funds.path_of(&subjects) else { return Ending::Refused };
         let need_of = |charge: &Charge| (charge.budget, cost(request.least).to_reserve(charge.unit).get());
-        let has_bill = |charge: &&Charge| !self.judge.lock().rates.has(charge.budget);
-        let budgets = path.iter().filter(has_bill).map(need_of).collect();
+        let budgets = path.iter().map(need_of).collect();
         let session = alive.funds.wallet().map(|wallet| wallet.session()).unwrap_or_default();
         let patience = Duration::from_millis(request.patience_ms);
         let wait = Wait {
