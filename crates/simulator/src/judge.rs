@@ -108,7 +108,7 @@ impl World {
             return;
         }
         let at = self.log.ledger.time();
-        let billed = self.oracle.check_quiescence(&self.log.ledger, self.lost_a_disk, at);
+        let billed = self.oracle.check_quiescence(&self.log.ledger, at);
         let has_lost_its_disk = |node| self.oracle.has_lost_its_disk(node);
         let nodes: Vec<_> = (0..self.nodes.len()).map(node_id).collect();
         let overspent = self.overspending.check(&self.log.ledger, &nodes, has_lost_its_disk);

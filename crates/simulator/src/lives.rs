@@ -239,8 +239,8 @@ impl World {
     pub(crate) fn tell_overruns(&mut self, place: usize) {
         let node = node_id(place);
         for told in self.nodes[place].untold.extract_if(.., |untold| untold.overrun.is_durable()) {
-            for ((budget, window, _), amount) in told.booked {
-                self.oracle.heard_of_overrun((budget, window), node, amount);
+            for (spot, amount) in told.booked {
+                self.oracle.heard_of_overrun(spot, amount);
             }
             for (budget, amount) in told.owed {
                 self.overspending.heard_of(node, budget, amount);

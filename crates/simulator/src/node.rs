@@ -202,9 +202,8 @@ impl World {
                 !is_old
             }
         };
-        self.lost_a_disk |= !is_kept;
         if !is_kept {
-            self.oracle.lost_disk(node_id(place));
+            self.oracle.lost_disk(node_id(place), &self.log.ledger);
         }
         self.end_life(place);
     }

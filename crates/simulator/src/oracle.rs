@@ -20,6 +20,8 @@ pub(crate) struct Truth {
     pub(crate) in_flight: u64,
     /// Billed beyond reservations.
     pub(crate) overrun: u64,
+    /// The part of it that a client has heard of.
+    heard: u64,
 }
 
 impl Truth {
@@ -34,18 +36,18 @@ pub(crate) struct Oracle {
     truths: BTreeMap<Spot, Truth>,
     /// The same of all sessions together.
     sums: BTreeMap<(BudgetId, WindowId), Truth>,
-    /// The part of the overrun of a node that clients have heard of.
-    heard: BTreeMap<(BudgetId, WindowId, NodeId), u64>,
     /// How often any of it changed.
     changes: u64,
     /// The most that may be charged and reserved in a window: its limit, or what was granted already when it was cut.
     allowed: BTreeMap<(BudgetId, WindowId), u64>,
-    /// Budgets of which the leader took as spent what a dead session held, whether it was or not.
-    assumed: BTreeSet<BudgetId>,
+    /// What the leader took as spent of what dead sessions held, whether it was or not.
+    assumed: BTreeMap<(BudgetId, WindowId), u64>,
     /// How far log time had come anywhere when the node of a session died.
     died: BTreeMap<SessionId, LogTime>,
     /// Nodes whose disk was lost, or put back from a copy.
     diskless: BTreeSet<NodeId>,
+    /// Sessions whose journal was on such a disk, as far as the ledger did not know all of them.
+    unwitnessed: BTreeSet<SessionId>,
     /// Sessions that somebody declared dead.
     declared: BTreeSet<SessionId>,
     /// What was charged and granted of each window after the latest entry, what was spent beyond, and the limit.
@@ -53,8 +55,10 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    pub(crate) fn lost_disk(&mut self, node: NodeId) {
+    pub(crate) fn lost_disk(&mut self, node: NodeId, ledger: &Ledger) {
         self.diskless.insert(node);
+        let of_it = ledger.sessions().filter(|(_, life)| life.node == node);
+        self.unwitnessed.extend(of_it.map(|(session, _)| session));
     }
 
     pub(crate) fn has_lost_its_disk(&self, node: NodeId) -> bool {
@@ -91,19 +95,15 @@ impl Oracle {
     }
 
     /// A client hears of the end of a request that overran.
-    pub(crate) fn heard_of_overrun(
-        &mut self,
-        (budget, window): (BudgetId, WindowId),
-        node: NodeId,
-        amount: u64,
-    ) {
-        *self.heard.entry((budget, window, node)).or_default() += amount;
+    pub(crate) fn heard_of_overrun(&mut self, spot: Spot, amount: u64) {
+        self.change(spot, |truth| truth.heard += amount);
     }
 
-    /// What clients have heard of, but from nodes that have lost their disks since.
+    /// What clients have heard of, but of sessions whose journal was lost.
     fn heard_and_kept(&self, budget: BudgetId, window: WindowId) -> u64 {
-        let of = self.heard.range((budget, window, NodeId::new(0))..=(budget, window, NodeId::new(u64::MAX)));
-        of.filter(|((.., node), _)| !self.diskless.contains(node)).map(|(_, amount)| amount).sum()
+        let of_window = self.truths.iter().filter(|((b, w, _), _)| (*b, *w) == (budget, window));
+        let kept = of_window.filter(|((.., session), _)| !self.unwitnessed.contains(session));
+        kept.map(|(_, truth)| truth.heard).sum()
     }
 
     /// All that was billed of a budget beyond reservations.
@@ -115,8 +115,8 @@ impl Oracle {
         self.truths.get(&spot).copied().unwrap_or_default()
     }
 
-    pub(crate) fn resolved_as_spent(&mut self, budget: BudgetId) {
-        self.assumed.insert(budget);
+    pub(crate) fn resolved_as_spent(&mut self, (budget, window, _): Spot, amount: u64) {
+        *self.assumed.entry((budget, window)).or_default() += amount;
     }
 
     /// The node of a session is dead.
@@ -277,12 +277,7 @@ impl Oracle {
 
     /// I5, I6 and G1 when everything is over: nothing is outstanding but what is in doubt, and the ledger says what
     /// providers billed, plus what was charged for the dead.
-    pub(crate) fn check_quiescence(
-        &self,
-        ledger: &Ledger,
-        lost_a_disk: bool,
-        at: LogTime,
-    ) -> Result<(), Violation> {
+    pub(crate) fn check_quiescence(&self, ledger: &Ledger, at: LogTime) -> Result<(), Violation> {
         for (id, budget) in ledger.budgets() {
             for account in budget.accounts() {
                 let window = account.window().id;
@@ -320,14 +315,13 @@ impl Oracle {
                 if billed > used + in_doubt {
                     return broken("I3", &format!("{billed} billed, {used} charged, {in_doubt} in doubt"));
                 }
-                let is_assumed = self.assumed.contains(&id);
-                if in_doubt == 0
-                    && !lost_a_disk
-                    && !is_assumed
-                    && used - billed > account.crash_charged().get()
-                {
-                    let crash = account.crash_charged();
-                    return broken("I6", &format!("{billed} billed, {used} charged, {crash} for crashes"));
+                let assumed = self.assumed.get(&(id, window)).copied().unwrap_or(0);
+                let crash = account.crash_charged().get();
+                if used > billed + crash + assumed {
+                    let what = format!(
+                        "{billed} billed, {used} charged, {crash} for crashes, {assumed} by resolutions"
+                    );
+                    return broken("I6", &what);
                 }
                 if account.overrun().get() < heard {
                     return broken("G1", &format!("{heard} overrun, {} in the ledger", account.overrun()));

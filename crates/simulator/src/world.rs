@@ -11,7 +11,7 @@ use crate::fairness::{Lines, Passed};
 use crate::judge::Judged;
 use crate::meetings;
 use crate::node::Node;
-use crate::oracle::Oracle;
+use crate::oracle::{Oracle, Spot};
 use crate::owed::Overspending;
 use crate::plan::{BudgetPlan, Direction, KindPlan, Making, Plan, What};
 use crate::promptness::Promptness;
@@ -81,7 +81,6 @@ pub(crate) struct World {
     /// The event that happens, in words.
     line: String,
     story: Option<Vec<String>>,
-    pub(crate) lost_a_disk: bool,
     lines: Lines,
     pub(crate) promptness: Promptness,
     pub(crate) rates: Rates,
@@ -135,7 +134,6 @@ impl World {
             trace: DefaultHasher::new(),
             line: String::new(),
             story: tells.then(Vec::new),
-            lost_a_disk: false,
             lines: Lines::default(),
             promptness: Promptness::default(),
             rates: Rates::default(),
@@ -298,11 +296,19 @@ impl World {
     fn resolve_what_is_due(&mut self) {
         let due: Vec<_> = self.log.ledger.due_resolutions().collect();
         for resolve in due {
-            self.oracle.resolved_as_spent(resolve.budget);
+            let spot = (resolve.budget, resolve.window, resolve.session);
+            let before = self.charged_in(spot);
             if self.append(Command::Resolve(resolve)).is_some() {
                 self.coverage.reach(Reached::DoubtLeaked);
+                self.oracle.resolved_as_spent(spot, self.charged_in(spot) - before);
             }
         }
+    }
+
+    /// What the ledger counts as used in the window of a session.
+    fn charged_in(&self, (budget, window, _): Spot) -> u64 {
+        let account = self.log.ledger.budget(budget).and_then(|found| found.account(window));
+        account.map_or(0, |account| account.used().get())
     }
 
     pub(crate) fn replicate(&mut self, node: usize, upto: usize) {
