@@ -141,3 +141,39 @@ impl Bucket {
 fn is_bucket(budget: &Budget) -> bool {
     budget.spec().kind.refill().is_some()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a bucket of 10 that is refilled in a second: when, how much within reservations and beyond, and what was heard then.
+    fn judged(admitted: &[(u64, u64, u64, u64)]) -> bool {
+        let mut bucket = Bucket { capacity: 10, ..Bucket::default() };
+        for (at_ms, within, beyond, heard) in admitted.iter().copied() {
+            let admitted = bucket.admitted(Reserved { at: LogTime::from_millis(at_ms), heard });
+            admitted.within += within;
+            admitted.beyond += beyond;
+        }
+        bucket.check(BudgetId::new(1), 1_000).is_ok()
+    }
+
+    #[test]
+    fn what_was_not_heard_of_when_it_was_granted_may_be_used_beyond() {
+        assert!(judged(&[(5_000, 10, 3, 0)]));
+        assert!(judged(&[(5_000, 5, 3, 0), (5_100, 5, 0, 0)]));
+        assert!(
+            !judged(&[(5_000, 5, 3, 0), (5_100, 5, 0, 3)]),
+            "it was heard of, and as much granted as before"
+        );
+    }
+
+    #[test]
+    fn what_was_assumed_and_never_billed_was_told_to_the_ledger_all_the_same() {
+        let mut bucket = Bucket { capacity: 10, ..Bucket::default() };
+        let reserved = |heard| Reserved { at: LogTime::from_millis(5_000 + heard), heard };
+        bucket.admitted(reserved(0)).assumed += 4;
+        bucket.admitted(reserved(4)).within += 10;
+        bucket.admitted(reserved(4)).beyond += 2;
+        assert!(bucket.check(BudgetId::new(1), 1_000).is_ok());
+    }
+}
