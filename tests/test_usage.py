@@ -106,6 +106,21 @@ def test_an_answer_served_at_a_dearer_tier_is_charged_more_money_and_no_more_tok
 
 
 @pytest.mark.parametrize("stream", [False, True])
+def test_what_was_written_into_the_cache_is_charged_its_own_price(cluster, stream):
+    name = f"writes-{stream}"
+    cluster.admin.provider(name, cluster.provider.url)
+    cluster.admin.model(name, name, price={"input": "1", "cache_write": "10", "output": "2"})
+    cluster.admin.route(name, name)
+    key = cluster.admin.key(budgets=[{"unit": "usd", "limit": "1"}])
+    # No lie: the fake provider has no cache, and says what it is told to.
+    cluster.provider.behave(usage={"lie": {"prompt_tokens": 40, "cache_write_tokens": 30, "completion_tokens": 5}})
+    complete(cluster.nodes[0], key, name, stream)
+    budget = eventually(lambda: (b := cluster.admin.budget_of(key))["used"] != "0" and b, what="a budget spent from")
+    # Thirty at ten dollars a million, ten at one, five at two.
+    assert round(float(budget["used"]) * 1_000_000) == 30 * 10 + 10 * 1 + 5 * 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
 def test_one_request_is_in_every_phase_and_once_in_the_total(cluster, stream):
     cluster.serve(f"phases-{stream}")
     node = cluster.nodes[0]

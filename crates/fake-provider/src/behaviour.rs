@@ -87,6 +87,9 @@ pub enum UsageReport {
         /// How many of the prompt's are claimed to be sound.
         #[serde(default)]
         audio_prompt_tokens: u64,
+        /// How many of the prompt's are claimed to have been written into the cache.
+        #[serde(default)]
+        cache_write_tokens: u64,
     },
 }
 
@@ -127,7 +130,12 @@ mod tests {
         let changed = behaviour.with(&lie).expect("known fields");
         assert_eq!(
             changed.usage,
-            UsageReport::Lie { prompt_tokens: 1, completion_tokens: 2, audio_prompt_tokens: 0 }
+            UsageReport::Lie {
+                prompt_tokens: 1,
+                completion_tokens: 2,
+                audio_prompt_tokens: 0,
+                cache_write_tokens: 0
+            }
         );
         assert_eq!((changed.chunks, changed.hang), (9, true));
     }

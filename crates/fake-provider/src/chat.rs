@@ -95,18 +95,24 @@ impl Generation {
 
     /// What the answer claims; nothing if it is told to keep silent.
     pub(crate) fn usage(&self) -> Option<Value> {
-        let (prompt, completion, sound) = match self.behaviour.usage {
-            UsageReport::Right => (self.prompt_tokens, self.completion_tokens(), 0),
+        let (prompt, completion, details) = match self.behaviour.usage {
+            UsageReport::Right => (self.prompt_tokens, self.completion_tokens(), None),
             UsageReport::Missing => return None,
-            UsageReport::Lie { prompt_tokens, completion_tokens, audio_prompt_tokens } => {
-                (prompt_tokens, completion_tokens, audio_prompt_tokens)
+            UsageReport::Lie {
+                prompt_tokens,
+                completion_tokens,
+                audio_prompt_tokens: sound,
+                cache_write_tokens: written,
+            } => {
+                let details = json!({"audio_tokens": sound, "cache_write_tokens": written});
+                (prompt_tokens, completion_tokens, (sound.max(written) > 0).then_some(details))
             }
         };
         let total = prompt.saturating_add(completion);
         let mut usage =
             json!({"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total});
-        if sound > 0 {
-            usage["prompt_tokens_details"] = json!({"audio_tokens": sound});
+        if let Some(details) = details {
+            usage["prompt_tokens_details"] = details;
         }
         Some(usage)
     }
@@ -203,7 +209,12 @@ mod tests {
 
     #[test]
     fn a_lie_is_in_the_answer_and_the_truth_stays_countable() {
-        let lie = UsageReport::Lie { prompt_tokens: 0, completion_tokens: 1, audio_prompt_tokens: 0 };
+        let lie = UsageReport::Lie {
+            prompt_tokens: 0,
+            completion_tokens: 1,
+            audio_prompt_tokens: 0,
+            cache_write_tokens: 0,
+        };
         let generation = request("").generation(Behaviour { usage: lie, ..Behaviour::default() });
         assert_eq!(generation.usage().expect("a claim")["total_tokens"], 1);
         assert_eq!((generation.prompt_tokens, generation.completion_tokens()), (2, 20));

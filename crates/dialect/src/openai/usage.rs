@@ -14,6 +14,8 @@ pub struct Usage {
     pub prompt: Tokens,
     /// Prompt tokens that the provider took from its cache.
     pub cached: Tokens,
+    /// Prompt tokens that it wrote into its cache.
+    pub written: Tokens,
     /// Prompt tokens that were audio.
     pub audio_prompt: Tokens,
     /// Tokens of the output, reasoning and rejected predictions included.
@@ -43,16 +45,29 @@ impl Usage {
         self.prompt.saturating_add(self.completion)
     }
 
-    /// Prompt tokens that were neither sound nor cached. Never below zero, whatever the provider says.
+    /// Prompt tokens that were neither sound nor cached nor written to the cache: what the other classes leave of the prompt. Never below zero,
+    /// whatever the provider says.
     #[must_use]
-    pub const fn uncached(&self) -> Tokens {
-        self.prompt.saturating_sub(self.audio_prompt).saturating_sub(self.cached)
+    pub fn uncached(&self) -> Tokens {
+        self.text().saturating_sub(self.written_text()).saturating_sub(self.cached)
     }
 
-    /// Prompt tokens from the cache that were no sound. Which of the two the cached ones were is not said: sound counts as read anew.
+    /// Prompt tokens from the cache that were no sound. Which of the two the cached ones were is not said: sound counts as read anew. What is said to
+    /// be written as well counts as written: it costs more.
     #[must_use]
     pub fn cached_text(&self) -> Tokens {
-        self.cached.min(self.prompt.saturating_sub(self.audio_prompt))
+        self.cached.min(self.text().saturating_sub(self.written_text()))
+    }
+
+    /// Prompt tokens into the cache that were no sound.
+    #[must_use]
+    pub fn written_text(&self) -> Tokens {
+        self.written.min(self.text())
+    }
+
+    /// Prompt tokens that were no sound.
+    const fn text(&self) -> Tokens {
+        self.prompt.saturating_sub(self.audio_prompt)
     }
 
     /// Output tokens that were neither sound nor thought.
@@ -90,6 +105,8 @@ struct Written {
     total_tokens: Option<u64>,
     prompt_tokens_details: Option<Details>,
     completion_tokens_details: Option<Details>,
+    /// As Anthropic calls what was written into the cache. LiteLLM says it so, beside a prompt that includes it.
+    cache_creation_input_tokens: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -98,6 +115,10 @@ struct Details {
     cached_tokens: Option<u64>,
     audio_tokens: Option<u64>,
     reasoning_tokens: Option<u64>,
+    /// What was written into the cache, as OpenAI (for models that bill it) and OpenRouter say it.
+    cache_write_tokens: Option<u64>,
+    /// The same, as LiteLLM and the gateways after it say it.
+    cache_creation_tokens: Option<u64>,
 }
 
 impl ServedTier {
@@ -163,9 +184,13 @@ impl Written {
         let of_prompt = self.prompt_tokens_details.unwrap_or_default();
         let of_completion = self.completion_tokens_details.unwrap_or_default();
         let part = |part: Option<u64>, whole: u64| Tokens::new(part.unwrap_or(0).min(whole));
+        // Names of one number: whoever says several of them says it several times.
+        let written = of_prompt.cache_write_tokens.max(of_prompt.cache_creation_tokens);
+        let written = written.max(self.cache_creation_input_tokens);
         Some(Usage {
             prompt: Tokens::new(prompt),
             cached: part(of_prompt.cached_tokens, prompt),
+            written: part(written, prompt),
             audio_prompt: part(of_prompt.audio_tokens, prompt),
             completion: Tokens::new(completion),
             reasoning: part(of_completion.reasoning_tokens, completion),
@@ -213,6 +238,36 @@ mod tests {
             "sound is read anew"
         );
         assert_eq!(read.shown(), Tokens::ZERO);
+    }
+
+    #[test]
+    fn what_was_written_into_the_cache_is_read_under_each_of_its_names_and_once() {
+        let written = |details: &str, beside: &str| {
+            let read = usage(&format!(
+                r#"{{"prompt_tokens":100,"completion_tokens":1,"prompt_tokens_details":{{{details}}}{beside}}}"#
+            ));
+            assert_eq!(read.prompt, Tokens::new(100), "it is part of the prompt");
+            [read.written_text(), read.cached_text(), read.uncached()].map(Tokens::get)
+        };
+        assert_eq!(written(r#""cached_tokens":60,"cache_write_tokens":30"#, ""), [30, 60, 10]);
+        assert_eq!(written(r#""cache_creation_tokens":30"#, ""), [30, 0, 70]);
+        assert_eq!(written(r#""cached_tokens":60"#, r#","cache_creation_input_tokens":30"#), [30, 60, 10]);
+        let twice = r#""cache_write_tokens":30,"cache_creation_tokens":30"#;
+        assert_eq!(written(twice, r#","cache_creation_input_tokens":30"#), [30, 0, 70]);
+        assert_eq!(written(r#""cache_write_tokens":null"#, ""), [0, 0, 100]);
+        let of = |cached: u64, written_tokens: u64, sound: u64| {
+            written(
+                &format!(
+                    r#""cached_tokens":{cached},"cache_write_tokens":{written_tokens},"audio_tokens":{sound}"#
+                ),
+                "",
+            )
+        };
+        assert_eq!(of(60, 70, 0), [70, 30, 0], "the dearer of the two counts first");
+        assert_eq!(of(60, 70, 50), [50, 0, 0], "sound is read anew");
+        assert_eq!(of(20, 10, 50), [10, 20, 20]);
+        assert_eq!(of(u64::MAX, u64::MAX, u64::MAX), [0, 0, 0]);
+        assert_eq!(of(u64::MAX, u64::MAX, 0), [100, 0, 0]);
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(super) fn cost(usage: &Usage, model: &ModelSpec) -> Cost {
     let money = PicoUsdPerToken::cost_of(&[
         (usage.uncached().saturating_mul(times), price.of(TokenClass::Input)),
         (usage.cached_text().saturating_mul(times), price.of(TokenClass::CachedInput)),
+        (usage.written_text().saturating_mul(times), price.of(TokenClass::CacheWrite)),
         (usage.audio_prompt.saturating_mul(times), price.of(TokenClass::AudioInput)),
         (usage.shown().saturating_mul(times), price.of(TokenClass::Output)),
         (usage.reasoning.saturating_mul(times), price.of(TokenClass::Reasoning)),
@@ -248,6 +249,24 @@ mod tests {
         let said = |dollars| Some(PicoUsdPerToken::parse_usd_per_million(dollars).unwrap());
         (model.price.audio_input, model.price.audio_output) = (said("40"), said("80"));
         assert_eq!(cost(&heard, &model).money, NanoUsd::new(60_000 + 1_600_000 + 12_000 + 320_000));
+    }
+
+    #[test]
+    fn what_is_written_into_the_cache_is_charged_at_its_own_price_and_once() {
+        let mut model = model("1", "2");
+        let tokens = Tokens::new;
+        let written =
+            Usage { cached: tokens(20), written: tokens(50), ..usage(100, 10, ServedTier::Ordinary) };
+        assert_eq!(
+            cost(&written, &model).money,
+            NanoUsd::new(120_000),
+            "as read anew, where no price is said"
+        );
+        let said = |dollars| Some(PicoUsdPerToken::parse_usd_per_million(dollars).unwrap());
+        (model.price.cached_input, model.price.cache_write) = (said("0.5"), said("4"));
+        let charged = cost(&written, &model);
+        assert_eq!(charged.money, NanoUsd::new(30_000 + 10_000 + 200_000 + 20_000));
+        assert_eq!(charged.tokens, tokens(110));
     }
 
     #[test]
