@@ -5,6 +5,7 @@ never counted twice.
 import asyncio
 import os
 import signal
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -14,6 +15,7 @@ from support.metrics import metric
 from support.wait import eventually
 
 STALE = "503 not_fresh"
+BOUND_S = 2.0
 
 
 def ask(node, key, n=1, **fields):
@@ -183,3 +185,33 @@ def test_in_an_election_an_open_key_waits_for_the_next_leader_and_overspends_not
     ends = asyncio.run(while_a_leader_is_elected())
     assert set(ends) == {"ok"}, ends
     assert [overspend(node.admin, key, "requests")[0] for key in keys] == [0] * len(keys)
+
+
+@pytest.mark.timeout(240)
+def test_an_open_key_expires_in_time_on_a_node_that_is_cut_off(own_cluster):
+    """The log stands still there, and with it the leader's clock."""
+    own_cluster.serve("chat")
+    budgets = [{"unit": "requests", "limit": 10_000}]
+    lasting = own_cluster.admin.key(budgets=budgets, without_quorum="open")
+    ends_s = 12
+    called = time.monotonic()
+    brief = [
+        own_cluster.admin.key(budgets=budgets, without_quorum=word, expires_in_ms=ends_s * 1_000)
+        for word in ("open", "grant_only")
+    ]
+    rotated = own_cluster.admin.key(budgets=budgets, without_quorum="open")
+    own_cluster.admin.call("POST", f"/keys/{rotated['id']}/rotate", {"overlap_ms": ends_s * 1_000})
+    returned = time.monotonic()
+    keys = (*brief, rotated)
+    # So that the first node holds grants.
+    assert [ask(own_cluster.nodes[0], key) for key in keys] == [["ok"]] * 3
+    with others_stopped(own_cluster) as survivor:
+        assert [ask(survivor, key) for key in keys] == [["ok"]] * 3
+        admitted = called
+        while [ask(survivor, key) for key in keys] != [[STALE]] * 3:
+            admitted = time.monotonic()
+            assert admitted < returned + ends_s + 15, "an expired key is admitted without end"
+        assert admitted > called + ends_s - 1, "and not refused before"
+        # The bound, one second, and what a round of questions takes.
+        assert admitted < returned + ends_s + BOUND_S + 1 + 1
+        assert ask(survivor, lasting) == ["ok"], "the others go on"

@@ -30,7 +30,7 @@ use crate::error::RequestError;
 use crate::funds::Funds;
 use crate::gauges::Gauges;
 use crate::metrics::Metrics;
-use crate::replica::Replica;
+use crate::replica::{Replica, log_time};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -146,10 +146,12 @@ impl Proxy {
     /// Whether this node knows enough of its cluster to admit anybody: its lease lasts, or some key may do without.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
-        let may_do_without = |key: &ApiKey| {
-            key.spec.without_quorum != WithoutQuorum::Closed && !key.is_revoked() && key.role == Role::Client
-        };
         let replica = &self.parts.replica;
+        let now = log_time(&**replica, &*self.parts.clock);
+        let may_do_without = |key: &ApiKey| {
+            let is_client = key.role == Role::Client && !key.is_revoked() && !key.has_expired_at(now);
+            is_client && key.spec.without_quorum != WithoutQuorum::Closed
+        };
         replica.lease().is_fresh(self.parts.clock.mono())
             || replica.catalog().read().keys().values().any(|key| may_do_without(key))
     }

@@ -3,7 +3,7 @@
 
 use parking_lot::RwLock;
 use quorate_catalog::Catalog;
-use quorate_domain::{Amount, BootId, BudgetId, MonoTime, NodeId, SessionId, Span, WindowId};
+use quorate_domain::{Amount, BootId, BudgetId, Clock, LogTime, MonoTime, NodeId, SessionId, Span, WindowId};
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, Standing};
 use quorate_ledger::{Begun, Ledger, Mark};
@@ -92,6 +92,12 @@ pub trait Replica: Send + Sync + 'static {
 
     /// Hands leadership over, to a certain node or to any.
     fn transfer_leadership(&self, to: Option<NodeId>) -> Eventually<'_, Result<(), String>>;
+}
+
+/// What the expiry of keys is judged by: log time, which goes on by the node's own clock where its lease has ended.
+pub(crate) fn log_time(replica: &dyn Replica, clock: &dyn Clock) -> LogTime {
+    let applied = replica.ledger().read().time();
+    replica.lease().log_time(applied, clock.mono())
 }
 
 /// How the cluster looks from one node.

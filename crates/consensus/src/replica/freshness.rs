@@ -88,6 +88,7 @@ pub(super) async fn run(core: Arc<Core>) {
             Some(confirmed) => {
                 core.metrics.lease.renewed.inc();
                 renewals.answered(asked, confirmed);
+                note_log_time(&core);
                 beat.saturating_sub(core.clock.mono().since(begun))
             }
             None => {
@@ -120,7 +121,8 @@ async fn follow(
     (leader, pause): (&mut watch::Receiver<Option<NodeId>>, Duration),
 ) {
     let mut applied = core.applied.clone();
-    renewals.applied(*applied.borrow_and_update());
+    // What was applied before counts, too.
+    applied.mark_changed();
     let mut due = std::pin::pin!(tokio::time::sleep(pause));
     loop {
         tokio::select! {
@@ -128,9 +130,16 @@ async fn follow(
             _ = leader.changed() => return,
             Ok(()) = applied.changed(), if renewals.awaits_entries() => {
                 renewals.applied(*applied.borrow_and_update());
+                note_log_time(core);
             }
         }
     }
+}
+
+/// Notes what log time was at a renewal: should it be the last one, time goes on from there by this node's own clock.
+fn note_log_time(core: &Core) {
+    let log = core.state.time();
+    core.freshness.lease.saw(log, core.clock.mono());
 }
 
 #[cfg(test)]

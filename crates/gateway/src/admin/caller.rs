@@ -3,6 +3,7 @@
 use super::input::Precondition;
 use super::query::{self, Consistency, Fresh, Guarded, NoQuery};
 use super::{AGREEMENT_LIMIT, Admin, AdminError};
+use crate::replica::log_time;
 use axum::extract::FromRequestParts;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -119,7 +120,9 @@ impl Admin {
     }
 
     fn look_up(&self, text: &str) -> Result<Result<Arc<ApiKey>, AuthenticationFailure>, AdminError> {
-        Ok(self.replica()?.catalog().read().authenticate(text, self.clock.wall()))
+        let replica = self.replica()?;
+        let now = log_time(&**replica, &*self.clock);
+        Ok(replica.catalog().read().authenticate(text, now))
     }
 }
 

@@ -10,6 +10,7 @@ use super::{Proxy, claim};
 use crate::error::RequestError;
 use crate::funds::Unmet;
 use crate::metrics::Phase;
+use crate::replica::log_time;
 use axum::extract::Request;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH};
@@ -152,7 +153,7 @@ impl Proxy {
     pub(super) fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<ApiKey>, RequestError> {
         let text = key_text(headers)?;
         let held = self.parts.replica.lease().hold();
-        let now = self.parts.replica.ledger().read().time();
+        let now = log_time(&*self.parts.replica, &*self.parts.clock);
         let key = self.parts.replica.catalog().read().authenticate(text, now);
         match key {
             Ok(key) if key.role == Role::Client => self.trust(held, &key, Cover::Grants).map(|()| key),

@@ -1,6 +1,7 @@
 //! What a node without a lease says to who calls the admin API: it asks the cluster before it trusts a key or denies one.
 
 use super::*;
+use quorate_domain::Span;
 
 #[tokio::test]
 async fn a_node_whose_lease_has_ended_asks_the_cluster_before_it_trusts_an_admin_key() {
@@ -52,4 +53,20 @@ async fn a_node_without_a_lease_asks_the_cluster_before_it_says_that_there_is_no
 
 fn digest_of_nobody() -> Digest {
     Pepper::new(Secret::new([5; 32])).digest("nobody's text")
+}
+
+#[tokio::test]
+async fn an_admin_key_expires_by_the_clock_of_the_log_and_not_by_that_of_the_node() {
+    let brief = ApiKeyText::mint(KeyId::new(7), &[7; 32]);
+    let digest = Pepper::new(Secret::new([5; 32])).digest(brief.expose());
+    let spec = KeySpec { expires_at: Some(NOW.plus(Span::from_millis(1_000))), ..KeySpec::default() };
+    let changes = vec![Change::CreateKey(NewKey { id: brief.id(), role: Role::Admin, spec, digest })];
+    let create = Command::Apply(Apply { actor: Actor::Key(admin_text().id()), reason: None, changes });
+    for (passed_ms, status) in [(999, StatusCode::OK), (1_000, StatusCode::UNAUTHORIZED)] {
+        let replica = founded(true);
+        replica.catalog.write().apply(NOW, create.clone());
+        replica.ledger.write().apply(NOW.plus(Span::from_millis(passed_ms)), quorate_ledger::Command::Tick);
+        let client = Client { token: brief.expose().to_owned(), ..Client::of(Some(replica)) };
+        assert_eq!(client.ask("GET", "/teams", Value::Null).await.0, status, "after {passed_ms} ms");
+    }
 }
