@@ -6,6 +6,7 @@ import pytest
 
 from support.admin import Admin
 from support.cluster import Cluster
+from support.command import run
 from support.node_file import NodeFile
 from support.provider import OwnProvider
 from support.relay import Network
@@ -72,7 +73,9 @@ def partitioned(tmp_path, network, providers):
         provider = providers()
         admins[0].serve("chat", provider.url)
         urls = [f"http://{file.client}" for file in files]
-        yield SimpleNamespace(admins=admins, urls=urls, pids=pids, provider=provider, start=start)
+        environment = {"QUORATE_SERVER": f"http://{files[0].admin}", "QUORATE_TOKEN": token}
+        quorate = lambda *words: run(*words, **environment)  # noqa: E731
+        yield SimpleNamespace(admins=admins, urls=urls, pids=pids, provider=provider, start=start, quorate=quorate)
     finally:
         network.heal()
         for process in processes:

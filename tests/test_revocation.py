@@ -180,6 +180,37 @@ def test_a_node_that_is_cut_off_admits_a_revoked_key_for_no_longer_than_the_boun
 
 
 @pytest.mark.timeout(240)
+def test_who_revokes_a_key_that_may_do_without_a_quorum_is_told_where_it_may_go_on(partitioned, network):
+    first = partitioned.admins[0]
+    budgets = [{"unit": "requests", "limit": 10_000}]
+    opened, closed_since = (first.key(budgets=budgets, without_quorum=word) for word in ("open", "grant_only"))
+    always_closed = first.key(budgets=budgets)
+    keys = (opened, closed_since, always_closed)
+
+    def third(key):
+        sdk = openai.AsyncOpenAI(base_url=f"{partitioned.urls[2]}/v1", api_key=key["secret"], max_retries=0, timeout=60)
+        return asyncio.run(one(sdk, "chat", max_tokens=1))
+
+    assert [third(key) for key in keys] == ["ok"] * 3
+    network.cut_off(2)
+    # It does not hear of this either.
+    first.call("PUT", f"/keys/{closed_since['id']}", {"owner": closed_since["owner"], "without_quorum": "closed"})
+    ended = partitioned.quorate("key", "revoke", opened["id"])
+    assert ended.returncode == 9 and "may_go_on" in ended.stdout, ended
+    assert "may serve it until they hear of the others again: 3" in ended.stderr and "next:" in ended.stderr, ended
+    rotated = first.call("POST", f"/keys/{closed_since['id']}/rotate", {})["withdrawn"]
+    assert (rotated["by"], rotated["silent_nodes"]) == ("may_go_on", [3])
+    told = revoke(first, closed_since)
+    assert (told.by, told.silent_nodes) == ("may_go_on", [3])
+    assert revoke(first, always_closed).by == "waited_out"
+    assert [third(key) for key in keys] == ["ok", "ok", STALE], "what was said is so"
+    network.heal()
+    eventually(lambda: {third(key) for key in keys} == {REFUSED}, 20, "a node that knows of the revocations")
+    assert {revoke(first, key).by for key in keys} == {"acknowledged"}, "and who asks again is told"
+    assert partitioned.quorate("key", "revoke", opened["id"]).returncode == 0
+
+
+@pytest.mark.timeout(240)
 def test_a_node_that_was_stopped_knows_by_its_own_clock_alone_that_it_may_admit_nobody(partitioned, network):
     key = partitioned.admins[0].key()
     sdk = openai.AsyncOpenAI(base_url=f"{partitioned.urls[2]}/v1", api_key=key["secret"], max_retries=0, timeout=60)

@@ -19,6 +19,8 @@ pub struct ApiKey {
     pub state: KeyState,
     /// The digest of the text that is valid now.
     pub digest: Digest,
+    /// The most that any of its versions let nodes do without a quorum: one that is cut off may go by an old version.
+    pub loosest: WithoutQuorum,
     /// The change that wrote this version.
     pub revision: Revision,
     /// When the key was created.
@@ -187,6 +189,12 @@ impl ApiKey {
     #[must_use]
     pub const fn ends_by_itself(&self) -> bool {
         self.spec.expires_at.is_some() || matches!(self.state, KeyState::Rotating { .. })
+    }
+
+    /// Whether a node that is cut off may go on admitting it, whatever it says now, when its lease has ended. An admin key changes nothing there.
+    #[must_use]
+    pub fn may_go_on_without_quorum(&self) -> bool {
+        self.role == Role::Client && self.loosest != WithoutQuorum::Closed
     }
 
     /// An admin key that nothing but a revocation ends.

@@ -69,7 +69,9 @@ impl Catalog {
 impl NewKey {
     fn born(self, at: LogTime, revision: Revision) -> ApiKey {
         let Self { id, role, spec, digest } = self;
-        ApiKey { id, role, spec, state: KeyState::Active, digest, revision, created_at: at, updated_at: at }
+        let loosest = spec.without_quorum;
+        let state = KeyState::Active;
+        ApiKey { id, role, spec, state, digest, loosest, revision, created_at: at, updated_at: at }
     }
 }
 
@@ -168,7 +170,8 @@ impl Attempt<'_> {
     fn update_key(&mut self, id: KeyId, expected: Expected, spec: KeySpec) -> Result<(), Rejection> {
         let before = self.living_key(id, expected)?;
         if before.spec != spec {
-            self.write_key(ApiKey { spec, ..self.next_version(&before) });
+            let loosest = before.loosest.max(spec.without_quorum);
+            self.write_key(ApiKey { spec, loosest, ..self.next_version(&before) });
         }
         Ok(())
     }

@@ -26,6 +26,7 @@ const EXIT_CODES: &str = "Exit codes:
    6  no answer in time: the change may have been made
    7  refused
    8  conflict: it exists already, or somebody else changed it first
+   9  done, but nodes that were not heard of may go on serving the key
   11  the cluster has no leader that a majority follows
   70  a node stopped because of a fault
   78  the configuration file cannot be used";

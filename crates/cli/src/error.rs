@@ -20,6 +20,11 @@ pub(crate) enum CliError {
     /// The cluster refused.
     #[error("{message}")]
     Refused { status: u16, code: String, message: String, next: String },
+    /// The change was made, and the nodes that were not heard of may go on as before.
+    #[error(
+        "{what}; but these nodes did not confirm that, and may serve it until they hear of the others again: {nodes}"
+    )]
+    MayGoOn { what: String, nodes: String },
     /// A file could not be read or written, a process not be started.
     #[error("could not {what}: {cause}")]
     Io { what: String, cause: io::Error },
@@ -45,6 +50,9 @@ impl CliError {
             Self::Refused { next, .. } => next,
             Self::Node { next, .. } => next,
             Self::NoNode { .. } => "check that a node runs there, or name another one with --server",
+            Self::MayGoOn { .. } => {
+                "stop what runs there, or let it reach the others again; `quorate key revoke ID` can be repeated until it says that all know"
+            }
             Self::TimedOut { .. } => "look whether the change was made before you repeat it",
             Self::NotANode { .. } => "--server takes the admin address of a node, by default port 8081",
             Self::Usage(_) => "see --help",
@@ -59,6 +67,7 @@ impl CliError {
             Self::Usage(_) => 2,
             Self::NoNode { .. } => 5,
             Self::TimedOut { .. } => 6,
+            Self::MayGoOn { .. } => 9,
             Self::Refused { status, code, .. } => refusal_code(*status, code),
             Self::Config(_) => 78,
             Self::Node { exit, .. } => *exit,
@@ -98,6 +107,7 @@ mod tests {
             (refused(409, "still_used"), 7),
             (refused(503, "unavailable"), 11),
             (refused(504, "timed_out"), 6),
+            (CliError::MayGoOn { what: "key 17 is revoked".to_owned(), nodes: "3".to_owned() }, 9),
         ];
         for (error, code) in cases {
             assert_eq!(error.exit_code(), code, "{error:?}");

@@ -41,7 +41,7 @@ pub(crate) enum KeyVerb {
         #[command(flatten)]
         fields: KeyFields,
     },
-    /// Give a key a new secret; budgets and limits stay.
+    /// Give a key a new secret; budgets and limits stay. Without an overlap the old one is withdrawn as by `revoke`.
     Rotate {
         /// Its id.
         id: u64,
@@ -49,7 +49,8 @@ pub(crate) enum KeyVerb {
         #[arg(long, value_parser = span::millis, default_value = "0s")]
         overlap: u64,
     },
-    /// Close a key for ever. Returns when no node admits it any more, and says how that is known (`withdrawn`).
+    /// Close a key for ever. Returns when no node admits it any more, and says how that is known (`withdrawn`). Of a key that may do without a quorum
+    /// (grant-only, open) a node that is cut off does not hear: then it names the nodes that may go on, and ends with exit 9.
     Revoke {
         /// Its id.
         id: u64,
@@ -103,7 +104,7 @@ pub(crate) enum WithoutQuorum {
     Closed,
     /// They go on as far as grants cover them; how long the key is admitted after its revocation has no bound then.
     GrantOnly,
-    /// They go on, and spend beyond their budgets what no grant covers; it is shown as overspend afterwards.
+    /// They go on, and spend beyond their budgets what no grant covers; it is shown as overspend afterwards. No bound either.
     Open,
 }
 
@@ -211,13 +212,16 @@ impl KeyVerb {
             Self::Show { id } => output.show(&client.get(&format!("/keys/{id}")).await?),
             Self::Set { id, fields } => output.show(&set(client, id, fields.given().into_map()).await?),
             Self::Rotate { id, overlap } => {
-                output.show(
-                    &client.post(&format!("/keys/{id}/rotate"), &json!({ "overlap_ms": overlap })).await?,
-                );
+                let rotated =
+                    client.post(&format!("/keys/{id}/rotate"), &json!({ "overlap_ms": overlap })).await?;
+                output.show(&rotated);
                 tell(SHOWN_ONCE);
+                all_know(&rotated, format!("the former secret of key {id} is withdrawn"))?;
             }
             Self::Revoke { id } => {
-                output.show(&client.post(&format!("/keys/{id}/revoke"), &json!({})).await?);
+                let revoked = client.post(&format!("/keys/{id}/revoke"), &json!({})).await?;
+                output.show(&revoked);
+                all_know(&revoked, format!("key {id} is revoked"))?;
             }
             Self::Mint => mint(output)?,
         }
@@ -275,6 +279,16 @@ async fn set(client: &Client, id: u64, given: Map<String, Value>) -> Result<Valu
         overlay(fields, given);
     }
     client.put(&format!("{path}?expected_revision={revision}"), &key).await
+}
+
+/// Whether nobody admits any more what the answer says was withdrawn.
+fn all_know(answer: &Value, what: String) -> Result<(), CliError> {
+    let withdrawn = &answer["withdrawn"];
+    if withdrawn["by"] != "may_go_on" {
+        return Ok(());
+    }
+    let silent = withdrawn["silent_nodes"].as_array().into_iter().flatten();
+    Err(CliError::MayGoOn { what, nodes: silent.map(Value::to_string).collect::<Vec<_>>().join(", ") })
 }
 
 fn mint(output: &Output) -> Result<(), CliError> {

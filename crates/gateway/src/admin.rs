@@ -39,10 +39,11 @@ use caller::Administrator;
 use quorate_catalog::{
     Apply, Change, Command, ModelSpec, OrganisationSpec, Outcome, ProviderSpec, RouteSpec, TeamSpec, UserSpec,
 };
-use quorate_domain::{Clock, Revision};
+use quorate_domain::{Clock, KeyId, Revision};
 use quorate_lease::Standing;
 use resource::resource;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -149,20 +150,22 @@ impl Admin {
         }
     }
 
-    /// Waits until no node goes by what a change withdrew, and says how that is known. The change shows on this node.
-    async fn withdrawn(&self) -> Result<Value, AdminError> {
+    /// Waits until no node goes by what a change withdrew of a key, and says how that is known; or which nodes may go by it still, if the key may do
+    /// without a quorum. The change shows on this node.
+    async fn withdrawn(&self, id: KeyId) -> Result<Value, AdminError> {
         let since = self.clock.mono();
-        let standing = self.replica()?.everywhere(since).await;
+        let replica = self.replica()?;
+        let standing = replica.everywhere(since).await;
         let waited_ms = u64::try_from(self.clock.mono().since(since).as_millis()).unwrap_or(u64::MAX);
-        Ok(match standing {
-            Standing::Acknowledged => {
-                json!({ "by": "acknowledged", "waited_ms": waited_ms, "silent_nodes": [] })
-            }
-            Standing::WaitedOut(silent) => {
-                json!({ "by": "waited_out", "waited_ms": waited_ms, "silent_nodes": silent })
-            }
+        let may_go_on = || replica.catalog().read().key(id).is_some_and(|key| key.may_go_on_without_quorum());
+        let (by, silent) = match standing {
+            Standing::Acknowledged => ("acknowledged", BTreeSet::new()),
+            // The end of their leases does not stop them.
+            Standing::WaitedOut(silent) if may_go_on() => ("may_go_on", silent),
+            Standing::WaitedOut(silent) => ("waited_out", silent),
             Standing::Open(_) => return Err(AdminError::Replica(Unavailable::TimedOut)),
-        })
+        };
+        Ok(json!({ "by": by, "waited_ms": waited_ms, "silent_nodes": silent }))
     }
 
     /// A change that was made may not be answered with "unavailable": that would say that it was not made.

@@ -7,6 +7,7 @@ use crate::fixtures::{
 use crate::{
     AllowedModels, Catalog, Change, Claim, Command, EndUser, Expected, Founding, KeySpec, ObjectId,
     OrganisationSpec, Outcome, ProviderSpec, Rejection, Role, RouteSpec, Strategy, WhenClientLeaves,
+    WithoutQuorum,
 };
 use expect_test::{Expect, expect};
 use proptest::prelude::{Just, any, prop_assert, prop_assert_eq, prop_compose, prop_oneof, proptest};
@@ -281,6 +282,27 @@ fn a_rotation_asked_for_twice_happens_once() {
         [rotate_key(5, 9, Catalog::OVERLAP_MAX.millis() + 1)],
         &expect!["an overlap of 7776000001 ms is too long, at most 7776000000 are possible"],
     );
+}
+
+#[test]
+fn a_key_that_was_ever_open_may_go_on_where_nobody_has_heard_that_it_is_closed() {
+    let mut catalog = founded();
+    let says = |without_quorum| KeySpec { without_quorum, ..KeySpec::default() };
+    let put = |without_quorum| Change::UpdateKey {
+        id: KeyId::new(5),
+        expected: Expected::Any,
+        spec: says(without_quorum),
+    };
+    let may = |catalog: &Catalog, id| catalog.key(KeyId::new(id)).unwrap().may_go_on_without_quorum();
+    let create = |id, role, word| create_key(id, role, says(word));
+    apply(&mut catalog, [create(5, Role::Client, WithoutQuorum::Closed)]).unwrap();
+    apply(&mut catalog, [create(6, Role::Client, WithoutQuorum::GrantOnly)]).unwrap();
+    apply(&mut catalog, [create(7, Role::Admin, WithoutQuorum::Open)]).unwrap();
+    assert_eq!([5, 6, 7].map(|id| may(&catalog, id)), [false, true, false]);
+    apply(&mut catalog, [put(WithoutQuorum::Open)]).unwrap();
+    apply(&mut catalog, [put(WithoutQuorum::Closed)]).unwrap();
+    apply(&mut catalog, [rotate_key(5, 8, 0), revoke_key(5)]).unwrap();
+    assert!(may(&catalog, 5), "a node that is cut off may know the version between");
 }
 
 #[test]

@@ -217,7 +217,7 @@ pub(super) async fn rotate(
     let digest = digest(&admin, &text)?;
     admin.change(&by, vec![Change::RotateKey { id, expected: precondition.into(), digest, overlap }]).await?;
     let withdrawn = match overlap.millis() {
-        0 => Some(admin.withdrawn().await?),
+        0 => Some(admin.withdrawn(id).await?),
         _ => None,
     };
     answer(&admin, StatusCode::OK, id, Told { secret: Some(&text), withdrawn })
@@ -230,7 +230,7 @@ pub(super) async fn revoke(
 ) -> Result<Response, AdminError> {
     let id = KeyId::new(id);
     admin.change(&by, vec![Change::RevokeKey { id, expected: precondition.into() }]).await?;
-    let withdrawn = Some(admin.withdrawn().await?);
+    let withdrawn = Some(admin.withdrawn(id).await?);
     answer(&admin, StatusCode::OK, id, Told { secret: None, withdrawn })
 }
 
@@ -260,7 +260,7 @@ fn random<const N: usize>() -> Result<[u8; N], AdminError> {
 #[derive(Default)]
 struct Told<'a> {
     secret: Option<&'a ApiKeyText>,
-    /// How it is known that nothing opens by the text before any more.
+    /// How it is known that nothing opens by the text before any more, or where something may.
     withdrawn: Option<Value>,
 }
 
