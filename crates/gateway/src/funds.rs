@@ -22,7 +22,7 @@ use quorate_wallet::{Charge, Cost, Need, Overdrafts, Overrun, Reservation, Walle
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 /// So many requests may stand in line; the next is told at once that quota is unavailable. Each costs about 1 KiB.
@@ -85,6 +85,8 @@ struct Shared {
     in_vain: Mutex<Option<InVain>>,
     /// Whether anything was overspent since the ledger answered.
     overspends: AtomicBool,
+    /// Held while a wallet's marks are on their way to the journal: who reads it knows then that nothing of an earlier session is still to come.
+    flushing: AsyncMutex<()>,
     /// Changes whenever the journal was written, or a session ended.
     written: watch::Sender<()>,
 }
@@ -111,6 +113,7 @@ impl Funds {
             overdrafts: Mutex::new(None),
             in_vain: Mutex::new(None),
             overspends: AtomicBool::new(false),
+            flushing: AsyncMutex::new(()),
             written: watch::Sender::new(()),
         });
         (Self { shared: Arc::clone(&shared) }, Treasurer { shared })
@@ -213,7 +216,7 @@ impl Funds {
             wallet.overdraw(path, *need, shared.clock.mono()).map_err(|_fenced| Refusal::Unavailable)?;
         while !reservation.is_covered() {
             shared.flush.notify_one();
-            if wallet.is_fenced() || written.changed().await.is_err() {
+            if !wallet.is_open() || written.changed().await.is_err() {
                 reservation.cancel();
                 return Err(Refusal::Unavailable);
             }
@@ -272,7 +275,7 @@ impl Funds {
     async fn make_durable(&self, overrun: &mut Overrun) {
         let Some(wallet) = self.shared.wallet.load_full() else { return };
         let mut written = self.shared.written.subscribe();
-        let _told_as_overspent = wallet.record(overrun);
+        let _owed = wallet.record_or_owe(overrun);
         while !overrun.is_durable() && self.shared.wallet.load().is_some() {
             self.shared.flush.notify_one();
             if written.changed().await.is_err() {
@@ -280,7 +283,7 @@ impl Funds {
             }
             if wallet.is_fenced() {
                 // No mark of this session is written any more.
-                let _told_as_overspent = wallet.record(overrun);
+                let _owed = wallet.record_or_owe(overrun);
             }
         }
     }
@@ -288,7 +291,7 @@ impl Funds {
     /// Whether a session is open, so that anything can be reserved.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.shared.wallet.load().as_ref().is_some_and(|wallet| !wallet.is_fenced())
+        self.shared.wallet.load().as_ref().is_some_and(|wallet| wallet.is_open())
     }
 
     /// The wallet of the open session, to be looked at.
@@ -351,9 +354,20 @@ impl Shared {
         }
     }
 
-    /// Ends a session on this node: whoever waits in its name is told.
+    /// Ends a session on this node that is over for the ledger.
     fn fence(&self, wallet: &Wallet) {
         wallet.fence();
+        self.ended(wallet);
+    }
+
+    /// The node leaves.
+    fn drain(&self, wallet: &Wallet) {
+        wallet.drain();
+        self.ended(wallet);
+    }
+
+    /// Nothing more is reserved in the name of a session: whoever waits is told.
+    fn ended(&self, wallet: &Wallet) {
         self.desk.refuse_all(wallet, Refusal::Unavailable);
         self.written.send_replace(());
     }

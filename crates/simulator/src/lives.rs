@@ -9,7 +9,7 @@ use crate::request::State;
 use crate::world::{World, budget_id, in_unit, node_id, place_of};
 use quorate_domain::{Amount, BudgetId, MonoTime, NanoUsd, Tokens, Unit, WindowId};
 use quorate_ledger::Reserve;
-use quorate_wallet::{Charge, Cost, Need, Overrun, Reservation};
+use quorate_wallet::{Charge, Cost, Need, Overrun, Reservation, Wallet};
 
 pub(crate) fn cost(tokens: u64) -> Cost {
     Cost { tokens: Tokens::new(tokens), money: NanoUsd::ZERO }
@@ -53,7 +53,7 @@ impl World {
             self.coverage.reach(Reached::AdmittedLocally);
             self.local += 1;
             self.runs(number, reservation);
-        } else if wallet.is_fenced() {
+        } else if !wallet.is_open() {
             self.requests[number].state = State::Failed;
         } else if plan.may_overspend && self.is_cut_off(plan.node) {
             self.overspends(number, &wallet, &path);
@@ -214,25 +214,26 @@ impl World {
             (spent > *reserved).then(|| (*spot, spent - reserved))
         };
         let amounts: Vec<(Spot, u64)> = self.requests[number].spots.iter().filter_map(beyond).collect();
-        let mut overrun = reservation.settle(&cost(actual));
+        let overrun = reservation.settle(&cost(actual));
         let place = plan.node;
-        let node = &mut self.nodes[place];
         if !amounts.is_empty()
-            && let Some(wallet) = &node.wallet
+            && let Some(wallet) = self.nodes[place].wallet.clone()
         {
-            let owed: Vec<(BudgetId, u64)> = wallet
-                .record(&mut overrun)
-                .into_iter()
-                .map(|(budget, amount)| (budget, amount.get()))
-                .collect();
-            let is_booked = |(spot, _): &(Spot, u64)| owed.iter().all(|(budget, _)| *budget != spot.0);
-            let booked = amounts.into_iter().filter(is_booked).collect();
-            for (budget, amount) in &owed {
-                self.overspending.may_be_told(node_id(place), *budget, *amount);
-            }
-            node.untold.push(Untold { overrun, booked, owed });
+            self.nodes[place].untold.push(Untold { overrun, booked: amounts, owed: Vec::new() });
+            self.record_overruns(place, &wallet);
         }
         self.tell_overruns(place);
+    }
+
+    /// Has the journal hold what nobody has heard of yet; what it never will, since the session is over, is owed.
+    pub(crate) fn record_overruns(&mut self, place: usize, wallet: &Wallet) {
+        for untold in &mut self.nodes[place].untold {
+            for (budget, amount) in wallet.record_or_owe(&mut untold.overrun) {
+                untold.booked.retain(|(spot, _)| spot.0 != budget);
+                untold.owed.push((budget, amount.get()));
+                self.overspending.may_be_told(node_id(place), budget, amount.get());
+            }
+        }
     }
 
     /// Clients hear of the end of requests whose overrun is in the journal.

@@ -286,6 +286,11 @@ impl World {
         };
         if wallet.is_fenced() && self.nodes[place].drains.is_none() {
             self.turn_everyone_away(place, &wallet);
+            self.record_overruns(place, &wallet);
+            if self.nodes[place].writing.is_some() {
+                // The journal is read once it is written.
+                return self.look_again(place, LOOK_WHILE_WAITED_US);
+            }
             self.nodes[place].wallet = None;
             self.open(place);
             return self.look_again(place, LOOK_WHILE_WAITED_US);
@@ -522,7 +527,7 @@ impl World {
         if !is_idle {
             return;
         }
-        wallet.fence();
+        wallet.drain();
         wallet.give_back_all();
         let is_quiet = self.nodes[place].exchange.is_none() && wallet.is_at_rest();
         if is_quiet {

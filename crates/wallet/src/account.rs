@@ -7,6 +7,9 @@
 //! In central mode the account is *closed*: nothing is reserved from headroom, what is free goes back at once, and a
 //! refund goes back in the step that settles. Only a request that the ledger granted its need by name may reserve.
 
+mod overrun;
+
+use crate::life::Life;
 use crate::mark::Marked;
 use crate::pace::Pace;
 use crossbeam::utils::CachePadded;
@@ -14,6 +17,7 @@ use parking_lot::Mutex;
 use quorate_domain::{Amount, BudgetId, MonoTime, PlaceId, Span, Window};
 use quorate_ledger::{Heard, Spell, View};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -44,6 +48,7 @@ const CLOSED: u64 = 1 << 63;
 pub struct Account {
     budget: BudgetId,
     window: Window,
+    life: Arc<Life>,
     /// W − (U + I): what the hot path may take; or [`CLOSED`]. The only number that requests compete for.
     headroom: CachePadded<AtomicU64>,
     in_flight: CachePadded<AtomicU64>,
@@ -76,6 +81,8 @@ struct Book {
     durable: Amount,
     /// The overrun that the journal holds.
     durable_overrun: Amount,
+    /// The overrun that it holds, or will when what is being written is.
+    marked_overrun: Amount,
     /// In central mode.
     closed: Option<Closed>,
     reported: Statement,
@@ -124,10 +131,11 @@ pub(crate) enum Followed {
 }
 
 impl Account {
-    pub(crate) fn new(budget: BudgetId, window: Window) -> Self {
+    pub(crate) fn new(budget: BudgetId, window: Window, life: &Arc<Life>) -> Self {
         Self {
             budget,
             window,
+            life: Arc::clone(life),
             headroom: CachePadded::default(),
             in_flight: CachePadded::default(),
             used: AtomicU64::default(),
@@ -146,6 +154,7 @@ impl Account {
                 watermark: Amount::ZERO,
                 durable: Amount::ZERO,
                 durable_overrun: Amount::ZERO,
+                marked_overrun: Amount::ZERO,
                 closed: None,
                 reported: Statement::default(),
                 answered: None,
@@ -157,7 +166,7 @@ impl Account {
 
     /// The account of the window after that of `earlier`, with what is known of how the budget is spent.
     pub(crate) fn following(earlier: &Self, window: Window) -> Self {
-        let account = Self::new(earlier.budget, window);
+        let account = Self::new(earlier.budget, window, &earlier.life);
         account.is_touched_as(earlier);
         {
             let (mut book, known) = (account.book.lock(), earlier.book.lock());
@@ -266,14 +275,6 @@ impl Account {
             // It was opened in between, and cannot be closed while the book is held.
             self.headroom.fetch_add(refund.get(), Ordering::AcqRel);
         }
-    }
-
-    /// Never wraps: an overrun beyond all bounds stays one. How much there is now.
-    fn overran(&self, by: Amount) -> Amount {
-        let sum = |known: u64| Some(known.saturating_add(by.get()));
-        // The update is never refused.
-        let (Ok(known) | Err(known)) = self.overrun.fetch_update(Ordering::AcqRel, Ordering::Acquire, sum);
-        Amount::new(known).saturating_add(by)
     }
 
     fn touch(&self, amount: Amount, now: MonoTime) {
@@ -457,15 +458,6 @@ impl Account {
     pub(crate) fn wants_mark(&self) -> bool {
         let book = self.book.lock();
         book.durable > book.watermark || book.durable_overrun < self.overrun()
-    }
-
-    /// Whether the journal holds so much overrun, so that no crash can lose it.
-    pub(crate) fn is_overrun_durable(&self, upto: Amount) -> bool {
-        self.book.lock().durable_overrun >= upto
-    }
-
-    fn overrun(&self) -> Amount {
-        Amount::new(self.overrun.load(Ordering::Acquire))
     }
 
     /// The watermark as it is, to be written when there is none to raise it to.

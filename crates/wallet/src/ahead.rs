@@ -132,7 +132,7 @@ impl Wallet {
         let slot = shard.entry(budget).or_default();
         let account = Arc::new(match &slot.open {
             Some(open) => Account::following(open, view.window),
-            None => Account::new(budget, view.window),
+            None => Account::new(budget, view.window, &self.life),
         });
         let earlier = slot.next.replace(Arc::clone(&account));
         drop(shard);

@@ -12,6 +12,7 @@ mod ahead;
 mod asker;
 mod cost;
 mod forward;
+mod life;
 mod line;
 mod mark;
 mod overdraft;

@@ -1,8 +1,7 @@
 //! Lines of the journal: how far accounts may be spent before the next ones, and which windows have begun. The flusher's part
 //! of the wallet.
 
-use crate::account::{Account, Statement};
-use crate::ahead::Slot;
+use crate::account::Account;
 use crate::reservation::Beyond;
 use crate::{Overrun, Wallet};
 use quorate_domain::{Amount, BudgetId, MonoTime, SessionId, WindowId};
@@ -50,11 +49,6 @@ pub struct Marked {
 }
 
 impl Marked {
-    pub(crate) fn new(account: Arc<Account>, spent_bound: Amount) -> Self {
-        let Statement { used, overrun, .. } = account.statement();
-        Self { account, spent_bound, settled: used, overrun }
-    }
-
     fn written(&self, session: SessionId) -> Mark {
         let &Self { ref account, spent_bound, settled, overrun } = self;
         let (budget, window) = (account.budget(), account.window().id);
@@ -67,7 +61,7 @@ impl Wallet {
     /// [`Wallet::journalled`] makes it count.
     #[must_use]
     pub fn marks(&self, now: MonoTime) -> Marks {
-        let begins = self.take_beginnings();
+        let begins = self.take_beginnings() && !self.is_fenced();
         let lines = self.lines(now);
         // After the marks: what is spent from by now is of windows that have begun.
         Marks { lines, begun: Begun { session: self.session(), upto: self.log_time() }, begins }
@@ -89,7 +83,7 @@ impl Wallet {
             let waiting = line.sum_at(account.budget());
             let raised = account.wanted_watermark(waiting, now);
             let bound = raised.or_else(|| account.wants_mark().then(|| account.watermark()))?;
-            Some(Marked::new(account, bound))
+            account.mark(bound)
         };
         called.into_values().filter_map(mark).collect()
     }
@@ -102,24 +96,15 @@ impl Wallet {
         self.begun(marks.begun.upto, marks.begins);
     }
 
-    /// Has the next marks hold an overrun. That of an earlier session they say nothing of, nor does anybody report it any more: it
-    /// is told as overspent; it says how much of which budgets that is.
-    pub fn record(&self, overrun: &mut Overrun) -> Vec<(BudgetId, Amount)> {
-        let is_over = |beyond: &mut Beyond| self.is_fenced() || !self.is_own(&beyond.account);
-        let over: Vec<_> = overrun.accounts.extract_if(.., is_over).collect();
-        let over: Vec<_> = over.into_iter().map(|beyond| (beyond.account.budget(), beyond.by)).collect();
-        overrun.overspent.extend(over.iter().map(|(budget, beyond)| self.overdrafts().owe(*budget, *beyond)));
+    /// Has the next marks hold an overrun. What can be told in the name of a session no more that is over is owed: told as overspent. How
+    /// much of which budgets that is.
+    pub fn record_or_owe(&self, overrun: &mut Overrun) -> Vec<(BudgetId, Amount)> {
+        let is_untold = |beyond: &mut Beyond| beyond.account.is_overrun_untold(beyond.upto);
+        let owed = overrun.accounts.extract_if(.., is_untold);
+        let owed: Vec<_> = owed.map(|beyond| (beyond.account.budget(), beyond.by)).collect();
+        overrun.overspent.extend(owed.iter().map(|(budget, by)| self.overdrafts().owe(*budget, *by)));
         overrun.accounts.iter().for_each(|beyond| self.low.push(Arc::clone(&beyond.account)));
-        over
-    }
-
-    fn is_own(&self, account: &Arc<Account>) -> bool {
-        let (budget, window) = (account.budget(), account.window().id);
-        let is_it = |other: &Arc<Account>| Arc::ptr_eq(other, account);
-        let is_in = |slot: &Slot| slot.open.iter().chain(&slot.next).any(is_it);
-        self.shard(budget).read().get(&budget).is_some_and(is_in)
-            || self.retired.lock().get(&(budget, window)).is_some_and(is_it)
-            || self.finished.lock().get(&(budget, window)).is_some_and(is_it)
+        owed
     }
 
     /// Windows that are over and of which the ledger knows all: what the journal holds of them proves nothing more.

@@ -211,7 +211,7 @@ impl Wallet {
         asks: impl Into<Need>,
         now: MonoTime,
     ) -> Result<Reservation, Withheld> {
-        if self.is_fenced() {
+        if !self.is_open() {
             return Err(Withheld::Fenced);
         }
         let asks = asks.into();

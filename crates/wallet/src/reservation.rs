@@ -43,7 +43,7 @@ pub(crate) struct Beyond {
     pub(crate) account: Arc<Account>,
     pub(crate) by: Amount,
     /// What the account had of it with that. Others may add to it before the journal is written, which is theirs to wait for.
-    upto: Amount,
+    pub(crate) upto: Amount,
 }
 
 /// What a request cost beyond its reservation: beyond what it was expected to use, or because a provider broke its own limit.

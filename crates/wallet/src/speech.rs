@@ -152,7 +152,7 @@ impl Wallet {
         let mut talk = self.talk.lock();
         self.just_turned().for_each(|budget| talk.turned(budget));
         // In the name of a session that is over, nothing is asked for any more; what is left is reported.
-        let asks = if self.is_fenced() { Vec::new() } else { self.asks(&mut talk, ledger, now) };
+        let asks = if self.is_open() { self.asks(&mut talk, ledger, now) } else { Vec::new() };
         let is_report = is_due || (!asks.is_empty() && self.has_few());
         let reports =
             if is_report { self.reports(now) } else { self.reports_of(asks.iter().map(|ask| ask.budget)) };

@@ -4,6 +4,7 @@ use crate::account::Account;
 use crate::ahead::{Ahead, Slot};
 use crate::asker::Talk;
 use crate::forward::FEW;
+use crate::life::Life;
 use crate::line::{Line, Ticket};
 use crate::reservation::Part;
 use crate::{Need, Overdrafts, Reservation, Statement};
@@ -60,7 +61,7 @@ fn stated(account: Arc<Account>) -> (Arc<Account>, Statement) {
 #[derive(Debug)]
 pub struct Wallet {
     session: SessionId,
-    is_fenced: AtomicBool,
+    pub(crate) life: Arc<Life>,
     pub(crate) shards: Vec<RwLock<HashMap<BudgetId, Slot>>>,
     pub(crate) line: Mutex<Line>,
     pub(crate) talk: Mutex<Talk>,
@@ -97,7 +98,7 @@ impl Wallet {
     pub fn overdrawing(session: SessionId, overdrafts: Arc<Overdrafts>) -> Self {
         Self {
             session,
-            is_fenced: AtomicBool::new(false),
+            life: Arc::default(),
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             line: Mutex::default(),
             talk: Mutex::default(),
@@ -131,7 +132,7 @@ impl Wallet {
         asks: impl Into<Need>,
         now: MonoTime,
     ) -> Result<Reservation, Withheld> {
-        if self.is_fenced() {
+        if !self.is_open() {
             return Err(Withheld::Fenced);
         }
         let asks = asks.into();
@@ -181,15 +182,27 @@ impl Wallet {
         self.shard(budget).read().get(&budget)?.open.clone()
     }
 
-    /// Ends the session: from now on nothing is reserved in its name. Reservations under way still settle.
+    /// The session is over for the ledger: nothing more is reserved, reported or journalled in its name. Reservations under way
+    /// still settle.
     pub fn fence(&self) {
-        self.is_fenced.store(true, Ordering::Release);
+        self.life.fence();
     }
 
-    /// Whether the session is over.
+    /// Whether the session is over for the ledger.
     #[must_use]
     pub fn is_fenced(&self) -> bool {
-        self.is_fenced.load(Ordering::Acquire)
+        self.life.is_fenced()
+    }
+
+    /// The node leaves: nothing more is reserved. What is under way settles, and is journalled and reported.
+    pub fn drain(&self) {
+        self.life.drain();
+    }
+
+    /// Whether anything can be reserved in the session's name.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.life.is_open()
     }
 
     // The line.
@@ -260,7 +273,7 @@ impl Wallet {
 
     /// Serves whoever can be served, first come first served at each budget.
     pub fn serve(&self, now: MonoTime) -> Vec<(PlaceId, Reservation)> {
-        if self.is_fenced() {
+        if !self.is_open() {
             return Vec::new();
         }
         let mut line = self.line.lock();
@@ -479,7 +492,7 @@ impl Wallet {
     pub(crate) fn open(&self, budget: BudgetId, window: Window) -> Arc<Account> {
         self.retire(budget);
         self.skip_next(budget, window.id);
-        let account = Arc::new(Account::new(budget, window));
+        let account = Arc::new(Account::new(budget, window, &self.life));
         account.set_waiting(self.line.lock().count_at(budget));
         self.shard(budget).write().entry(budget).or_default().open = Some(Arc::clone(&account));
         account
@@ -503,15 +516,19 @@ impl Wallet {
     pub(crate) fn retired_account(&self, budget: BudgetId, window: Window) -> Arc<Account> {
         self.account_of(budget, window.id).unwrap_or_else(|| {
             let finished = self.finished.lock().remove(&(budget, window.id));
-            let account = finished.unwrap_or_else(|| Arc::new(Account::new(budget, window)));
+            let account = finished.unwrap_or_else(|| Arc::new(Account::new(budget, window, &self.life)));
             self.retires(&account);
             account
         })
     }
 
     fn retire(&self, budget: BudgetId) {
-        let open = self.shard(budget).write().get_mut(&budget).and_then(|slot| slot.open.take());
-        open.inspect(|account| self.is_over(account));
+        let mut shard = self.shard(budget).write();
+        let Some(account) = shard.get_mut(&budget).and_then(|slot| slot.open.take()) else { return };
+        // At every instant it is found here or there.
+        self.retires(&account);
+        drop(shard);
+        self.ends(&account);
     }
 
     /// Its window is over. It is found there until everything about it is settled and reported.

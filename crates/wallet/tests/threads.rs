@@ -13,7 +13,7 @@ use quorate_domain::{
     Unit,
 };
 use quorate_ledger::*;
-use quorate_wallet::{Charge, Cost, Wallet};
+use quorate_wallet::{Charge, Cost, Reservation, Wallet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
@@ -269,4 +269,65 @@ fn a_refund_that_meets_a_closing_or_an_opening_is_lost_to_nobody() {
     });
     check_that_no_unit_is_lost(&wallet, &tally);
     assert!(tally.admitted.load(Ordering::Relaxed) > OPENINGS, "hardly anybody got anything");
+}
+
+/// Requests of one spender that end while the session does, each with two more than it reserved. What is not in the journal is recorded
+/// again when it ends, as those do who wait for the journal.
+fn overrun(wallet: &Wallet, under_way: Vec<Reservation>) {
+    let mut overruns = Vec::new();
+    for reservation in under_way {
+        let mut overrun = reservation.settle(&tokens(3));
+        let _owed = wallet.record_or_owe(&mut overrun);
+        overruns.push(overrun);
+    }
+    while !wallet.is_fenced() {
+        thread::yield_now();
+    }
+    for mut overrun in overruns {
+        if !overrun.is_durable() {
+            let _owed = wallet.record_or_owe(&mut overrun);
+        }
+    }
+}
+
+/// Writes the journal until the session is over, and once more. The overrun that it says in the end.
+fn keep_journal(wallet: &Wallet) -> Amount {
+    let mut said = Amount::ZERO;
+    loop {
+        let was_fenced = wallet.is_fenced();
+        let marks = wallet.marks(NOW);
+        said = marks.lines.last().map_or(said, |line| line.overrun);
+        wallet.journalled(&marks, NOW);
+        if was_fenced {
+            return said;
+        }
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn what_goes_beyond_reservations_while_the_session_ends_is_told_once_by_its_journal_or_as_overspent() {
+    let mut told_both_ways = 0;
+    for round in 0..200_u32 {
+        let (mut desk, wallet) = (Desk::new(), Wallet::new(SessionId::new(1)));
+        ask(&mut desk, &wallet);
+        let reserve = || {
+            flush(&wallet);
+            wallet.reserve(&[CHARGE], tokens(1), NOW).unwrap()
+        };
+        let [one, other] = [0, 1].map(|_| std::iter::repeat_with(reserve).take(20).collect::<Vec<_>>());
+        let count = 40;
+        let said = thread::scope(|scope| {
+            let journal = scope.spawn(|| keep_journal(&wallet));
+            scope.spawn(|| overrun(&wallet, one));
+            scope.spawn(|| overrun(&wallet, other));
+            (0..round % 40).for_each(|_| thread::yield_now());
+            wallet.fence();
+            journal.join().unwrap()
+        });
+        let owed = wallet.overdrafts().settled(CHARGE.budget);
+        assert_eq!(said.get() + owed.get(), 2 * count, "G1: {said} in the journal, {owed} owed");
+        told_both_ways += u64::from(!said.is_zero() && !owed.is_zero());
+    }
+    assert!(told_both_ways > 0, "no session ended between two of its requests");
 }

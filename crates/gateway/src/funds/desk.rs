@@ -45,7 +45,7 @@ impl Desk {
     pub(super) fn queue<'a>(&'a self, wallet: &Arc<Wallet>, ask: &Request<'_>) -> Option<Place<'a>> {
         let mut called = self.called.lock();
         // Whoever comes after everyone was turned away would stand in a line that nobody serves.
-        if called.len() >= self.places_max || wallet.is_fenced() {
+        if called.len() >= self.places_max || !wallet.is_open() {
             return None;
         }
         let (sender, answer) = oneshot::channel();

@@ -37,12 +37,14 @@ pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(),
 
 /// Writes what the wallet wants written, and serves whoever waited for it.
 pub(super) async fn flush(shared: &Shared, wallet: &Wallet) -> Result<(), JournalFailure> {
+    let flushing = shared.flushing.lock().await;
     let marks = wallet.marks(shared.clock.mono());
     if !marks.is_empty() {
         shared.journal.write(marks.begun, marks.written()).await.map_err(JournalFailure)?;
         wallet.journalled(&marks, shared.clock.mono());
         shared.written.send_replace(());
     }
+    drop(flushing);
     write_overspent(shared, wallet).await?;
     shared.serve(wallet);
     let over = wallet.settled_windows();

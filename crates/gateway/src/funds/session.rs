@@ -22,7 +22,11 @@ pub(super) async fn open(
     shared: &Shared,
     stop: &CancellationToken,
 ) -> Result<Option<Arc<Wallet>>, JournalFailure> {
-    let journalled = shared.journal.load().map_err(JournalFailure)?;
+    let journalled = {
+        // A write of the session before may be under way. What it says counts as told from when it was asked for.
+        let _flushed = shared.flushing.lock().await;
+        shared.journal.load().map_err(JournalFailure)?
+    };
     loop {
         let outcome = tokio::select! {
             outcome = attempt(shared, &journalled) => outcome,
@@ -113,7 +117,7 @@ fn relevant(journalled: &[Mark], node: NodeId, ledger: &Ledger) -> Vec<Mark> {
 /// When the journal cannot be written.
 pub(super) async fn close(shared: &Shared, grace: Duration) -> Result<(), JournalFailure> {
     let Some(wallet) = shared.wallet.swap(None) else { return Ok(()) };
-    shared.fence(&wallet);
+    shared.drain(&wallet);
     wallet.give_back_all();
     // In case there is no time to report: what the journal holds is enough.
     flusher::flush(shared, &wallet).await?;

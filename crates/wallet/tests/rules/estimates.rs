@@ -60,7 +60,7 @@ fn what_goes_beyond_an_estimate_is_told_to_nobody_before_the_journal_holds_it() 
     let mut debt = cluster.wallet.reserve(&[EXPECTED, KEY], need(), at(1)).unwrap().settle(&cost(100));
     assert_eq!((charged(&cluster, TEAM), charged(&cluster, KEY)), ((10, 90), (1_000, 0)));
     assert!(!debt.is_durable());
-    cluster.wallet.record(&mut debt);
+    cluster.wallet.record_or_owe(&mut debt);
     flush(&cluster.wallet, at(1));
     assert!(debt.is_durable());
 }
@@ -137,7 +137,7 @@ fn nothing_is_reserved_of_a_bucket_in_debt_before_that_has_leaked() {
     let mut served = serve(&cluster.wallet, at(0));
     assert_eq!(ids(&served), [id]);
     let mut debt = served.remove(0).1.settle(&cost(100));
-    cluster.wallet.record(&mut debt);
+    cluster.wallet.record_or_owe(&mut debt);
     flush(&cluster.wallet, at(0));
     // Of thirty, a hundred are used: seventy and ten have to leak, one in two seconds.
     let next = cluster.wallet.queue([EXPECTED].into(), need(), at(0), LATER);

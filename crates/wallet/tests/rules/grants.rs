@@ -107,29 +107,13 @@ fn more_than_was_reserved_is_booked_as_overrun() {
 }
 
 #[test]
-fn overrun_of_an_earlier_session_is_not_in_the_marks_of_the_next() {
-    let (earlier, next) = (wallet_with_hundred(), wallet_with_hundred());
-    let overruns = || earlier.reserve(&[TEAM], cost(10), at(1)).unwrap().settle(&cost(17));
-    let (mut foreign, mut own) = (overruns(), overruns());
-    next.record(&mut foreign);
-    assert!(next.marks(at(2)).is_empty(), "a mark of the next session says what the earlier one spent");
-    assert!(!foreign.is_durable(), "it is told as overspent");
-    let overspent = next.overdrafts().marks();
-    next.overdrafts().journalled(&overspent);
-    assert!(foreign.is_durable());
-    assert_eq!(next.overdrafts().settled(TEAM.budget), Amount::new(7));
-    earlier.record(&mut own);
-    assert!(!own.is_durable() && !earlier.marks(at(2)).is_empty());
-}
-
-#[test]
 fn overrun_is_durable_once_the_journal_holds_it_and_the_watermark_stays() {
     let wallet = wallet_with_hundred();
     let within = wallet.reserve(&[TEAM], cost(10), at(1)).unwrap().settle(&cost(10));
     assert!(within.is_durable());
     let mut overrun = wallet.reserve(&[TEAM], cost(10), at(1)).unwrap().settle(&cost(17));
     assert!(!overrun.is_durable());
-    wallet.record(&mut overrun);
+    wallet.record_or_owe(&mut overrun);
     let bound = wallet.account(TEAM.budget).unwrap().spent_bound();
     let marks = wallet.marks(at(1));
     let told: Vec<_> = marks.lines.iter().map(|mark| (mark.settled.get(), mark.overrun.get())).collect();
@@ -145,7 +129,7 @@ fn nobody_waits_for_overrun_that_came_while_the_journal_was_written() {
     let wallet = wallet_with_hundred();
     let overrun = || {
         let mut overrun = wallet.reserve(&[TEAM], cost(10), at(1)).unwrap().settle(&cost(17));
-        wallet.record(&mut overrun);
+        wallet.record_or_owe(&mut overrun);
         overrun
     };
     let earlier = overrun();

@@ -10,6 +10,7 @@
 mod ahead;
 mod central;
 mod cluster;
+mod endings;
 mod estimates;
 mod grants;
 mod midnight;

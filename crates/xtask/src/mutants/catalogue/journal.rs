@@ -3,6 +3,7 @@
 use crate::mutants::mutation::{Edit, Mutation};
 
 const ACCOUNT: &str = "crates/wallet/src/account.rs";
+const OVERRUN: &str = "crates/wallet/src/account/overrun.rs";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
@@ -20,8 +21,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         why: "the mark counts before it is on the disk",
         edits: &[Edit {
             file: "crates/wallet/src/mark.rs",
-            right: "Some(Marked::new(account, bound))",
-            wrong: "let marked = Marked::new(account, bound);\n            marked.account.journalled(&marked, now);\n            Some(marked)",
+            right: "account.mark(bound)",
+            wrong: "let marked = account.mark(bound)?;\n            marked.account.journalled(&marked, now);\n            Some(marked)",
         }],
         breaks: &["I2"],
     },
@@ -29,11 +30,21 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         name: "overrun-told-first",
         why: "the client hears of the end of a request whose overrun a crash may still lose",
         edits: &[Edit {
-            file: ACCOUNT,
-            right: "self.book.lock().durable_overrun >= upto",
-            wrong: "self.book.lock().durable_overrun >= upto || true",
+            file: OVERRUN,
+            right: "book.durable_overrun.max(book.reported.overrun) >= upto",
+            wrong: "book.durable_overrun.max(book.reported.overrun) >= upto || true",
         }],
         breaks: &["G1"],
+    },
+    Mutation {
+        name: "overrun-told-twice",
+        why: "what the journal or a report of a session that is over has told of is told as overspent, too",
+        edits: &[Edit {
+            file: OVERRUN,
+            right: "self.life.is_fenced() && book.marked_overrun.max(book.reported.overrun) < upto",
+            wrong: "self.life.is_fenced()",
+        }],
+        breaks: &["G1", "I6"],
     },
     Mutation {
         name: "grant-above-the-mark",
