@@ -94,7 +94,10 @@ async fn attempt(shared: &Shared, journalled: &[Mark]) -> Result<Outcome, Unavai
     }
     let evidence = Evidence::Intact { generation, marks: marks.to_vec() };
     let open = OpenSession { node, boot, previous, evidence };
-    shared.replica.propose_ledger(Command::OpenSession(open), ATTEMPT_LIMIT).await
+    let opened = shared.replica.propose_ledger(Command::OpenSession(open), ATTEMPT_LIMIT).await?;
+    // A late word of an earlier session may have come just before. What the ledger knows is taken up from the local copy.
+    shared.replica.read_barrier(ATTEMPT_LIMIT).await?;
+    Ok(opened)
 }
 
 /// What is told of a journal before the opening, part by part, and what with it.
