@@ -46,6 +46,7 @@ def providers(tmp_path):
 
 @pytest.fixture
 def network():
+    """What can be cut between the nodes of `partitioned`."""
     return Network()
 
 

@@ -8,6 +8,7 @@ import signal
 import time
 from contextlib import contextmanager
 
+import openai
 import pytest
 
 from support.load import SPENT, one
@@ -15,6 +16,7 @@ from support.metrics import metric
 from support.wait import eventually
 
 STALE = "503 not_fresh"
+NO_SESSION = "503 not_ready"
 BOUND_S = 2.0
 
 
@@ -215,3 +217,75 @@ def test_an_open_key_expires_in_time_on_a_node_that_is_cut_off(own_cluster):
         # The bound, one second, and what a round of questions takes.
         assert admitted < returned + ends_s + BOUND_S + 1 + 1
         assert ask(survivor, lasting) == ["ok"], "the others go on"
+
+
+@pytest.mark.timeout(240)
+def test_what_overspending_would_make_wrong_is_refused_on_a_node_that_is_cut_off(own_cluster):
+    own_cluster.serve("chat")
+    admin = own_cluster.admin
+    admin.call("POST", "/organisations", {"name": "acme"})
+    admin.call("POST", "/budgets", {"subject": "end-user:acme/*", "unit": "requests", "limit": 100})
+    budgets = [{"unit": "requests", "limit": 100}]
+    key = admin.key(owner={"organisation": "acme"}, budgets=budgets, without_quorum="open")
+    closed = admin.key()
+    seen = {"extra_headers": {"x-quorate-end-user": "seen"}}
+    assert ask(own_cluster.nodes[0], key, **seen) == ["ok"]
+    with others_stopped(own_cluster) as survivor:
+        eventually(lambda: ask(survivor, closed) == [STALE], 10, "the end of the lease")
+        before = len(own_cluster.provider.entries())
+        once = {"extra_headers": {"idempotency-key": "once"}}
+        assert ask(survivor, key, **once) == ["503 idempotency_unavailable"], "it could be executed twice"
+        new = {"extra_headers": {"x-quorate-end-user": "never-seen"}}
+        assert ask(survivor, key, **new) == ["503 quota_unavailable"], "he would be limited by nothing"
+        assert len(own_cluster.provider.entries()) == before
+        assert [*ask(survivor, key), *ask(survivor, key, **seen)] == ["ok"] * 2, "others go on"
+
+
+@pytest.mark.timeout(240)
+def test_a_node_that_was_restarted_without_a_majority_serves_nobody(own_cluster):
+    own_cluster.serve("chat")
+    key = own_cluster.admin.key(budgets=[{"unit": "requests", "limit": 1_000}], without_quorum="open")
+    assert ask(own_cluster.nodes[0], key) == ["ok"]
+    with others_stopped(own_cluster) as survivor:
+        survivor.kill()
+        survivor.start_again()
+        eventually(lambda: ask(survivor, key) == [NO_SESSION], 30, "a node that has started")
+        before = len(own_cluster.provider.entries())
+        until = time.monotonic() + 2 * BOUND_S
+        while time.monotonic() < until:
+            assert ask(survivor, key) == [NO_SESSION]
+        assert not survivor.is_ready()
+        assert len(own_cluster.provider.entries()) == before
+    eventually(lambda: ask(survivor, key) == ["ok"], 30, "a node that has a session again")
+
+
+@pytest.mark.timeout(240)
+def test_what_was_overspent_under_a_session_that_was_declared_dead_meanwhile_is_told_all_the_same(partitioned, network):
+    first = partitioned.admins[0]
+    key = first.key(budgets=[{"unit": "requests", "limit": 5}], without_quorum="open")
+    budget = first.budget_of(key)
+
+    def third():
+        sdk = openai.AsyncOpenAI(base_url=f"{partitioned.urls[2]}/v1", api_key=key["secret"], max_retries=0, timeout=60)
+        return asyncio.run(one(sdk, "chat", max_tokens=1))
+
+    eventually(lambda: third() == "ok", what="a node that knows the key")
+    (held,) = first.explain(budget)["holdings"]
+    network.cut_off(2)
+    assert [third() for _ in range(12)] == ["ok"] * 12, "it has not heard of it"
+    assert partitioned.quorate("cluster", "expire", held["session"], "-m", "it does not answer").returncode == 0
+    assert [third() for _ in range(7)] == ["ok"] * 7
+    billed = len(partitioned.provider.entries())
+    assert billed == 20
+    network.heal()
+
+    def told():
+        explained = first.explain(budget)
+        counted = explained["used"] + explained["in_doubt"] + explained["overspend"]
+        # What the dead session held and did not spend stays in doubt.
+        return counted >= billed and (counted, explained)
+
+    counted, explained = eventually(told, 30, "all that was billed is counted")
+    assert explained["overspend"] >= billed - 5
+    assert counted <= billed + 5, "beyond the bill no more than what the dead session held"
+    eventually(lambda: third() == SPENT, 30, "a node that has another session")

@@ -139,6 +139,8 @@ def change_by(node, key):
 def test_a_node_that_is_cut_off_admits_a_revoked_key_for_no_longer_than_the_bound(partitioned, network):
     key = partitioned.admins[0].key(budgets=[{"unit": "tokens", "limit": 10_000_000}])
     bare = partitioned.admins[0].key()
+    # A read waits until the third node knows the keys.
+    partitioned.admins[2].get("/keys")
     seen = []
 
     async def keep_asking(sdk, until):
@@ -191,6 +193,8 @@ def test_who_revokes_a_key_that_may_do_without_a_quorum_is_told_where_it_may_go_
         sdk = openai.AsyncOpenAI(base_url=f"{partitioned.urls[2]}/v1", api_key=key["secret"], max_retries=0, timeout=60)
         return asyncio.run(one(sdk, "chat", max_tokens=1))
 
+    # A read waits until the third node knows the keys.
+    partitioned.admins[2].get("/keys")
     assert [third(key) for key in keys] == ["ok"] * 3
     network.cut_off(2)
     # It does not hear of this either.
@@ -213,6 +217,8 @@ def test_who_revokes_a_key_that_may_do_without_a_quorum_is_told_where_it_may_go_
 @pytest.mark.timeout(240)
 def test_a_node_that_was_stopped_knows_by_its_own_clock_alone_that_it_may_admit_nobody(partitioned, network):
     key = partitioned.admins[0].key()
+    # A read waits until the third node knows the key.
+    partitioned.admins[2].get("/keys")
     sdk = openai.AsyncOpenAI(base_url=f"{partitioned.urls[2]}/v1", api_key=key["secret"], max_retries=0, timeout=60)
 
     async def story():

@@ -125,11 +125,11 @@ impl Replica for Seat {
         limit: Duration,
     ) -> Eventually<'_, Result<Outcome, Unavailable>> {
         Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(2)).await;
             if self.cluster.is_cut_off.load(Ordering::Acquire) {
                 tokio::time::sleep(limit).await;
                 return Err(Unavailable::TimedOut);
             }
-            tokio::time::sleep(Duration::from_millis(2)).await;
             let outcome = self.cluster.ledger.write().apply(LogTime::from_millis(1), command);
             self.cluster.ledger.read().validate().unwrap();
             self.check();
@@ -367,6 +367,37 @@ async fn requests_covered_by_a_grant_go_on_without_the_ledger_and_others_are_tol
     let too_much = World::request(world.nodes[0].clone(), 900_000, 1).await;
     assert_eq!(too_much, Err(Refusal::Unavailable));
     world.cluster.is_cut_off.store(false, Ordering::Release);
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_session_was_declared_dead_reserves_and_overspends_nothing_until_it_has_another() {
+    let world = World::with_budget(1_000_000).await;
+    assert_eq!(admitted(&world.requests(3, 100, 100).await), 3);
+    let funds = &world.nodes[0];
+    let session = funds.wallet().unwrap().session();
+    let dead = Command::ExpireSession { session };
+    world.cluster.ledger.write().apply(LogTime::from_millis(1), dead);
+    // It hears of it with its next report, and of nothing more.
+    assert_eq!(World::request(funds.clone(), 100, 100).await, Ok(100));
+    while funds.is_open() {
+        tokio::time::sleep(Duration::from_micros(100)).await;
+    }
+    world.cluster.is_cut_off.store(true, Ordering::Release);
+    let path = funds.path_of(&[Subject::Team("search".parse().unwrap())]).unwrap();
+    let need = Cost { tokens: Tokens::new(100), money: NanoUsd::ZERO }.into();
+    for _ in 0..30 {
+        assert!(!funds.is_open());
+        assert_eq!(funds.reserve(&path, &need, PATIENCE).await.err(), Some(Refusal::Unavailable));
+        assert_eq!(funds.overspend(&path, &need).await.err(), Some(Refusal::Unavailable));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    world.cluster.is_cut_off.store(false, Ordering::Release);
+    while !funds.is_open() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(funds.wallet().unwrap().session() > session);
+    assert_eq!(World::request(funds.clone(), 100, 100).await, Ok(100));
     world.close().await;
 }
 
