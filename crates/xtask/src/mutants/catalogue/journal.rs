@@ -37,16 +37,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         breaks: &["G1"],
     },
     Mutation {
-        name: "overrun-told-twice",
-        why: "what the journal or a report of a session that is over has told of is told as overspent, too",
-        edits: &[Edit {
-            file: OVERRUN,
-            right: "self.life.is_fenced() && book.marked_overrun.max(book.reported.overrun) < upto",
-            wrong: "self.life.is_fenced()",
-        }],
-        breaks: &["G1", "I6"],
-    },
-    Mutation {
         name: "grant-above-the-mark",
         why: "a mark above what is left of the grant lets the account spend what it has returned",
         edits: &[Edit {
