@@ -13,7 +13,10 @@ use quorate_gateway::replica::{ClusterStatus, Eventually, Journal, Replica, Unav
 use quorate_gateway::{Cause, Funds, Refusal};
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, RevocationBound, Standing};
-use quorate_ledger::{Begun, BudgetSpec, Command, Expected, Kind, Ledger, Mark, Outcome, PutBudget};
+use quorate_ledger::{
+    Begun, BudgetSpec, Command, Evidence, Expected, Kind, Ledger, Mark, OpenSession, Outcome, Overspent,
+    PutBudget, Sync,
+};
 use quorate_wallet::Cost;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,10 +37,14 @@ struct Cluster {
     applied: watch::Sender<u64>,
     is_cut_off: AtomicBool,
     commands: AtomicU64,
+    /// On its way for long: it comes just before the next command.
+    late: parking_lot::Mutex<Option<Command>>,
 }
 
 struct Seat {
     cluster: Arc<Cluster>,
+    /// Of a follower: what it has applied, which is what was agreed on before it asked last.
+    copy: Option<RwLock<Ledger>>,
     journal: Arc<Memory>,
     node: u64,
 }
@@ -108,7 +115,7 @@ impl Replica for Seat {
     }
 
     fn ledger(&self) -> &RwLock<Ledger> {
-        &self.cluster.ledger
+        self.copy.as_ref().unwrap_or(&self.cluster.ledger)
     }
 
     fn propose_catalog(
@@ -130,7 +137,9 @@ impl Replica for Seat {
                 tokio::time::sleep(limit).await;
                 return Err(Unavailable::TimedOut);
             }
-            let outcome = self.cluster.ledger.write().apply(LogTime::from_millis(1), command);
+            let late = self.cluster.late.lock().take();
+            let apply = |command| self.cluster.ledger.write().apply(LogTime::from_millis(1), command);
+            let outcome = late.into_iter().chain([command]).map(apply).last().unwrap();
             self.cluster.ledger.read().validate().unwrap();
             self.check();
             self.cluster.commands.fetch_add(1, Ordering::Relaxed);
@@ -153,7 +162,12 @@ impl Replica for Seat {
     }
 
     fn read_barrier(&self, _limit: Duration) -> Eventually<'_, Result<(), Unavailable>> {
-        Box::pin(async { Ok(()) })
+        Box::pin(async {
+            if let Some(copy) = &self.copy {
+                *copy.write() = self.cluster.ledger.read().clone();
+            }
+            Ok(())
+        })
     }
 
     fn applied(&self) -> watch::Receiver<u64> {
@@ -249,6 +263,7 @@ impl World {
             applied: watch::Sender::new(0),
             is_cut_off: AtomicBool::new(false),
             commands: AtomicU64::new(0),
+            late: parking_lot::Mutex::default(),
         });
         let subject = Subject::Team("search".parse().unwrap());
         let spec = BudgetSpec {
@@ -272,7 +287,8 @@ impl World {
         };
         for node in 1..=3 {
             let journal = Arc::<Memory>::default();
-            let seat = Seat { cluster: Arc::clone(&world.cluster), journal: Arc::clone(&journal), node };
+            let seat =
+                Seat { cluster: Arc::clone(&world.cluster), copy: None, journal: Arc::clone(&journal), node };
             let (funds, treasurer) = Funds::new(Arc::new(seat), journal, clock.clone());
             let stop = world.stop.clone();
             world.tasks.spawn(async move { treasurer.run(stop, PATIENCE).await.unwrap() });
@@ -367,6 +383,34 @@ async fn requests_covered_by_a_grant_go_on_without_the_ledger_and_others_are_tol
     let too_much = World::request(world.nodes[0].clone(), 900_000, 1).await;
     assert_eq!(too_much, Err(Refusal::Unavailable));
     world.cluster.is_cut_off.store(false, Ordering::Release);
+    world.close().await;
+}
+
+/// Its disk is lost, and the last word of its earlier life is on its way while it opens its session.
+#[tokio::test(start_paused = true)]
+async fn what_a_node_had_overspent_is_taken_up_from_what_was_told_until_its_session_was_opened() {
+    let mut world = World::with_budget(1_000_000).await;
+    let apply = |command| world.cluster.ledger.write().apply(LogTime::from_millis(1), command);
+    let (node, boot, previous) = (NodeId::new(4), BootId::new(40), SessionId::default());
+    let evidence = Evidence::Intact { generation: 1, marks: vec![] };
+    let opened = apply(Command::OpenSession(OpenSession { node, boot, previous, evidence }));
+    let Outcome::SessionOpened { session } = opened else { panic!("{opened:?}") };
+    let told = |sequence, total| {
+        let overspent = vec![Overspent { budget: BUDGET, total: Amount::new(total) }];
+        Command::Sync(Sync { session, sequence, generation: 1, reports: vec![], asks: vec![], overspent })
+    };
+    apply(told(1, 40));
+    *world.cluster.late.lock() = Some(told(2, 100));
+    let journal = Arc::<Memory>::default();
+    let copy = Some(RwLock::default());
+    let seat = Seat { cluster: Arc::clone(&world.cluster), copy, journal: Arc::clone(&journal), node: 4 };
+    let (funds, treasurer) = Funds::new(Arc::new(seat), journal, Arc::new(TestClock::start()));
+    let stop = world.stop.clone();
+    world.tasks.spawn(async move { treasurer.run(stop, PATIENCE).await.unwrap() });
+    while !funds.is_open() {
+        tokio::time::sleep(Duration::from_micros(100)).await;
+    }
+    assert_eq!(funds.wallet().unwrap().overdrafts().settled(BUDGET), Amount::new(100));
     world.close().await;
 }
 
