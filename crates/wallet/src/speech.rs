@@ -79,7 +79,8 @@ impl Wallet {
         let Some(life) = ledger.session(self.session()) else { return };
         let Some(part) = self.part_to_search(life, now) else { return };
         if part.0 == Bound::Unbounded {
-            self.forget_some_of_the_gone(self.talk.lock().search.rounds, ledger);
+            let rounds = self.talk.lock().search.rounds;
+            self.forget_some_of_the_gone(rounds, ledger);
         }
         self.finished.lock().extract_if(part, |spot, _| !life.holds.contains(spot)).for_each(drop);
         for (budget, window) in life.holds.range(part) {
