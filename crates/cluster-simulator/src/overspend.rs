@@ -4,16 +4,14 @@ use crate::node::Alive;
 use crate::reached::Reached;
 use crate::world::World;
 use quorate_catalog::{ApiKey, WithoutQuorum};
-use quorate_domain::{BudgetId, NodeId, Unit};
-use quorate_gateway::Refusal;
+use quorate_domain::{BudgetId, MonoTime, NodeId, Span, Unit};
+use quorate_gateway::{Funds, Refusal};
 use quorate_wallet::{Charge, Need, Reservation};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How often it is looked whether nobody can be asked.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// The ledger has not answered after so long.
-const QUESTION: Duration = Duration::from_millis(2_500);
 
 /// What a request may overspend, until its provider bills it. Dropped before, it may be told or not: a node that dies has it in
 /// its journal, whether the request was sent or not.
@@ -73,7 +71,7 @@ impl World {
         self: &Arc<Self>,
         alive: &Alive,
         (key, path): (&ApiKey, &[Charge]),
-        (need, patience): (&Need, Duration),
+        (need, mut patience): (&Need, Duration),
     ) -> Result<(Reservation, Foreseen), Refusal> {
         let granted = |reservation| (reservation, Foreseen::new(self, alive, Vec::new()));
         if key.spec.without_quorum != WithoutQuorum::Open {
@@ -82,17 +80,24 @@ impl World {
         if let Ok(reservation) = alive.funds.try_reserve(path, need) {
             return Ok(granted(reservation));
         }
-        let reserved = tokio::select! {
-            biased;
-            () = quorum_is_lost(alive) => None,
-            reserved = alive.funds.reserve(path, need, patience) => Some(reserved),
-        };
-        match reserved {
-            Some(Err(Refusal::Unavailable)) if waits_for_its_licence(alive).await => {}
-            Some(reserved) => return reserved.map(granted),
-            None => {}
+        let mut known_until = None;
+        loop {
+            let reserved = tokio::select! {
+                biased;
+                reserved = alive.funds.reserve(path, need, patience) => reserved,
+                () = quorum_is_lost(alive) => return self.overspend(alive, path, need).await,
+            };
+            let now = alive.clock.mono();
+            match reserved {
+                Err(Refusal::Unavailable)
+                    if alive.funds.is_open() && now < *known_until.get_or_insert_with(|| known(alive)) =>
+                {
+                    patience = Duration::ZERO;
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                reserved => return reserved.map(granted),
+            }
         }
-        self.overspend(alive, path, need).await
     }
 
     async fn overspend(
@@ -122,8 +127,8 @@ async fn quorum_is_lost(alive: &Alive) {
     }
 }
 
-/// The ledger is out of reach, and may be back in a moment. Whether it turns out that it is not.
-async fn waits_for_its_licence(alive: &Alive) -> bool {
-    let left = alive.replica.lease().0.left(alive.clock.mono());
-    tokio::time::timeout(left + QUESTION, quorum_is_lost(alive)).await.is_ok()
+/// When it has come out whether the ledger can be asked.
+fn known(alive: &Alive) -> MonoTime {
+    let now = alive.clock.mono();
+    now.plus(Span::of(alive.replica.lease().0.left(now) + Funds::KNOWN_AFTER))
 }

@@ -31,6 +31,9 @@ const LINE_MAX: usize = 16_384;
 /// For so long it is believed that the ledger is out of reach. While there is anything to be said it is tried all the time.
 const OUT_OF_REACH_FOR: Duration = Duration::from_secs(10);
 
+/// Whoever notices so much too late that a question has waited long enough has stood still.
+const STANDSTILL: Duration = Duration::from_millis(250);
+
 /// A cheap handle to the money of this node.
 #[derive(Clone)]
 pub struct Funds {
@@ -54,6 +57,15 @@ impl Unmet {
     }
 }
 
+/// Whether the ledger answers.
+#[derive(Debug, Default)]
+struct Reach {
+    /// When it did so last.
+    answered: MonoTime,
+    /// What was asked since, by a node without a lease.
+    in_vain: Option<InVain>,
+}
+
 /// The ledger was asked again and again, and did not answer.
 #[derive(Clone, Copy, Debug)]
 struct InVain {
@@ -61,12 +73,18 @@ struct InVain {
     since: MonoTime,
     /// When the last one had waited long enough.
     until: MonoTime,
+    questions: u32,
 }
 
 impl InVain {
     /// Whether it says anything still: no lease was had since, and it is not long ago.
     fn goes_on(&self, now: MonoTime, lease: &Lease) -> bool {
         !lease.is_fresh(self.since) && now.since(self.until) < OUT_OF_REACH_FOR
+    }
+
+    /// Whether it says that nobody can be asked. One question may have been lost by chance.
+    fn suffices(&self) -> bool {
+        self.questions > 1 && self.until.since(self.since) >= syncer::EXCHANGE_LIMIT
     }
 }
 
@@ -81,8 +99,7 @@ struct Shared {
     sync: Notify,
     /// What this node has overspent; `None` until the first session is open. They outlive sessions.
     overdrafts: Mutex<Option<Arc<Overdrafts>>>,
-    /// `None` if the ledger has answered since.
-    in_vain: Mutex<Option<InVain>>,
+    reach: Mutex<Reach>,
     /// Whether anything was overspent since the ledger answered.
     overspends: AtomicBool,
     /// Held while a wallet's marks are on their way to the journal: who reads it knows then that nothing of an earlier session is still to come.
@@ -111,7 +128,7 @@ impl Funds {
             flush: Notify::new(),
             sync: Notify::new(),
             overdrafts: Mutex::new(None),
-            in_vain: Mutex::new(None),
+            reach: Mutex::default(),
             overspends: AtomicBool::new(false),
             flushing: AsyncMutex::new(()),
             written: watch::Sender::new(()),
@@ -198,9 +215,11 @@ impl Funds {
     #[must_use]
     pub fn is_out_of_reach(&self) -> bool {
         let (now, lease) = (self.shared.clock.mono(), self.shared.replica.lease());
-        self.shared.in_vain.lock().is_some_and(|in_vain| {
-            in_vain.goes_on(now, lease) && in_vain.until.since(in_vain.since) >= syncer::EXCHANGE_LIMIT
-        })
+        self.shared
+            .reach
+            .lock()
+            .in_vain
+            .is_some_and(|in_vain| in_vain.goes_on(now, lease) && in_vain.suffices())
     }
 
     /// Reserves what grants cover and overspends the rest, on a node that reaches no majority. Returns once the journal holds
@@ -336,22 +355,23 @@ pub struct JournalFailure(pub String);
 impl Shared {
     /// The ledger has answered.
     fn was_answered(&self) {
-        *self.in_vain.lock() = None;
+        *self.reach.lock() = Reach { answered: self.clock.mono(), in_vain: None };
         if self.overspends.swap(false, Ordering::AcqRel) {
             tracing::info!("a majority is reached again: nothing is overspent any more");
         }
     }
 
-    /// The ledger was asked at `sent` and has not answered. Of a node that had a lease when it asked that says nothing: the process may
-    /// have stood still since.
-    fn was_not_answered(&self, sent: MonoTime) {
+    /// The ledger was asked at `sent` and has not answered within `limit`. That says nothing if the node had a lease when it asked, if
+    /// another question was answered since, or if it took longer than that to notice: the process stood still.
+    fn was_not_answered(&self, sent: MonoTime, limit: Duration) {
         let (now, lease) = (self.clock.mono(), self.replica.lease());
-        if !lease.is_fresh(sent) {
-            let mut in_vain = self.in_vain.lock();
-            let since =
-                in_vain.filter(|earlier| earlier.goes_on(now, lease)).map_or(sent, |earlier| earlier.since);
-            *in_vain = Some(InVain { since, until: now });
+        let mut reach = self.reach.lock();
+        if lease.is_fresh(sent) || sent <= reach.answered || now.since(sent) > limit + STANDSTILL {
+            return;
         }
+        let earlier = reach.in_vain.filter(|earlier| earlier.goes_on(now, lease));
+        let (since, questions) = earlier.map_or((sent, 0), |earlier| (earlier.since, earlier.questions));
+        reach.in_vain = Some(InVain { since, until: now, questions: questions.saturating_add(1) });
     }
 
     /// Ends a session on this node that is over for the ledger.

@@ -126,7 +126,7 @@ async fn ask_whether_behind(shared: &Shared, wallet: &Wallet) {
             turn_away(shared, wallet, Some(since));
         }
         Err(unavailable) => {
-            shared.was_not_answered(since);
+            shared.was_not_answered(since, BARRIER_LIMIT);
             tracing::debug!(%unavailable, "nobody says whether this replica is behind");
         }
     }
@@ -154,7 +154,7 @@ async fn say(shared: &Shared, wallet: &Wallet, speech: &Speech) -> Said {
     let answered = shared.replica.propose_ledger(Command::Sync(sync), EXCHANGE_LIMIT).await;
     match &answered {
         Ok(_) => shared.was_answered(),
-        Err(_) => shared.was_not_answered(sent),
+        Err(_) => shared.was_not_answered(sent, EXCHANGE_LIMIT),
     }
     match answered {
         Ok(Outcome::Synced { answers }) => {
