@@ -42,7 +42,7 @@ class Network:
             except OSError:
                 caller.close()
                 continue
-            ends = {name, self._who_dialled(caller_port)}
+            ends = Ends(name, caller_port, self._pids)
             for source, sink in ((caller, node), (node, caller)):
                 threading.Thread(target=self._pass_on, args=(source, sink, ends), daemon=True).start()
 
@@ -50,16 +50,25 @@ class Network:
         try:
             while data := source.recv(65_536):
                 with self._changed:
-                    self._changed.wait_for(lambda: not self._cut & ends)
+                    self._changed.wait_for(lambda: not self._cut & ends.known())
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
         except OSError:
             sink.close()
 
-    def _who_dialled(self, port):
-        """The node whose process holds the other end of a connection from this port."""
-        inode = f"socket:[{_inode_of(port)}]"
-        return next((name for name, pid in self._pids.items() if inode in _open_by(pid)), None)
+
+class Ends:
+    """The two nodes of a connection: the one that was dialled, and the one whose process holds the other end. A node dials before the
+    test knows its process.
+    """
+
+    def __init__(self, dialled, port, pids):
+        self._names, self._inode, self._pids = {dialled}, f"socket:[{_inode_of(port)}]", pids
+
+    def known(self):
+        if len(self._names) < 2:
+            self._names |= {name for name, pid in list(self._pids.items()) if self._inode in _open_by(pid)}
+        return self._names
 
 
 def _inode_of(port):

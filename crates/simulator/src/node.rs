@@ -162,7 +162,6 @@ impl Node {
     }
 }
 
-/// What a write to the journal says.
 impl World {
     /// What a node's own clock shows now.
     pub(crate) fn mono(&self, place: usize) -> MonoTime {
