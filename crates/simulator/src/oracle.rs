@@ -59,6 +59,7 @@ impl Oracle {
         self.diskless.insert(node);
         let of_it = ledger.sessions().filter(|(_, life)| life.node == node);
         self.unwitnessed.extend(of_it.map(|(session, _)| session));
+        self.unwitnessed.extend(ledger.unproven_sessions(node));
     }
 
     pub(crate) fn has_lost_its_disk(&self, node: NodeId) -> bool {

@@ -27,6 +27,12 @@ impl Ledger {
                 .is_some_and(|record| record.unproven.contains_key(&(budget, window, session)))
     }
 
+    /// Dead sessions of a node that were settled without the word of its journal, which may still come.
+    pub fn unproven_sessions(&self, node: NodeId) -> impl Iterator<Item = SessionId> {
+        let unproven = self.nodes.get(&node).into_iter().flat_map(|record| record.unproven.keys());
+        unproven.map(|(_, _, session)| *session)
+    }
+
     /// Doubt is about to end without the word of the journal.
     pub(super) fn ends_unproven(&mut self, doubt: &Doubt) {
         let Doubt { node, session, budget, window, .. } = *doubt;
