@@ -2,7 +2,7 @@
 
 use crate::reached::Reached;
 use quorate_domain::{BudgetId, KeyId, NodeId, SessionId, WindowId};
-use quorate_ledger::{Ledger, Session, SessionState};
+use quorate_ledger::{Budget, Ledger, Session, SessionState};
 use quorate_simulator::{Coverage, Overspending, Rates, Reserved, Violation};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -283,6 +283,22 @@ impl Judge {
                     self.broken("I6", what);
                 }
             }
+            self.close_beyond(id, budget);
+        }
+    }
+
+    /// I6: what went beyond grants is charged once, as overrun or as overspent.
+    fn close_beyond(&mut self, id: BudgetId, budget: &Budget) {
+        let charged = budget.accounts().map(|account| account.overrun().get() + account.overspend().get());
+        let charged: u64 = charged.sum();
+        let over: u64 =
+            self.truths.iter().filter(|((of, ..), _)| *of == id).map(|(_, truth)| truth.over).sum();
+        let without_grants = self.overspending.without_grants(id);
+        if charged > over + without_grants {
+            let what = format!(
+                "budget {id}: {charged} charged beyond grants, {over} billed beyond bounds, {without_grants} overspent"
+            );
+            self.broken("I6", what);
         }
     }
 }

@@ -60,7 +60,7 @@ impl Drop for Foreseen {
         let mut judge = self.world.judge.lock();
         for (budget, amount) in &self.amounts {
             judge.overspending.never_sent(self.node, *budget, *amount);
-            judge.overspending.may_be_told(self.node, *budget, *amount);
+            judge.overspending.may_be_told_unsent(self.node, *budget, *amount);
         }
     }
 }

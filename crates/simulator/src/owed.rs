@@ -50,6 +50,11 @@ impl Overspending {
         owed.of_sessions += amount;
     }
 
+    /// A request was foreseen and not sent, and its node died with that in its journal: it may be told, or may not.
+    pub fn may_be_told_unsent(&mut self, node: NodeId, budget: BudgetId, amount: u64) {
+        self.of(node, budget).most += amount;
+    }
+
     /// A client has heard of the end of the request that it was.
     pub fn heard_of(&mut self, node: NodeId, budget: BudgetId, amount: u64) {
         self.of(node, budget).least += amount;
