@@ -160,23 +160,7 @@ impl Node {
                 "the objects, keys and budgets of this node's file are not used: it did not found the cluster"
             );
         }
-        let journal = Arc::new(BridgedJournal(journal));
-        let (funds, treasurer) = Funds::new(Arc::clone(&replica), journal, Arc::clone(&self.clock));
-        self.admin.attach_funds(funds.clone());
-        let end = money.stop();
-        money.spawn("treasurer", OnEnd::StopNode, async move { Ok(treasurer.run(end, RETURN_LIMIT).await?) });
-        let (end, renewal) =
-            (money.stop(), time_zones::refresh(Arc::clone(&replica), Arc::clone(&self.clock)));
-        money.spawn("time zones", OnEnd::Ignore, async move {
-            end.run_until_cancelled(renewal).await;
-            Ok(())
-        });
-        let beat = ticker::keep_time(Arc::clone(&replica), Arc::clone(&self.clock), money.stop());
-        money.spawn("ticker", OnEnd::Ignore, async {
-            beat.await;
-            Ok(())
-        });
-
+        let funds = self.fund(&replica, journal, &mut money);
         let proxy = self.proxy(replica, funds);
         self.operations.attach(&proxy);
         let mut edge = Tasks::new(CancellationToken::new());
@@ -191,6 +175,32 @@ impl Node {
             ended = self.operators.first_fatal() => Why::Failed(ended),
         };
         self.drain(&proxy, [edge, money, raft], why).await
+    }
+
+    /// Opens this node's funds, and sets the tasks to work that keep them and the cluster's time going.
+    fn fund(
+        &self,
+        replica: &Arc<dyn quorate_gateway::replica::Replica>,
+        journal: Journal,
+        money: &mut Tasks,
+    ) -> Funds {
+        let journal = Arc::new(BridgedJournal(journal));
+        let (funds, treasurer) = Funds::new(Arc::clone(replica), journal, Arc::clone(&self.clock));
+        self.admin.attach_funds(funds.clone());
+        let end = money.stop();
+        money.spawn("treasurer", OnEnd::StopNode, async move { Ok(treasurer.run(end, RETURN_LIMIT).await?) });
+        let (end, renewal) =
+            (money.stop(), time_zones::refresh(Arc::clone(replica), Arc::clone(&self.clock)));
+        money.spawn("time zones", OnEnd::Ignore, async move {
+            end.run_until_cancelled(renewal).await;
+            Ok(())
+        });
+        let beat = ticker::keep_time(Arc::clone(replica), Arc::clone(&self.clock), money.stop());
+        money.spawn("ticker", OnEnd::Ignore, async {
+            beat.await;
+            Ok(())
+        });
+        funds
     }
 
     fn proxy(&self, replica: Arc<dyn quorate_gateway::replica::Replica>, funds: Funds) -> Arc<Proxy> {
