@@ -6,7 +6,7 @@
 )]
 
 use quorate_cluster_simulator::{IS_REPEATABLE, Plan, Report, outcome_of, report_of, run};
-use quorate_simulator::{Campaign, FailingRun, SHRINKS_FOR, Verdict, Violation, shrink_within};
+use quorate_simulator::{Campaign, FailingRun, SHRINKS_FOR, Violation, shrink_within};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -172,21 +172,7 @@ fn judge(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         }
     };
     let findings = campaign.run(&outcome_of, &progress);
-    print!("{findings}");
-    match findings.verdict() {
-        Verdict::Broken => {
-            if let Some((seed, _)) = findings.broken.first().filter(|_| !arguments.is_brief) {
-                show(Plan::of(*seed), SHRINKS_FOR, arguments)?;
-            }
-            Ok(ExitCode::FAILURE)
-        }
-        Verdict::Unknown(missing) if !arguments.any_coverage => {
-            println!("UNKNOWN: never reached: {missing:?}");
-            Ok(ExitCode::from(3))
-        }
-        Verdict::Held | Verdict::Unknown(_) => {
-            println!("all promises held");
-            Ok(ExitCode::SUCCESS)
-        }
-    }
+    findings.conclude(&mut std::io::stdout(), arguments.any_coverage, |seed| {
+        if arguments.is_brief { Ok(()) } else { show(Plan::of(seed), SHRINKS_FOR, arguments) }
+    })
 }

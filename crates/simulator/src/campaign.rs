@@ -3,7 +3,9 @@
 use crate::coverage::{Coverage, Reachable};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::io::{self, Write};
 use std::ops::AddAssign;
+use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -161,6 +163,33 @@ impl<S: Reachable> Findings<S> {
         match self.coverage.missing() {
             missing if missing.is_empty() => Verdict::Held,
             missing => Verdict::Unknown(missing),
+        }
+    }
+
+    /// Writes what was found, and says how the program ends by it. The lowest broken seed is for `show`.
+    ///
+    /// # Errors
+    /// Those of `out` and of `show`.
+    pub fn conclude<E: From<io::Error>>(
+        &self,
+        out: &mut impl Write,
+        allows_missing: bool,
+        show: impl FnOnce(u64) -> Result<(), E>,
+    ) -> Result<ExitCode, E> {
+        write!(out, "{self}")?;
+        match self.verdict() {
+            Verdict::Broken => {
+                self.broken.first().map_or(Ok(()), |(seed, _)| show(*seed))?;
+                Ok(ExitCode::FAILURE)
+            }
+            Verdict::Unknown(missing) if !allows_missing => {
+                writeln!(out, "UNKNOWN: never reached: {missing:?}")?;
+                Ok(ExitCode::from(3))
+            }
+            Verdict::Held | Verdict::Unknown(_) => {
+                writeln!(out, "all promises held")?;
+                Ok(ExitCode::SUCCESS)
+            }
         }
     }
 }

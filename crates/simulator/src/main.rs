@@ -5,9 +5,7 @@
     reason = "a command-line tool talks on its standard streams"
 )]
 
-use quorate_simulator::{
-    Campaign, FailingRun, Measured, Plan, Report, SHRINKS_FOR, Verdict, run, shrink_within,
-};
+use quorate_simulator::{Campaign, FailingRun, Measured, Plan, Report, SHRINKS_FOR, run, shrink_within};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -172,21 +170,7 @@ fn judge(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         }
     };
     let findings = campaign.run(&|seed| Plan::of(seed).outcome(), &progress);
-    print!("{findings}");
-    match findings.verdict() {
-        Verdict::Broken => {
-            if let Some((seed, _)) = findings.broken.first().filter(|_| !arguments.is_brief) {
-                show(Plan::of(*seed), SHRINKS_FOR, arguments)?;
-            }
-            Ok(ExitCode::FAILURE)
-        }
-        Verdict::Unknown(missing) if !arguments.any_coverage => {
-            println!("UNKNOWN: never reached: {missing:?}");
-            Ok(ExitCode::from(3))
-        }
-        Verdict::Held | Verdict::Unknown(_) => {
-            println!("all promises held");
-            Ok(ExitCode::SUCCESS)
-        }
-    }
+    findings.conclude(&mut std::io::stdout(), arguments.any_coverage, |seed| {
+        if arguments.is_brief { Ok(()) } else { show(Plan::of(seed), SHRINKS_FOR, arguments) }
+    })
 }
