@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lease", &["domain"]),
     ("catalog", &["domain"]),
     ("idempotency", &["domain"]),
+    ("membership", &["domain"]),
     ("consensus", &["domain", "ledger", "lease", "catalog", "idempotency"]),
     ("routing", &["domain", "catalog"]),
     ("tokenizer", &["domain"]),
@@ -77,8 +78,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Data in, decisions out: no I/O, no clock, no randomness, no runtime, no logs.
-const PURE: &[&str] =
-    &["domain", "ledger", "wallet", "lease", "catalog", "idempotency", "routing", "tokenizer", "dialect"];
+const PURE: &[&str] = &[
+    "domain",
+    "ledger",
+    "wallet",
+    "lease",
+    "catalog",
+    "idempotency",
+    "membership",
+    "routing",
+    "tokenizer",
+    "dialect",
+];
 
 /// What a pure crate must not use: whatever reads, waits, asks the time, draws lots or prints.
 const IMPURE: &[&str] = &[

@@ -1,0 +1,169 @@
+//! What the table takes, and what it refuses.
+
+use super::*;
+use crate::{Levels, NewToken, Phase};
+use quorate_domain::Secret;
+
+const NOW: LogTime = LogTime::from_millis(1_000);
+
+fn root(byte: u8) -> Root {
+    let at = LogTime::from_millis;
+    Root { certificate: vec![byte; 9], key: Secret::new([byte; 32]), since: at(0), until: at(9_000) }
+}
+
+fn profile(name: Option<&str>) -> Profile {
+    Profile {
+        name: name.map(|name| name.parse().unwrap()),
+        zone: None,
+        peer_address: "10.0.0.1:7000".to_owned(),
+        admin_address: "10.0.0.1:8081".to_owned(),
+        release: "1.0.0".to_owned(),
+        levels: Levels::OURS,
+    }
+}
+
+fn founded() -> Membership {
+    let mut members = Membership::default();
+    let founding = Founding {
+        cluster: ClusterId::new(9),
+        storage: StorageId::new(100),
+        profile: profile(Some("first")),
+        root: root(1),
+        starts: 1,
+        boot: BootId::new(1),
+    };
+    assert_eq!(members.apply(NOW, Command::Found(founding)), Outcome::Founded(ClusterId::new(9)));
+    let new = NewToken {
+        token: TokenId::new(1),
+        digest: [0; 32],
+        until: LogTime::from_millis(2_000),
+        uses: 3,
+        actor: "ann".to_owned(),
+    };
+    assert_eq!(members.apply(NOW, Command::CreateToken(new)), Outcome::Done);
+    members
+}
+
+fn admit_as(members: &mut Membership, storage: u64, name: Option<&str>) -> Outcome {
+    let (token, storage, profile) = (TokenId::new(1), StorageId::new(storage), profile(name));
+    members.apply(NOW, Command::Admit(Admission { token, storage, profile }))
+}
+
+fn admit(members: &mut Membership, storage: u64) -> Outcome {
+    admit_as(members, storage, None)
+}
+
+fn introduce(members: &mut Membership, node: u64, storage: u64, (starts, boot): (u64, u64)) -> Outcome {
+    let (node, storage, boot) = (NodeId::new(node), StorageId::new(storage), BootId::new(boot));
+    let profile = members.get(node).map_or_else(|| profile(None), |record| record.profile.clone());
+    members.apply(NOW, Command::Introduce(Introduction { node, storage, starts, boot, profile }))
+}
+
+fn remove(members: &mut Membership, node: u64) -> Outcome {
+    members.apply(NOW, Command::Remove { node: NodeId::new(node) })
+}
+
+#[test]
+fn a_storage_is_given_one_id_and_a_removed_one_never_comes_back() {
+    let mut members = founded();
+    assert_eq!(admit(&mut members, 200), Outcome::Admitted(NodeId::new(2)));
+    assert_eq!(admit(&mut members, 200), Outcome::Admitted(NodeId::new(2)));
+    assert_eq!(members.get(NodeId::new(2)).unwrap().name.as_str(), "node-2");
+    assert_eq!(remove(&mut members, 2), Outcome::Done);
+    assert_eq!(admit(&mut members, 200), Outcome::Rejected(Rejection::Removed));
+    assert_eq!(introduce(&mut members, 2, 200, (1, 1)), Outcome::Rejected(Rejection::Removed));
+    assert_eq!(admit(&mut members, 300), Outcome::Admitted(NodeId::new(3)));
+    assert_eq!(members.ever().collect::<Vec<_>>(), [1, 2, 3].map(NodeId::new));
+    assert!(members.is_gone(NodeId::new(2)) && !members.is_gone(NodeId::new(4)));
+}
+
+#[test]
+fn nobody_is_admitted_before_the_cluster_is_founded() {
+    assert_eq!(admit(&mut Membership::default(), 1), Outcome::Rejected(Rejection::NotFounded));
+}
+
+#[test]
+fn a_retry_costs_no_use_of_the_token() {
+    let mut members = founded();
+    for _ in 0..5 {
+        assert_eq!(admit(&mut members, 200), Outcome::Admitted(NodeId::new(2)));
+    }
+    assert_eq!(admit(&mut members, 300), Outcome::Admitted(NodeId::new(3)));
+    assert_eq!(admit(&mut members, 400), Outcome::Admitted(NodeId::new(4)));
+    assert_eq!(admit(&mut members, 500), Outcome::Rejected(Rejection::TokenUsedUp));
+    assert_eq!(admit(&mut members, 400), Outcome::Admitted(NodeId::new(4)));
+}
+
+#[test]
+fn a_name_is_that_of_one_member_alone() {
+    let mut members = founded();
+    assert_eq!(
+        admit_as(&mut members, 200, Some("first")),
+        Outcome::Rejected(Rejection::NameTaken(NodeId::new(1)))
+    );
+    assert_eq!(admit_as(&mut members, 200, Some("second")), Outcome::Admitted(NodeId::new(2)));
+}
+
+#[test]
+fn a_newcomer_that_does_not_know_the_level_is_refused() {
+    let mut members = founded();
+    let mut profile = profile(None);
+    profile.levels = Levels { min: 2, max: 3 };
+    let (token, storage) = (TokenId::new(1), StorageId::new(2));
+    let admission = Admission { token, storage, profile };
+    let refused = Outcome::Rejected(Rejection::Level { level: 1 });
+    assert_eq!(members.apply(NOW, Command::Admit(admission)), refused);
+}
+
+#[test]
+fn a_copy_and_an_old_copy_of_a_directory_are_told_from_a_restart() {
+    let mut members = founded();
+    admit(&mut members, 200);
+    assert_eq!(introduce(&mut members, 2, 200, (1, 7)), Outcome::Done);
+    assert_eq!(introduce(&mut members, 2, 200, (1, 7)), Outcome::Done);
+    assert_eq!(introduce(&mut members, 2, 200, (2, 8)), Outcome::Done);
+    assert_eq!(introduce(&mut members, 2, 200, (2, 9)), Outcome::Rejected(Rejection::Cloned));
+    let old = Rejection::RolledBack { starts: 1, known: 2 };
+    assert_eq!(introduce(&mut members, 2, 200, (1, 9)), Outcome::Rejected(old));
+    let other = Rejection::OtherStorage { node: NodeId::new(2), storage: StorageId::new(200) };
+    assert_eq!(introduce(&mut members, 2, 201, (3, 9)), Outcome::Rejected(other));
+    let unknown = Rejection::Unknown(NodeId::new(3));
+    assert_eq!(introduce(&mut members, 3, 201, (3, 9)), Outcome::Rejected(unknown));
+}
+
+fn certify(members: &mut Membership, node: u64, by: &Root) {
+    let certificate = Certificate { root: by.id(), since: by.since, until: by.until };
+    members.apply(NOW, Command::Certify { node: NodeId::new(node), certificate });
+}
+
+fn trust(members: &mut Membership, node: u64, root: &Root) {
+    members.apply(NOW, Command::Trust { node: NodeId::new(node), root: root.id() });
+}
+
+#[test]
+fn a_root_is_replaced_step_by_step_when_the_last_node_is_there() {
+    let (mut members, old, new) = (founded(), root(1), root(2));
+    admit(&mut members, 200);
+    admit(&mut members, 300);
+    [1, 2, 3].into_iter().for_each(|node| certify(&mut members, node, &old));
+    assert_eq!(members.apply(NOW, Command::Rotate { root: new.clone() }), Outcome::Done);
+    let another = members.apply(NOW, Command::Rotate { root: root(3) });
+    assert_eq!(another, Outcome::Rejected(Rejection::RotationUnderWay));
+    let seen = |members: &Membership| {
+        let authority = members.authority().unwrap();
+        (authority.signer().id(), authority.trusted().count(), authority.next().map(|next| next.phase))
+    };
+    trust(&mut members, 1, &new);
+    trust(&mut members, 2, &new);
+    assert_eq!(seen(&members), (old.id(), 2, Some(Phase::Trusting)));
+    trust(&mut members, 3, &new);
+    assert_eq!(seen(&members), (new.id(), 2, Some(Phase::Signing)));
+    certify(&mut members, 1, &new);
+    certify(&mut members, 2, &new);
+    assert_eq!(seen(&members), (new.id(), 2, Some(Phase::Signing)));
+    // The one that is silent is removed: nobody waits for it.
+    remove(&mut members, 3);
+    assert_eq!(seen(&members), (new.id(), 1, None));
+    assert_eq!(members.apply(NOW, Command::Rotate { root: new.clone() }), Outcome::Done);
+    assert_eq!(seen(&members), (new.id(), 1, None));
+}
