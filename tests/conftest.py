@@ -56,7 +56,7 @@ def partitioned(tmp_path, network, providers):
     files = [NodeFile(tmp_path / f"node-{number}") for number in (1, 2, 3)]
     for number, file in enumerate(files):
         file.cluster["peer_address"] = network.relay(number, file.peer)
-        file.cluster.update({"found": True} if number == 0 else {"seeds": [files[0].cluster["peer_address"]]})
+    files[0].cluster["found"] = True
     processes = []
 
     def start(number):
@@ -66,8 +66,11 @@ def partitioned(tmp_path, network, providers):
         return processes[-1]
 
     try:
-        pids = [start(number).pid for number in range(3)]
+        pids = [start(0).pid]
         token = files[0].data.joinpath("admin-token").read_text().strip()
+        for number in (1, 2):
+            files[number].join_by(Admin(f"http://{files[0].admin}", token).join_token())
+            pids.append(start(number).pid)
         admins = [Admin(f"http://{file.admin}", token) for file in files]
         votes = lambda: sum(member["is_voter"] for member in admins[0].status()["members"]) == 3  # noqa: E731
         eventually(votes, 30, "three voters")

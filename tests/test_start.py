@@ -51,6 +51,16 @@ def running(folder):
     process.kill()
 
 
+@pytest.fixture
+def own(tmp_path):
+    """A cluster of one for a test that brings others in: without them it cannot go on."""
+    file = NodeFile(tmp_path / "own", found=True)
+    process = file.start()
+    file.wait_for(process, "/readyz")
+    yield file
+    process.kill()
+
+
 @pytest.fixture(scope="module")
 def silent():
     """An address at which somebody takes connections and says nothing."""
@@ -81,29 +91,35 @@ def admin_of(file):
     return Admin(f"http://{file.admin}", file.data.joinpath("admin-token").read_text())
 
 
-def join(file, *seeds):
+def token_for(*seeds, cluster="c1" * 8):
+    """A join token that nobody made."""
+    return ".".join(["qj1", cluster, "07" * 32, "03" * 8, "09" * 32, ",".join(seeds)])
+
+
+def join(file, token):
     """`quorate cluster join` of a node that waits."""
-    words = [word for seed in seeds for word in ("--seed", seed)]
-    command = [binary("quorate", "QUORATE_BIN"), "cluster", "join", "--server", f"http://{file.admin}", *words]
-    return Process(command, file.folder / "join.log")
+    file.folder.joinpath("token").write_text(token)
+    server, token_file = f"http://{file.admin}", str(file.folder / "token")
+    words = ["cluster", "join", "--server", server, "--join-token-file", token_file]
+    return Process([binary("quorate", "QUORATE_BIN"), *words], file.folder / "join.log")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def lost(folder, silent, waiting):
     """Two nodes that seek their cluster in vain: one by its file, one as it is told. Begun early, for it takes long."""
     nobody = NodeFile(folder / "nobody")
-    by_file = NodeFile(folder / "by-file", seeds=[nobody.peer, silent])
+    by_file = NodeFile(folder / "by-file").join_by(token_for(nobody.peer, silent))
     told, _process = waiting("told")
-    processes = {"by file": by_file.start(), "told": join(told, silent, nobody.peer)}
+    processes = {"by file": by_file.start(), "told": join(told, token_for(silent, nobody.peer))}
     yield processes, told
     for process in processes.values():
         process.stop()
 
 
 def test_a_bad_file_is_refused_with_every_problem(folder):
-    file = NodeFile(folder / "bad", found=True, seeds=["127.0.0.1:1"], heartbeat_ms=0)
+    file = NodeFile(folder / "bad", found=True, join_token_file="token", heartbeat_ms=0)
     said = refused(file, "FILE cannot be used:")
-    assert "either found = true or seeds" in said and "cluster.heartbeat_ms" in said
+    assert "either found = true or join_token_file" in said and "cluster.heartbeat_ms" in said
 
 
 @pytest.mark.parametrize(
@@ -157,11 +173,13 @@ def test_a_file_that_contradicts_the_cluster_is_refused_at_every_start(folder):
 
 def test_the_file_of_a_node_that_joined_is_not_used_and_a_warning_says_so(folder):
     founder = NodeFile(folder / "founder", found=True)
-    joiner = NodeFile(folder / "joiner", seeds=[founder.peer])
+    joiner = NodeFile(folder / "joiner")
     joiner.before = 'users = [{ name = "ann" }]'
     processes = []
     try:
         for file in (founder, joiner):
+            if file is joiner:
+                file.join_by(admin_of(founder).join_token())
             processes.append(file.start())
             file.wait_for(processes[-1], "/readyz")
         assert "are not used: it did not found the cluster" in processes[1].log.read_text()
@@ -188,8 +206,13 @@ def test_the_command_line_founds_a_cluster_of_two_nodes_that_wait_and_shows_the_
     assert founded.returncode == 0 and "this is the only time" in founded.stderr, founded
     (token,) = set(re.findall(r"qk_\w{58}", founded.stdout))
     assert founder.data.joinpath("admin-token").read_text() == token
-    joined = run("cluster", "join", "--server", f"http://{other.admin}", "--seed", founder.peer)
+    key = {"QUORATE_SERVER": f"http://{founder.admin}", "QUORATE_TOKEN": token}
+    made = run("token", "create", "--ttl", "5m", **key)
+    assert made.returncode == 0 and made.stdout.startswith("qj1.") and "only time" in made.stderr, made
+    other.folder.joinpath("token").write_text(made.stdout)
+    joined = run("cluster", "join", "--server", f"http://{other.admin}", "--join-token-file", str(other.folder / "token"))
     assert joined.returncode == 0, joined
+    assert "0" in run("token", "list", **key).stdout
     status = {"QUORATE_SERVER": f"http://{other.admin}", "QUORATE_TOKEN": token}
     healthy = lambda: "HEALTHY" in run("cluster", "status", **status).stdout  # noqa: E731
     eventually(healthy, 30, "a healthy cluster of two")
@@ -308,38 +331,90 @@ def test_a_damaged_log_is_refused_rather_than_forgotten(stopped):
     assert f"{stopped.data}/raft" in refused(stopped, "DIR is damaged")
 
 
-def test_a_node_with_another_secret_is_refused_by_the_cluster(running, folder):
-    file = NodeFile(folder / "stranger", secret="a secret of quite another cluster", seeds=[running.peer])
-    assert running.peer in refused(file, "node at ADDRESS refuses: the cluster secret differs")
-
-
 def test_a_data_directory_of_another_cluster_is_refused(running, stopped):
-    stopped.cluster = {"seeds": [running.peer]}
-    refused(stopped, "node at ADDRESS refuses: it belongs to cluster A, not to B")
+    stopped.cluster = {}
+    stopped.join_by(admin_of(running).join_token())
+    refused(stopped, "the data directory belongs to cluster A, the join token to cluster B")
 
 
-def test_a_data_directory_of_another_cluster_with_another_secret_is_refused(running, stopped):
-    stopped.cluster = {"seeds": [running.peer]}
-    stopped.folder.joinpath("secret").write_text("a secret of quite another cluster")
-    refused(stopped, "node at ADDRESS refuses: the cluster secret differs")
+def test_a_token_whose_seed_is_of_another_cluster_is_refused_by_both_names(running, folder):
+    file = NodeFile(folder / "elsewhere").join_by(token_for(running.peer))
+    said = refused(file, "node at ADDRESS refuses: it belongs to cluster A, not to B")
+    assert "c1" * 8 in said and running.peer in said
 
 
-def test_a_node_that_is_told_to_join_with_another_secret_says_so_and_waits_on(running, waiting):
-    file, process = waiting("stranger-told", secret="a secret of quite another cluster")
-    asked = join(file, running.peer)
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("guessed", "the cluster at ADDRESS does not let this node in: the join token is not known"),
+        ("late", "the cluster at ADDRESS does not let this node in: the join token has expired"),
+    ],
+)
+def test_a_join_token_that_is_no_good_is_refused_and_says_why(running, folder, name, message):
+    admin = admin_of(running)
+    token = admin.join_token(ttl_ms=1_000 if name == "late" else 60_000)
+    if name == "guessed":
+        parts = token.split(".")
+        token = ".".join([*parts[:4], "00" * 32, *parts[5:]])
+    if name == "late":
+        expired = lambda: admin.get("/usage") is not None and time.time() - begun > 3  # noqa: E731
+        begun = time.time()
+        eventually(expired, 10, "a token that is too old")
+    refused(NodeFile(folder / name).join_by(token), message)
+
+
+def test_a_join_token_lets_in_no_more_nodes_than_it_says(own, tmp_path):
+    token = admin_of(own).join_token()
+    first = NodeFile(tmp_path / "first").join_by(token)
+    process = first.start()
+    try:
+        first.wait_for(process, "/readyz")
+        message = "the cluster at ADDRESS does not let this node in: the join token was used as often as it may be"
+        refused(NodeFile(tmp_path / "second").join_by(token), message)
+    finally:
+        process.kill()
+
+
+def test_a_join_token_file_with_something_else_in_it_is_refused_without_showing_it(folder):
+    file = NodeFile(folder / "no-token").join_by("something else that may be secret")
+    said = refused(file, "FILE cannot be used: this is no join token: one begins with qj1. and has six parts between dots")
+    assert "may be secret" not in said
+
+
+def test_the_same_line_on_every_node_waits_for_a_token_and_needs_none_afterwards(own, tmp_path):
+    file = NodeFile(tmp_path / "same-line")
+    token = file.folder / "comes-later"
+    file.command += ["--join-token-file", str(token)]
+    process = file.start()
+    try:
+        file.wait_for(process, "/livez")
+        token.write_text(admin_of(own).join_token())
+        file.wait_for(process, "/readyz")
+        assert process.stop()
+        token.write_text("")
+        process = file.start()
+        file.wait_for(process, "/readyz")
+    finally:
+        process.kill()
+
+
+def test_a_node_that_is_told_to_join_by_a_bad_token_says_so_and_waits_on(running, waiting):
+    file, process = waiting("stranger-told")
+    token = admin_of(running).join_token().split(".")
+    asked = join(file, ".".join([*token[:4], "00" * 32, *token[5:]]))
     assert asked.popen.wait(10) == 7
-    assert f"node at {running.peer} refuses: the cluster secret differs" in asked.tail()
-    assert "next: give all nodes of the cluster one cluster.secret" in asked.tail()
+    assert "the join token is not known" in asked.tail()
+    assert "next: make another join token: `quorate token create`" in asked.tail()
     process.check_alive()
 
 
 def test_a_node_that_seeks_its_cluster_stops_when_it_is_told_to(silent, folder, waiting):
-    by_file = NodeFile(folder / "stopped-by-file", seeds=[silent])
+    by_file = NodeFile(folder / "stopped-by-file").join_by(token_for(silent))
     seeking = by_file.start()
     by_file.wait_for(seeking, "/livez")
     told, seeking_too = waiting("stopped-told")
-    asked = join(told, silent)
-    eventually(lambda: "asking the seeds" in told.folder.joinpath("node.log").read_text(), what="a node that asks its seeds")
+    asked = join(told, token_for(silent))
+    eventually(lambda: "asking for a place" in told.folder.joinpath("node.log").read_text(), what="a node that asks its seeds")
     for process in (seeking, seeking_too):
         assert process.stop(), "it had to be killed"
         assert process.popen.returncode == 0, process.tail()
@@ -358,7 +433,7 @@ def test_a_node_that_is_told_wrong_seeds_says_so_and_joins_through_the_right_one
     asked = processes["told"]
     assert asked.popen.wait(SEEDS_S) == 7, asked.tail()
     assert "no cluster could be joined in 30s" in asked.tail() and "next: " in asked.tail()
-    again = join(told, running.peer)
+    again = join(told, admin_of(running).join_token())
     assert again.popen.wait(SEEDS_S) == 0, again.tail()
 
 

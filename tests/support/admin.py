@@ -63,6 +63,12 @@ class Admin:
             self.model(f"{name}-{number}", f"{name}-{number}")
         self.route(name, *(f"{name}-{number}" for number in range(len(urls))))
 
+    def join_token(self, *seeds, **fields):
+        """A token with which a node joins: through all members, or through these."""
+        token = self.call("POST", "/tokens", fields)["token"]
+        parts = token.split(".", 5)
+        return ".".join([*parts[:5], ",".join(seeds)]) if seeds else token
+
     def key(self, **fields):
         return self.call("POST", "/keys", fields)
 

@@ -21,8 +21,11 @@ def holds_some(cluster, node, key, model="chat"):
 
 
 def lose(cluster, node, what):
-    """The node dies, and comes back without a folder of its own: its journal, or all of its data."""
+    """The node dies, and comes back without a folder of its own: its journal, or all of its data. Then it needs a token."""
+    other = next(other for other in cluster.nodes if other is not node)
     node.kill()
+    if what == "data":
+        cluster.folder.joinpath("data/join-token").write_text(other.admin.join_token())
     shutil.rmtree(cluster.folder / "data" / f"node-{node.id}" / what)
     node.start_again()
     node.wait_until_ready()

@@ -8,7 +8,6 @@ import httpx
 from support.processes import Process, binary, free_ports
 from support.wait import eventually
 
-SECRET = "a secret that all nodes of a cluster share"
 # A node that cannot start says so at once. What it tries for longer, a test waits for by itself.
 REFUSAL_S = 20
 START_S = 60
@@ -18,7 +17,7 @@ class NodeFile:
     """The file of one node. What `cluster` and `node` have goes into the tables of that name; `before` them and
     `objects` after them are more of the file, as text."""
 
-    def __init__(self, folder, secret=SECRET, **cluster):
+    def __init__(self, folder, **cluster):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.path = folder / "node.toml"
@@ -27,12 +26,18 @@ class NodeFile:
         self.cluster = cluster
         self.node = {}
         self.before = self.objects = ""
-        folder.joinpath("secret").write_text(secret)
         self.command = [binary("quorate", "QUORATE_BIN"), "serve", "--config", str(self.path)]
+
+    def join_by(self, token):
+        """Has the node join by this token at its first start."""
+        file = self.folder / "join-token"
+        file.write_text(token)
+        self.cluster["join_token_file"] = str(file)
+        return self
 
     def write(self):
         node = {"data_dir": str(self.data), "client_listen": self.client, "admin_listen": self.admin, **self.node}
-        cluster = {"peer_listen": self.peer, "secret": f"${{file:{self.folder}/secret}}", **self.cluster}
+        cluster = {"peer_listen": self.peer, **self.cluster}
         # Texts, numbers, truths and lists are the same in JSON and TOML.
         tables = {"node": node, "cluster": cluster}
         lines = [

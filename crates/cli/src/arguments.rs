@@ -1,5 +1,6 @@
 //! The command line as a whole. Each command's own arguments are in its file.
 
+use crate::authority::AuthorityVerb;
 use crate::budget::{BudgetVerb, Usage};
 use crate::cluster::ClusterVerb;
 use crate::config::ConfigCommand;
@@ -13,6 +14,7 @@ use crate::provider::ProviderFields;
 use crate::route::RouteFields;
 use crate::serve::Serve;
 use crate::tenant::{OrganisationFields, TeamFields, UserFields};
+use crate::token::TokenVerb;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -98,6 +100,12 @@ pub(crate) enum Question {
     /// Found a cluster, join one, see how it is.
     #[command(subcommand)]
     Cluster(ClusterVerb),
+    /// Tokens with which nodes join.
+    #[command(subcommand)]
+    Token(TokenVerb),
+    /// Who signs the certificates that nodes show each other.
+    #[command(subcommand)]
+    Authority(AuthorityVerb),
     /// Who serves models, where, and with which credential.
     #[command(subcommand)]
     Provider(Verb<ProviderFields>),
@@ -144,7 +152,11 @@ mod tests {
             "serve --config node.toml",
             "dev --nodes 3 --data-dir d --ready-file f",
             "cluster init",
-            "cluster join --seed 10.0.0.1:7000 --seed 10.0.0.2:7000",
+            "cluster join --join-token-file token",
+            "serve --config node.toml --join-token-file token",
+            "token create --ttl 30m --uses 4",
+            "token delete 0123456789abcdef",
+            "authority rotate -m yearly",
             "cluster status -o json",
             "provider create openai --base-url https://api.openai.com/v1 --credential ${env:OPENAI_API_KEY}",
             "provider set openai --when-client-leaves cancel",

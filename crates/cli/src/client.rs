@@ -66,8 +66,8 @@ impl Client {
     }
 
     /// Lets a node join a cluster, which takes as long as its seeds do.
-    pub(crate) async fn join(&self, seeds: &[String]) -> Result<Value, CliError> {
-        let body = json!({ "seeds": seeds });
+    pub(crate) async fn join(&self, token: &str) -> Result<Value, CliError> {
+        let body = json!({ "token": token });
         self.send_within(JOIN_LIMIT, Method::POST, "/cluster/join", Some(&body)).await
     }
 

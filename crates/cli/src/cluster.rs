@@ -5,6 +5,7 @@ use crate::error::CliError;
 use crate::output::{Column, Output, tell};
 use clap::Subcommand;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// What can be done with a cluster as a whole.
 #[derive(Subcommand)]
@@ -13,9 +14,9 @@ pub(crate) enum ClusterVerb {
     Init,
     /// Let the node that is asked join a cluster.
     Join {
-        /// Peer address of a node in the cluster, HOST:PORT. Can be repeated.
-        #[arg(long, required = true)]
-        seed: Vec<String>,
+        /// The file that holds a join token of the cluster.
+        #[arg(long, value_name = "FILE")]
+        join_token_file: PathBuf,
     },
     /// Say how the cluster is.
     Status,
@@ -36,12 +37,13 @@ impl ClusterVerb {
             Self::Init => {
                 output.show(&client.post("/cluster/init", &json!({})).await?);
                 tell("this is the only time the admin token is shown; keep it, and set QUORATE_TOKEN");
-                tell(
-                    "next: quorate cluster join --seed HOST:PORT on the other nodes, or quorate provider create",
-                );
+                tell("next: quorate token create, for other nodes to join with; or quorate provider create");
             }
-            Self::Join { seed } => {
-                output.show(&client.join(&seed).await?);
+            Self::Join { join_token_file } => {
+                let what = || format!("read the join token file {}", join_token_file.display());
+                let text = std::fs::read_to_string(&join_token_file)
+                    .map_err(|cause| CliError::Io { what: what(), cause })?;
+                output.show(&client.join(text.trim()).await?);
             }
             Self::Status => status(&client.get("/cluster").await?, output)?,
             Self::Expire { session } => {

@@ -87,6 +87,8 @@ impl Dev {
             // theirs need each other to be ready.
             if !layout.has_started(id) {
                 all_ready(members).await?;
+                let made = members[0].client(Some(token.clone()))?.post("/tokens", &json!({})).await?;
+                layout.give_join_token(made["token"].as_str().unwrap_or_default())?;
             }
             members.push(Member::start(layout, id)?);
         }

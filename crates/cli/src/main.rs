@@ -3,6 +3,7 @@
 
 mod amount;
 mod arguments;
+mod authority;
 mod budget;
 mod calendar;
 mod client;
@@ -21,6 +22,7 @@ mod route;
 mod serve;
 mod span;
 mod tenant;
+mod token;
 
 use arguments::{Arguments, Command, Question};
 use clap::Parser;
@@ -57,6 +59,8 @@ fn run(arguments: Arguments) -> Result<(), CliError> {
 async fn ask(question: Question, client: &Client, output: &Output) -> Result<(), CliError> {
     match question {
         Question::Cluster(verb) => verb.run(client, output).await,
+        Question::Token(verb) => verb.run(client, output).await,
+        Question::Authority(verb) => verb.run(client, output).await,
         Question::Provider(verb) => verb.run(client, output).await,
         Question::Model(verb) => verb.run(client, output).await,
         Question::Route(verb) => verb.run(client, output).await,

@@ -10,13 +10,14 @@ use crate::world::World;
 use prometheus_client::registry::Registry;
 use quorate_consensus::host::Host;
 use quorate_consensus::{
-    Journal, JournalMetrics, Metrics, Replica, RunError, Runner, Settings, SnapshotPolicy, Start, StartError,
-    Timings,
+    CERTIFICATE_LIFETIME, Journal, JournalMetrics, Metrics, Refusal, Replica, RunError, Runner, Settings,
+    SnapshotPolicy, Start, StartError, Timings,
 };
-use quorate_domain::{Clock, NodeId, Secret, SessionId};
+use quorate_domain::{Clock, NodeId, SessionId, Span};
 use quorate_gateway::{Funds, Treasurer};
 use quorate_lease::RevocationBound;
 use quorate_ledger::Mark;
+use quorate_membership::{JoinToken, Mismatch};
 use quorate_node::{BridgedJournal, BridgedReplica, keep_time};
 use std::fmt;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub(crate) const JOURNAL: &str = "/node/journal";
 
 /// As long as a node has to return its grants when it is told to stop.
 const RETURN_LIMIT: Duration = Duration::from_secs(5);
+/// Longer than any clock jumps.
+const TOKEN_TTL: Span = Span::from_millis(60 * 24 * 60 * 60 * 1_000);
 /// Between two tries to join.
 const JOIN_PAUSE: Duration = Duration::from_millis(500);
 
@@ -121,12 +124,23 @@ impl World {
                 Err(StartError::NoIdentity) => {}
                 ended => return ended,
             }
-            let start =
-                if life.node == 0 { Start::Found } else { Start::Join { seeds: self.seeds(life.node) } };
+            let start = if life.node == 0 { Start::Found } else { Start::Join(self.token(life.node).await) };
             match self.start_as(life, clock, (disk, start)).await {
                 Err(StartError::NotJoined { .. }) => tokio::time::sleep(JOIN_PAUSE).await,
                 ended => return ended,
             }
+        }
+    }
+
+    /// As an operator does: has any node make a token, and names all others as seeds.
+    async fn token(&self, place: usize) -> JoinToken {
+        loop {
+            if let Some(other) = self.some_alive()
+                && let Ok(token) = other.replica.create_token(TOKEN_TTL, 1, "operator".to_owned()).await
+            {
+                return JoinToken { seeds: self.seeds(place), ..token };
+            }
+            tokio::time::sleep(JOIN_PAUSE).await;
         }
     }
 
@@ -149,7 +163,10 @@ impl World {
             dir: "/node".into(),
             listen: address(life.node),
             advertise: None,
-            secret: Secret::new(b"a secret of the simulated cluster".to_vec()),
+            name: None,
+            zone: None,
+            admin_address: address(life.node).to_string(),
+            certificates: CERTIFICATE_LIFETIME,
             timings: Timings::default(),
             revocation_bound: RevocationBound::DEFAULT,
             snapshots: SnapshotPolicy { every, keep },
@@ -182,7 +199,9 @@ impl World {
         match ended {
             Ok(()) => {}
             Err(error) if !alive.life.lives() => drop(error),
-            // A node that was removed is told so by nobody: openraft may end, or it stands aside for ever.
+            Err(RunError::Expelled(Refusal::Card(Mismatch::Removed(_))))
+                if self.seats[alive.life.node].now.lock().is_out => {}
+            // openraft may end before anybody has told it.
             Err(RunError::Raft(_)) if self.seats[alive.life.node].now.lock().is_out => {}
             Err(error) => self.broken("run", format!("node {node}: {error}")),
         }

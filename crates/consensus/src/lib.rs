@@ -4,7 +4,7 @@
 //! Start with [`Replica::start`], which gives a cheap handle and a [`Runner`] for the owner to spawn. Commands go in
 //! through [`Replica::propose`] on any node; what came of them is read from [`Replica::state`], after
 //! [`Replica::read_barrier`] where the read must be linearizable. The [`Journal`] stands beside, independent of Raft.
-//! Inside: `codec` (bytes), `host` (the machine), `machine` (the state), `store` (the disk), `transport` (peers), `replica` (the tasks).
+//! Inside: `codec` (bytes), `host` (the machine), `machine` (the state), `store` (the disk), `trust` (certificates), `transport` (peers), `replica` (the tasks).
 
 mod codec;
 pub mod host;
@@ -16,18 +16,16 @@ mod raft_runtime;
 mod replica;
 mod store;
 mod transport;
+mod trust;
 
 pub use codec::CodecError;
 
 pub use journal::Journal;
-pub use machine::{
-    Batch, Command, Fingerprint, NodeCommand, NodeOutcome, NodeRecord, Nodes, OpId, Outcome, Proposal, State,
-    StorageId,
-};
+pub use machine::{Batch, Command, Fingerprint, OpId, Outcome, Proposal, State};
 pub use metrics::{JournalMetrics, Metrics};
 pub use replica::{
-    ChangeError, Identity, PeerStatus, ProposeError, ReadError, Replica, Role, RunError, Runner, Settings,
-    SnapshotPolicy, Start, StartError, Status, Timings,
+    CERTIFICATE_LIFETIME, ChangeError, Identity, PeerStatus, ProposeError, ReadError, Replica, Role,
+    RunError, Runner, Settings, SnapshotPolicy, Start, StartError, Status, Timings,
 };
 pub use store::{StoreError, WriterWork};
 pub use transport::Refusal;

@@ -5,12 +5,10 @@
 mod command;
 mod dedup;
 mod history;
-mod nodes;
 mod state;
 
-pub use command::{Batch, Command, NodeCommand, NodeOutcome, OpId, Outcome, Proposal};
+pub use command::{Batch, Command, OpId, Outcome, Proposal};
 pub use history::Fingerprint;
 pub(crate) use history::HISTORY_VERSION;
-pub use nodes::{NodeRecord, Nodes, StorageId};
 pub(crate) use state::Frozen;
 pub use state::State;

@@ -2,9 +2,11 @@
 //!
 //! [`Replica`] is the handle; [`Runner`] is the work, to be spawned by the owner. Start with [`Replica::start`].
 
+mod certificates;
 mod compared;
 mod comparison;
 mod core;
+mod entrance;
 mod entries;
 mod error;
 mod everywhere;
@@ -27,7 +29,7 @@ pub use handle::Replica;
 pub use identity::Identity;
 pub use runner::Runner;
 pub(crate) use service::Service;
-pub use settings::{Settings, SnapshotPolicy, Start, Timings};
+pub use settings::{CERTIFICATE_LIFETIME, Settings, SnapshotPolicy, Start, Timings};
 pub use status::{PeerStatus, Role, Status};
 
 #[cfg(test)]

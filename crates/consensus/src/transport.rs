@@ -9,13 +9,15 @@ mod listener;
 mod message;
 mod network;
 mod session;
+mod told;
 
 pub use handshake::Refusal;
 pub(crate) use handshake::{HandshakeError, Local};
 pub(crate) use link::{AskError, Caller, Lane, Link, LinkError, LinkTask, Links, ask_once};
 pub(crate) use listener::Listener;
-pub(crate) use message::{LeaderHint, Request, Response};
+pub(crate) use message::{Certified, Joined, LeaderHint, Request, Response};
 pub(crate) use network::Network;
+pub(crate) use told::Told;
 
 #[cfg(test)]
 mod tests;

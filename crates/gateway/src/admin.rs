@@ -3,6 +3,7 @@
 //! Every request but `init` and `join` of a node without a cluster needs an admin key. Start with [`Admin`], then
 //! `resource` for what providers, models, routes and tenants have in common.
 
+mod authority;
 mod budget;
 mod calendar;
 mod caller;
@@ -18,6 +19,7 @@ mod resolve;
 mod resource;
 mod session;
 mod setup;
+mod token;
 mod view;
 mod words;
 
@@ -34,7 +36,7 @@ use crate::funds::Funds;
 use crate::replica::{Replica, Unavailable};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use caller::Administrator;
 use quorate_catalog::{
     Apply, Change, Command, ModelSpec, OrganisationSpec, Outcome, ProviderSpec, RouteSpec, TeamSpec, UserSpec,
@@ -101,6 +103,10 @@ impl Admin {
             .route("/cluster", get(cluster::status))
             .route("/cluster/init", post(cluster::init))
             .route("/cluster/join", post(cluster::join))
+            .route("/tokens", get(token::list).post(token::create))
+            .route("/tokens/{id}", delete(token::withdraw))
+            .route("/authority", get(authority::show))
+            .route("/authority/rotate", post(authority::rotate))
             .route("/log", get(log::show).put(log::set));
         Router::new()
             .nest("/admin/v1", api)

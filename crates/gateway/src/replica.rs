@@ -7,6 +7,7 @@ use quorate_domain::{Amount, BootId, BudgetId, Clock, LogTime, MonoTime, NodeId,
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, Standing};
 use quorate_ledger::{Begun, Ledger, Mark};
+use quorate_membership::{JoinToken, Membership, Rejection};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -27,6 +28,20 @@ pub enum Unavailable {
     /// This node is stopping.
     #[error("this node is stopping")]
     Stopped,
+}
+
+/// Why the membership was not changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotChanged {
+    /// It could not be agreed on.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The cluster does not take it.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The machine could not make what is needed for it.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// The replicated state of the cluster, as one node sees it.
@@ -67,6 +82,27 @@ pub trait Replica: Send + Sync + 'static {
         command: quorate_idempotency::Command,
         limit: Duration,
     ) -> Eventually<'_, Result<quorate_idempotency::Outcome, Unavailable>>;
+
+    /// Who belongs to the cluster. Hold the lock for moments only.
+    fn membership(&self) -> &RwLock<Membership>;
+
+    /// Agrees on a change of who belongs to the cluster.
+    fn propose_membership(
+        &self,
+        command: quorate_membership::Command,
+        limit: Duration,
+    ) -> Eventually<'_, Result<quorate_membership::Outcome, Unavailable>>;
+
+    /// Makes a join token that is good for so long and so many nodes.
+    fn create_token(
+        &self,
+        ttl: Span,
+        uses: u32,
+        actor: String,
+    ) -> Eventually<'_, Result<JoinToken, NotChanged>>;
+
+    /// Begins to replace the root of the cluster's authority.
+    fn rotate_root(&self) -> Eventually<'_, Result<(), NotChanged>>;
 
     /// Returns once the local copies hold everything that was acknowledged anywhere before the call.
     fn read_barrier(&self, limit: Duration) -> Eventually<'_, Result<(), Unavailable>>;

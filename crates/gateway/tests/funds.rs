@@ -9,7 +9,7 @@ use quorate_domain::{
     Amount, BootId, BudgetId, Clock, LogTime, MonoTime, NanoUsd, NodeId, SessionId, Span, Subject, Tokens,
     Unit, WindowId,
 };
-use quorate_gateway::replica::{ClusterStatus, Eventually, Journal, Replica, Unavailable};
+use quorate_gateway::replica::{ClusterStatus, Eventually, Journal, NotChanged, Replica, Unavailable};
 use quorate_gateway::{Cause, Funds, Refusal};
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, RevocationBound, Standing};
@@ -17,6 +17,7 @@ use quorate_ledger::{
     Begun, BudgetSpec, Command, Evidence, Expected, Kind, Ledger, Mark, OpenSession, Outcome, Overspent,
     PutBudget, Sync,
 };
+use quorate_membership::{JoinToken, Membership};
 use quorate_wallet::Cost;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ static UNLIMITED: Lease = Lease::unlimited();
 struct Cluster {
     catalog: RwLock<Catalog>,
     ledger: RwLock<Ledger>,
+    members: RwLock<Membership>,
     applied: watch::Sender<u64>,
     is_cut_off: AtomicBool,
     commands: AtomicU64,
@@ -161,6 +163,32 @@ impl Replica for Seat {
         Box::pin(async { Err(Unavailable::NoQuorum) })
     }
 
+    fn membership(&self) -> &RwLock<Membership> {
+        &self.cluster.members
+    }
+
+    fn propose_membership(
+        &self,
+        command: quorate_membership::Command,
+        _limit: Duration,
+    ) -> Eventually<'_, Result<quorate_membership::Outcome, Unavailable>> {
+        let outcome = self.cluster.members.write().apply(LogTime::default(), command);
+        Box::pin(async move { Ok(outcome) })
+    }
+
+    fn create_token(
+        &self,
+        _ttl: Span,
+        _uses: u32,
+        _actor: String,
+    ) -> Eventually<'_, Result<JoinToken, NotChanged>> {
+        Box::pin(async { Err(NotChanged::Failed("nobody joins here".to_owned())) })
+    }
+
+    fn rotate_root(&self) -> Eventually<'_, Result<(), NotChanged>> {
+        Box::pin(async { Err(NotChanged::Failed("nobody has a certificate here".to_owned())) })
+    }
+
     fn read_barrier(&self, _limit: Duration) -> Eventually<'_, Result<(), Unavailable>> {
         Box::pin(async {
             if let Some(copy) = &self.copy {
@@ -258,6 +286,7 @@ struct World {
 impl World {
     async fn with_budget(limit: u64) -> Self {
         let cluster = Arc::new(Cluster {
+            members: RwLock::default(),
             catalog: RwLock::default(),
             ledger: RwLock::default(),
             applied: watch::Sender::new(0),

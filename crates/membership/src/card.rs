@@ -50,7 +50,7 @@ pub enum Mismatch {
     #[error("node {0} was removed from the cluster")]
     Removed(NodeId),
     /// The id is that of another storage.
-    #[error("node {node} has another data directory ({storage})")]
+    #[error("node {node} has another data directory: {storage}")]
     OtherStorage {
         /// The node.
         node: NodeId,

@@ -48,6 +48,24 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Whether applying it twice is the same as applying it once, so that retries need no operation id.
+    #[must_use]
+    pub const fn is_idempotent(&self) -> bool {
+        match self {
+            Self::Found(_)
+            | Self::Admit(_)
+            | Self::Introduce(_)
+            | Self::CreateToken(_)
+            | Self::Certify { .. }
+            | Self::Trust { .. }
+            | Self::Rotate { .. } => true,
+            // The second time there is nothing left to take out.
+            Self::Remove { .. } | Self::WithdrawToken { .. } => false,
+        }
+    }
+}
+
 /// The first node of a new cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Founding {
@@ -132,7 +150,7 @@ pub enum Rejection {
     #[error("this data directory belonged to a node that was removed from the cluster")]
     Removed,
     /// The node has another storage.
-    #[error("node {node} has another data directory ({storage})")]
+    #[error("node {node} has another data directory: {storage}")]
     OtherStorage {
         /// The node.
         node: NodeId,

@@ -2,10 +2,13 @@
 
 use quorate_consensus::{ChangeError, Command, Journal, Outcome, ProposeError, ReadError, Replica};
 use quorate_domain::{Amount, BootId, BudgetId, MonoTime, NodeId, SessionId, Span, WindowId};
-use quorate_gateway::replica::{self, ClusterStatus, Eventually, HistoryStatus, MemberStatus, Unavailable};
+use quorate_gateway::replica::{
+    self, ClusterStatus, Eventually, HistoryStatus, MemberStatus, NotChanged, Unavailable,
+};
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, Standing};
 use quorate_ledger::{Begun, Ledger, Mark};
+use quorate_membership::{JoinToken, Membership};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -54,9 +57,10 @@ impl replica::Replica for BridgedReplica {
         Box::pin(async move {
             match self.propose(Command::Catalog(command), limit).await? {
                 Outcome::Catalog(outcome) => Ok(outcome),
-                Outcome::Ledger(_) | Outcome::Node(_) | Outcome::Idempotency(_) | Outcome::Forgotten => {
-                    Err(Unavailable::TimedOut)
-                }
+                Outcome::Ledger(_)
+                | Outcome::Membership(_)
+                | Outcome::Idempotency(_)
+                | Outcome::Forgotten => Err(Unavailable::TimedOut),
             }
         })
     }
@@ -69,9 +73,10 @@ impl replica::Replica for BridgedReplica {
         Box::pin(async move {
             match self.propose(Command::Ledger(command), limit).await? {
                 Outcome::Ledger(outcome) => Ok(outcome),
-                Outcome::Catalog(_) | Outcome::Node(_) | Outcome::Idempotency(_) | Outcome::Forgotten => {
-                    Err(Unavailable::TimedOut)
-                }
+                Outcome::Catalog(_)
+                | Outcome::Membership(_)
+                | Outcome::Idempotency(_)
+                | Outcome::Forgotten => Err(Unavailable::TimedOut),
             }
         })
     }
@@ -88,11 +93,43 @@ impl replica::Replica for BridgedReplica {
         Box::pin(async move {
             match self.propose(Command::Idempotency(command), limit).await? {
                 Outcome::Idempotency(outcome) => Ok(outcome),
-                Outcome::Catalog(_) | Outcome::Ledger(_) | Outcome::Node(_) | Outcome::Forgotten => {
+                Outcome::Catalog(_) | Outcome::Ledger(_) | Outcome::Membership(_) | Outcome::Forgotten => {
                     Err(Unavailable::TimedOut)
                 }
             }
         })
+    }
+
+    fn membership(&self) -> &parking_lot::RwLock<Membership> {
+        &self.0.state().membership
+    }
+
+    fn propose_membership(
+        &self,
+        command: quorate_membership::Command,
+        limit: Duration,
+    ) -> Eventually<'_, Result<quorate_membership::Outcome, Unavailable>> {
+        Box::pin(async move {
+            match self.propose(Command::Membership(command), limit).await? {
+                Outcome::Membership(outcome) => Ok(outcome),
+                Outcome::Catalog(_) | Outcome::Ledger(_) | Outcome::Idempotency(_) | Outcome::Forgotten => {
+                    Err(Unavailable::TimedOut)
+                }
+            }
+        })
+    }
+
+    fn create_token(
+        &self,
+        ttl: Span,
+        uses: u32,
+        actor: String,
+    ) -> Eventually<'_, Result<JoinToken, NotChanged>> {
+        Box::pin(async move { self.0.create_token(ttl, uses, actor).await.map_err(not_changed) })
+    }
+
+    fn rotate_root(&self) -> Eventually<'_, Result<(), NotChanged>> {
+        Box::pin(async move { self.0.rotate_root().await.map_err(not_changed) })
     }
 
     fn read_barrier(&self, limit: Duration) -> Eventually<'_, Result<(), Unavailable>> {
@@ -152,6 +189,23 @@ impl replica::Replica for BridgedReplica {
 
     fn transfer_leadership(&self, to: Option<NodeId>) -> Eventually<'_, Result<(), String>> {
         Box::pin(async move { self.0.transfer_leadership(to).await.map_err(|error| error.to_string()) })
+    }
+}
+
+fn not_changed(error: ChangeError) -> NotChanged {
+    match error {
+        ChangeError::Rejected(rejection) => NotChanged::Rejected(rejection),
+        ChangeError::TimedOut | ChangeError::Propose(ProposeError::TimedOut) => Unavailable::TimedOut.into(),
+        ChangeError::NotLeader(_) | ChangeError::Propose(ProposeError::Unavailable) => {
+            Unavailable::NoQuorum.into()
+        }
+        ChangeError::Propose(ProposeError::Stopped) => Unavailable::Stopped.into(),
+        ChangeError::UnknownNode(_)
+        | ChangeError::LastVoter(_)
+        | ChangeError::NotVoter(_)
+        | ChangeError::Random(_)
+        | ChangeError::Certificate(_)
+        | ChangeError::Propose(ProposeError::TooLarge { .. }) => NotChanged::Failed(error.to_string()),
     }
 }
 

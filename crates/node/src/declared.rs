@@ -4,7 +4,8 @@ use quorate_catalog::{
     EndUserPolicy, ModelSpec, OnRevocation, OrganisationSpec, ProviderSpec, RouteSpec, TeamSpec, UserSpec,
     WithoutQuorum,
 };
-use quorate_domain::Tags;
+use quorate_consensus::CERTIFICATE_LIFETIME;
+use quorate_domain::{Name, Tags};
 use quorate_gateway::admin::BudgetInput;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -44,12 +45,19 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Node {
+    /// What people call it: no two members have the same name. By its number, if it is missing.
+    pub name: Option<Name>,
+    /// Where it stands, as an availability zone: what fails together.
+    pub zone: Option<Name>,
     /// The directory of its data. Created if it is missing.
     pub data_dir: PathBuf,
     /// Where clients send requests.
     pub client_listen: SocketAddr,
     /// Where operators, probes and Prometheus connect. Keep it private.
     pub admin_listen: SocketAddr,
+    /// The address under which operators reach it, `host:port`, for other nodes and for `quorate cluster status`, if that is not
+    /// `admin_listen`.
+    pub admin_address: Option<String>,
     /// How long requests under way may take to finish when the node is told to stop, all together, in milliseconds. What
     /// comes before and after it takes 20 seconds more at the most.
     pub drain_ms: u64,
@@ -58,9 +66,12 @@ pub struct Node {
 impl Default for Node {
     fn default() -> Self {
         Self {
+            name: None,
+            zone: None,
             data_dir: PathBuf::from("quorate-data"),
             client_listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            admin_address: None,
             drain_ms: 30_000,
         }
     }
@@ -75,21 +86,26 @@ pub struct Cluster {
     /// The address under which other nodes reach it, `host:port`, if that is not `peer_listen`.
     #[serde(default)]
     pub peer_address: Option<String>,
-    /// The secret all nodes of the cluster share: `${env:NAME}` or `${file:PATH}`, 16 characters or more.
-    pub secret: String,
-    /// Peer addresses of nodes to join through, on the first start. Without any, the node waits for
-    /// `quorate cluster init` or `quorate cluster join`.
+    /// A file that holds a join token, or will hold one: on the first start the node joins the cluster that the token names. Without it
+    /// the node waits for `quorate cluster init` or `quorate cluster join`.
     #[serde(default)]
-    pub seeds: Vec<String>,
+    pub join_token_file: Option<PathBuf>,
     /// On the first start, found a new cluster instead of waiting. On one node only.
     #[serde(default)]
     pub found: bool,
+    /// For how long the certificates are good that this node signs while it leads, in milliseconds. They are renewed in time.
+    #[serde(default = "default_certificate_ms")]
+    pub certificate_ms: u64,
     /// Milliseconds between heartbeats.
     #[serde(default = "default_heartbeat_ms")]
     pub heartbeat_ms: u64,
     /// Milliseconds without a leader after which an election may begin; the longest wait is twice that.
     #[serde(default = "default_election_ms")]
     pub election_ms: u64,
+}
+
+const fn default_certificate_ms() -> u64 {
+    CERTIFICATE_LIFETIME.millis()
 }
 
 const fn default_heartbeat_ms() -> u64 {
@@ -168,16 +184,16 @@ pub struct Key {
     pub secret: String,
     /// The organisation whose budgets it spends.
     #[serde(default)]
-    pub organisation: Option<quorate_domain::Name>,
+    pub organisation: Option<Name>,
     /// The team whose budgets it spends.
     #[serde(default)]
-    pub team: Option<quorate_domain::Name>,
+    pub team: Option<Name>,
     /// The user whose budgets it spends.
     #[serde(default)]
-    pub user: Option<quorate_domain::Name>,
+    pub user: Option<Name>,
     /// The routes it may use; all of them if the list is missing.
     #[serde(default)]
-    pub allowed_models: Option<Vec<quorate_domain::Name>>,
+    pub allowed_models: Option<Vec<Name>>,
     /// What becomes of its requests on a node that does not know whether it was revoked.
     #[serde(default)]
     pub without_quorum: WithoutQuorum,

@@ -1,14 +1,25 @@
 //! What an operator does about a node that did not start, or that stopped: the last column of the table in
 //! docs/errors/README.md, in one sentence; and the exit code by which scripts know whose turn it is.
 
+use crate::entrance::TokenFileError;
 use crate::founding::FileRejected;
 use quorate_consensus::{Refusal, RunError, StartError, StoreError};
 use quorate_gateway::JournalFailure;
+use quorate_membership::{Mismatch, Rejection};
 use std::io::{self, ErrorKind};
 
 /// Of sysexits.h.
 const EX_SOFTWARE: u8 = 70;
 const EX_CONFIG: u8 = 78;
+/// Ours, beside them: a restart does not help.
+const ROLLED_BACK: u8 = 72;
+const OTHER_CLUSTER: u8 = 73;
+const REMOVED: u8 = 74;
+const LEVEL: u8 = 75;
+const CLONED: u8 = 77;
+const NAME_TAKEN: u8 = 79;
+const JOIN_ANEW: &str =
+    "this data directory can be used no more: put it aside, and start with an empty one and a join token";
 const AGAIN: &str = "start the node again; if it ends like this again, report it with its log";
 const WRITE: &str = "make room on the disk, or mend it, then start the node again";
 const OF_SYSTEM: &[(ErrorKind, &str)] = &[
@@ -20,10 +31,65 @@ const OF_SYSTEM: &[(ErrorKind, &str)] = &[
     (ErrorKind::StorageFull, WRITE),
 ];
 
-/// The exit code for an error of [`serve`](crate::serve): 78 if the configuration file is to be corrected, 70 else.
+/// The exit code for an error of [`serve`](crate::serve), as docs/errors/README.md lists them.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<FileRejected>() { EX_CONFIG } else { EX_SOFTWARE }
+    if error.is::<FileRejected>() || error.is::<TokenFileError>() {
+        return EX_CONFIG;
+    }
+    if let Some(error) = error.downcast_ref::<StartError>() {
+        return code_of_start(error);
+    }
+    match error.downcast_ref::<RunError>() {
+        Some(RunError::Expelled(refusal)) => code_of_refusal(refusal),
+        Some(RunError::Storage(_) | RunError::Raft(_) | RunError::Diverged { .. }) | None => EX_SOFTWARE,
+    }
+}
+
+const fn code_of_start(error: &StartError) -> u8 {
+    match error {
+        StartError::OtherCluster { .. } => OTHER_CLUSTER,
+        StartError::Refused { refusal, .. } => code_of_refusal(refusal),
+        StartError::NotAdmitted { rejection, .. } => code_of_rejection(rejection),
+        StartError::Store(_)
+        | StartError::Listen { .. }
+        | StartError::NotJoined { .. }
+        | StartError::NoIdentity
+        | StartError::Settings(_)
+        | StartError::Random(_)
+        | StartError::Certificate(_)
+        | StartError::Tls(_)
+        | StartError::Raft(_) => EX_SOFTWARE,
+    }
+}
+
+const fn code_of_refusal(refusal: &Refusal) -> u8 {
+    match refusal {
+        Refusal::Card(mismatch) => match mismatch {
+            Mismatch::Cluster { .. } | Mismatch::Lineage { .. } => OTHER_CLUSTER,
+            Mismatch::Removed(_) => REMOVED,
+            Mismatch::OtherStorage { .. } | Mismatch::Cloned(_) => CLONED,
+            Mismatch::RolledBack(_) => ROLLED_BACK,
+            Mismatch::Level { .. } => LEVEL,
+        },
+        Refusal::Version { .. } => LEVEL,
+        Refusal::Certificate { .. } | Refusal::Node { .. } => EX_SOFTWARE,
+    }
+}
+
+const fn code_of_rejection(rejection: &Rejection) -> u8 {
+    match rejection {
+        Rejection::Removed => REMOVED,
+        Rejection::OtherStorage { .. } | Rejection::Cloned => CLONED,
+        Rejection::RolledBack { .. } => ROLLED_BACK,
+        Rejection::Level { .. } => LEVEL,
+        Rejection::NameTaken(_) => NAME_TAKEN,
+        Rejection::TokenUnknown | Rejection::TokenExpired | Rejection::TokenUsedUp => EX_CONFIG,
+        Rejection::Unknown(_)
+        | Rejection::NotFounded
+        | Rejection::TooManyTokens(_)
+        | Rejection::RotationUnderWay => EX_SOFTWARE,
+    }
 }
 
 /// What to do about an error of [`serve`](crate::serve).
@@ -31,6 +97,9 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 pub fn next_step(error: &anyhow::Error) -> &'static str {
     if error.is::<FileRejected>() {
         return "correct the file, or what was changed in the cluster since: they contradict each other";
+    }
+    if error.is::<TokenFileError>() {
+        return "put a join token into the file: `quorate token create` makes one";
     }
     if let Some(error) = error.downcast_ref::<StoreError>() {
         return of_store(error);
@@ -56,6 +125,7 @@ const fn of_run(error: &RunError) -> &'static str {
     match error {
         RunError::Storage(error) => of_store(error),
         RunError::Raft(_) => AGAIN,
+        RunError::Expelled(refusal) => of_refusal(refusal),
         RunError::Diverged { .. } => {
             "start the node again: it applies its log anew; if it stops again, remove it from the cluster and let it join with an empty data_dir"
         }
@@ -70,7 +140,12 @@ pub(crate) const fn of_start(error: &StartError) -> &'static str {
         StartError::NotJoined { .. } => {
             "check that the seeds are peer addresses of running nodes that this machine can reach"
         }
-        StartError::NoIdentity => "run `quorate cluster init` or `quorate cluster join`",
+        StartError::NoIdentity => "run `quorate cluster init`, or start it with a join token",
+        StartError::NotAdmitted { rejection, .. } => of_rejection(rejection),
+        StartError::OtherCluster { .. } => {
+            "correct node.data_dir or the join token: one of them is of another cluster"
+        }
+        StartError::Certificate(_) | StartError::Tls(_) => AGAIN,
         StartError::Settings(_) => "correct what is named in the configuration file",
         StartError::Random(_) => "mend the machine: its operating system gives no random numbers",
         StartError::Raft(_) => AGAIN,
@@ -79,11 +154,41 @@ pub(crate) const fn of_start(error: &StartError) -> &'static str {
 
 const fn of_refusal(refusal: &Refusal) -> &'static str {
     match refusal {
-        Refusal::Secret => "give all nodes of the cluster one cluster.secret",
-        Refusal::Cluster { .. } => "correct the seeds or node.data_dir: one of them is of another cluster",
+        Refusal::Card(mismatch) => of_mismatch(mismatch),
+        Refusal::Certificate { .. } => {
+            "look at the clocks of both machines; if the certificate has run out, start the node once more with a join token"
+        }
         Refusal::Version { .. } => "run versions of quorate that follow each other on all nodes",
         Refusal::Node { .. } => "correct the addresses: another node has this one's",
-        Refusal::NotReady => "wait until that node has joined, or name another seed",
+    }
+}
+
+const fn of_mismatch(mismatch: &Mismatch) -> &'static str {
+    match mismatch {
+        Mismatch::Cluster { .. } => {
+            "correct the join token or node.data_dir: one of them is of another cluster"
+        }
+        Mismatch::Lineage { .. } => JOIN_ANEW,
+        Mismatch::Removed(_) => JOIN_ANEW,
+        Mismatch::OtherStorage { .. } | Mismatch::Cloned(_) => {
+            "stop the process that runs with the other copy of the directory, and keep one of them; to run one more node, start it with an empty data_dir and a join token"
+        }
+        Mismatch::RolledBack(_) => JOIN_ANEW,
+        Mismatch::Level { .. } => "run a release of quorate that knows the level",
+    }
+}
+
+const fn of_rejection(rejection: &Rejection) -> &'static str {
+    match rejection {
+        Rejection::TokenUnknown | Rejection::TokenExpired | Rejection::TokenUsedUp => {
+            "make another join token: `quorate token create`"
+        }
+        Rejection::NameTaken(_) => "give the node another node.name, or remove the one that has it",
+        Rejection::Removed | Rejection::RolledBack { .. } => JOIN_ANEW,
+        Rejection::OtherStorage { .. } | Rejection::Cloned => "keep one copy of the data directory",
+        Rejection::Level { .. } => "run a release of quorate that knows the level",
+        Rejection::NotFounded => "found the cluster first: `quorate cluster init`",
+        Rejection::Unknown(_) | Rejection::TooManyTokens(_) | Rejection::RotationUnderWay => AGAIN,
     }
 }
 
@@ -104,6 +209,7 @@ mod tests {
     use super::*;
     use anyhow::{Context, anyhow};
     use quorate_domain::{ClusterId, NodeId};
+    use quorate_membership::{Levels, StorageId};
     use std::time::Duration;
 
     #[test]
@@ -126,6 +232,12 @@ mod tests {
             StartError::NoIdentity => "this node has neither founded nor joined a cluster yet",
             StartError::Refused { refusal, .. } => shown_of_refusal(refusal),
             StartError::NotJoined { .. } => "no cluster could be joined in 30s; last asked ADDRESS",
+            StartError::NotAdmitted { rejection, .. } => shown_of_rejection(rejection),
+            StartError::OtherCluster { .. } => {
+                "the data directory belongs to cluster A, the join token to cluster B"
+            }
+            StartError::Certificate(_) => "no certificate could be made",
+            StartError::Tls(_) => "TLS cannot be set up",
             StartError::Settings(_) => "raft settings",
             StartError::Random(_) => "no random numbers",
             StartError::Raft(_) => "raft did not start",
@@ -135,10 +247,62 @@ mod tests {
     fn shown_of_refusal(refusal: &Refusal) -> &'static str {
         match refusal {
             Refusal::Version { .. } => "node at ADDRESS refuses: it speaks peer protocol N only",
-            Refusal::Secret => "node at ADDRESS refuses: the cluster secret differs",
-            Refusal::Cluster { .. } => "node at ADDRESS refuses: it belongs to cluster A, not to B",
+            Refusal::Certificate { .. } => {
+                "node at ADDRESS refuses: the certificate is not of this cluster, or not valid now"
+            }
+            Refusal::Card(mismatch) => shown_of_mismatch(mismatch),
             Refusal::Node { .. } => "node at ADDRESS refuses: it is node N, not node M",
-            Refusal::NotReady => "node at ADDRESS refuses: it has not joined a cluster yet",
+        }
+    }
+
+    fn shown_of_mismatch(mismatch: &Mismatch) -> &'static str {
+        match mismatch {
+            Mismatch::Cluster { .. } => "node at ADDRESS refuses: it belongs to cluster A, not to B",
+            Mismatch::Lineage { .. } => {
+                "node at ADDRESS refuses: the cluster was recovered without this node: it is at lineage N, not at M"
+            }
+            Mismatch::Removed(_) => "node at ADDRESS refuses: node N was removed from the cluster",
+            Mismatch::OtherStorage { .. } => "node at ADDRESS refuses: node N has another data directory: S",
+            Mismatch::Cloned(_) => {
+                "node at ADDRESS refuses: another process has started with the data directory of node N, or with a copy of it"
+            }
+            Mismatch::RolledBack(_) => {
+                "node at ADDRESS refuses: the data directory of node N is older than what the cluster knows of it: an old copy was put back"
+            }
+            Mismatch::Level { .. } => {
+                "node at ADDRESS refuses: the cluster is at level N, and the program of this node knows A to B"
+            }
+        }
+    }
+
+    /// Those that a newcomer can be told.
+    fn shown_of_rejection(rejection: &Rejection) -> &'static str {
+        match rejection {
+            Rejection::TokenUnknown => {
+                "the cluster at ADDRESS does not let this node in: the join token is not known"
+            }
+            Rejection::TokenExpired => {
+                "the cluster at ADDRESS does not let this node in: the join token has expired"
+            }
+            Rejection::TokenUsedUp => {
+                "the cluster at ADDRESS does not let this node in: the join token was used as often as it may be"
+            }
+            Rejection::NameTaken(_) => {
+                "the cluster at ADDRESS does not let this node in: node N has this name"
+            }
+            Rejection::Removed => {
+                "the cluster at ADDRESS does not let this node in: this data directory belonged to a node that was removed from the cluster"
+            }
+            Rejection::Level { .. } => {
+                "the cluster at ADDRESS does not let this node in: the cluster is at level N, which this program does not know"
+            }
+            Rejection::Unknown(_)
+            | Rejection::NotFounded
+            | Rejection::OtherStorage { .. }
+            | Rejection::Cloned
+            | Rejection::RolledBack { .. }
+            | Rejection::TooManyTokens(_)
+            | Rejection::RotationUnderWay => unreachable!("no newcomer is told {rejection}"),
         }
     }
 
@@ -175,15 +339,37 @@ mod tests {
             StartError::Listen { address: "a:1".to_owned(), cause: "Address already in use".to_owned() },
             StartError::NoIdentity,
             refused(Refusal::Version { supported: 1 }),
-            refused(Refusal::Secret),
-            refused(Refusal::Cluster { expected, actual }),
+            refused(Refusal::Certificate { cause: cause() }),
             refused(Refusal::Node { expected: one, actual: two }),
-            refused(Refusal::NotReady),
+            StartError::OtherCluster { own: expected, other: actual },
+            StartError::Certificate(text()),
+            StartError::Tls(text()),
             StartError::NotJoined { within: Duration::from_secs(30), seed: "a:1".to_owned(), cause: cause() },
             StartError::Settings(text()),
             StartError::Random(text()),
             StartError::Raft(text()),
         ]);
+        let mismatches = [
+            Mismatch::Cluster { expected, actual },
+            Mismatch::Lineage { expected: 1, actual: 2 },
+            Mismatch::Removed(one),
+            Mismatch::OtherStorage { node: one, storage: StorageId::new(5) },
+            Mismatch::Cloned(one),
+            Mismatch::RolledBack(one),
+            Mismatch::Level { level: 2, known: Levels { min: 1, max: 1 } },
+        ];
+        errors.extend(mismatches.map(|mismatch| refused(mismatch.into())));
+        let rejections = [
+            Rejection::TokenUnknown,
+            Rejection::TokenExpired,
+            Rejection::TokenUsedUp,
+            Rejection::NameTaken(one),
+            Rejection::Removed,
+            Rejection::Level { level: 2 },
+        ];
+        errors.extend(
+            rejections.map(|rejection| StartError::NotAdmitted { seed: "a:1".to_owned(), rejection }),
+        );
         errors
     }
 

@@ -2,8 +2,9 @@
 
 use crate::declared::{self, Config, DEFAULT_ELECTION_MS};
 use crate::problems::Problems;
-use crate::{Beginning, log, reference};
-use quorate_domain::{Secret, Span, Tokens};
+use crate::{Beginning, log};
+use quorate_consensus::CERTIFICATE_LIFETIME;
+use quorate_domain::{Name, Span, Tokens};
 use quorate_gateway::IdempotencyLimits;
 use quorate_lease::RevocationBound;
 use std::fmt;
@@ -11,8 +12,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A shorter secret could be guessed.
-const CLUSTER_SECRET_MIN: usize = 16;
+/// A certificate that is good for less could run out while a busy machine renews it.
+const CERTIFICATE_MIN_MS: u64 = 10_000;
 /// Elections need several lost heartbeats, or every hiccup would be one.
 const HEARTBEATS_PER_ELECTION_MIN: u64 = 3;
 /// A new leader is there after three times `election_ms`, and the last renewal may have been a quarter of the bound before:
@@ -27,12 +28,18 @@ const KEPT_MIN_MS: u64 = 1_000;
 /// What a node needs to know to start.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// What people call it.
+    pub name: Option<Name>,
+    /// Where it stands.
+    pub zone: Option<Name>,
     /// The directory of its data.
     pub data_dir: PathBuf,
     /// Where clients connect.
     pub client_listen: SocketAddr,
     /// Where operators connect.
     pub admin_listen: SocketAddr,
+    /// Where others look for operators' address of this node.
+    pub admin_address: String,
     /// How long requests may take to finish at the end.
     pub drain: Duration,
     /// How it finds its cluster.
@@ -60,8 +67,8 @@ pub struct ClusterSettings {
     pub peer_listen: SocketAddr,
     /// The address under which other nodes reach it.
     pub peer_address: Option<String>,
-    /// What all nodes of the cluster share.
-    pub secret: Secret<Vec<u8>>,
+    /// For how long the certificates are good that it signs.
+    pub certificates: Span,
     /// What to do on the first start.
     pub first_start: FirstStart,
     /// Between heartbeats.
@@ -75,8 +82,8 @@ pub struct ClusterSettings {
 pub enum FirstStart {
     /// Founds a cluster.
     Found,
-    /// Joins one through these peers.
-    Join(Vec<String>),
+    /// Joins the one that the token in this file names, once the file is there.
+    Join(PathBuf),
     /// Waits to be told.
     Wait,
 }
@@ -121,7 +128,7 @@ impl Settings {
         let mut problems = Problems::default();
         let cluster = match &config.cluster {
             Some(declared) => cluster(declared, &mut problems),
-            None => Some(alone()),
+            None => alone(),
         };
         if config.node.client_listen == config.node.admin_listen && config.node.client_listen.port() != 0 {
             problems.add("node.admin_listen", "is the same address as node.client_listen");
@@ -133,12 +140,18 @@ impl Settings {
         let idempotency = idempotency(&config.limits, &mut problems);
         problems.take("node.data_dir", directory(&config.node.data_dir));
         problems.take("log.level", log::check(&config.log.level));
+        if let Some(own) = &config.node.admin_address {
+            problems.take("node.admin_address", dialled_address(own));
+        }
         let settings = Self {
+            name: config.node.name.clone(),
+            zone: config.node.zone.clone(),
+            admin_address: admin_address(&config, &cluster),
             data_dir: config.node.data_dir.clone(),
             client_listen: config.node.client_listen,
             admin_listen: config.node.admin_listen,
             drain: Duration::from_millis(config.node.drain_ms),
-            cluster: cluster.unwrap_or_else(alone),
+            cluster,
             log_level: config.log.level.clone(),
             body_bytes_max: config.limits.body_bytes_max,
             budget_wait: Duration::from_millis(config.limits.budget_wait_ms),
@@ -165,7 +178,7 @@ fn alone() -> ClusterSettings {
     ClusterSettings {
         peer_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         peer_address: None,
-        secret: Secret::new(Vec::new()),
+        certificates: CERTIFICATE_LIFETIME,
         first_start: FirstStart::Found,
         heartbeat: Duration::from_millis(100),
         election: Duration::from_millis(DEFAULT_ELECTION_MS),
@@ -211,9 +224,12 @@ fn idempotency(declared: &declared::Limits, problems: &mut Problems) -> Idempote
     }
 }
 
-fn cluster(declared: &declared::Cluster, problems: &mut Problems) -> Option<ClusterSettings> {
-    if declared.found && !declared.seeds.is_empty() {
-        problems.add("cluster", "either found = true or seeds, not both");
+fn cluster(declared: &declared::Cluster, problems: &mut Problems) -> ClusterSettings {
+    if declared.found && declared.join_token_file.is_some() {
+        problems.add("cluster", "either found = true or join_token_file, not both");
+    }
+    if declared.certificate_ms < CERTIFICATE_MIN_MS {
+        problems.add("cluster.certificate_ms", format_args!("must be at least {CERTIFICATE_MIN_MS}"));
     }
     if declared.election_ms < declared.heartbeat_ms.saturating_mul(HEARTBEATS_PER_ELECTION_MIN) {
         problems.add("cluster.election_ms", "must be at least three times cluster.heartbeat_ms");
@@ -228,29 +244,22 @@ fn cluster(declared: &declared::Cluster, problems: &mut Problems) -> Option<Clus
             "is needed, because other nodes cannot reach this one at 0.0.0.0 or ::",
         );
     }
-    for (number, seed) in declared.seeds.iter().enumerate() {
-        problems.take(&format!("cluster.seeds[{number}]"), address(seed));
-    }
     if let Some(own) = &declared.peer_address {
-        problems.take("cluster.peer_address", peer_address(own));
+        problems.take("cluster.peer_address", dialled_address(own));
     }
-    let secret = problems.take("cluster.secret", reference::resolve(&declared.secret))?;
-    if secret.expose().len() < CLUSTER_SECRET_MIN {
-        problems.add("cluster.secret", format_args!("is shorter than {CLUSTER_SECRET_MIN} characters"));
-    }
-    let first_start = match (declared.found, declared.seeds.is_empty()) {
+    let first_start = match (declared.found, &declared.join_token_file) {
         (true, _) => FirstStart::Found,
-        (false, false) => FirstStart::Join(declared.seeds.clone()),
-        (false, true) => FirstStart::Wait,
+        (false, Some(file)) => FirstStart::Join(file.clone()),
+        (false, None) => FirstStart::Wait,
     };
-    Some(ClusterSettings {
+    ClusterSettings {
         peer_listen: declared.peer_listen,
         peer_address: declared.peer_address.clone(),
-        secret: Secret::new(secret.expose().clone().into_bytes()),
+        certificates: Span::from_millis(declared.certificate_ms),
         first_start,
         heartbeat: Duration::from_millis(declared.heartbeat_ms),
         election: Duration::from_millis(declared.election_ms),
-    })
+    }
 }
 
 /// Checks a `host:port` that nodes dial.
@@ -268,13 +277,24 @@ fn address(text: &str) -> Result<(), String> {
     }
 }
 
-fn peer_address(text: &str) -> Result<(), String> {
+fn dialled_address(text: &str) -> Result<(), String> {
     address(text)?;
     let host = text.rsplit_once(':').map_or(text, |(host, _)| host).trim_matches(['[', ']']);
     if host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified()) {
         return Err(format!("other nodes cannot reach this one at {host}"));
     }
     Ok(())
+}
+
+/// Where others find operators' address: as it is said, or on the host that peers dial.
+fn admin_address(config: &Config, cluster: &ClusterSettings) -> String {
+    let listen = config.node.admin_listen;
+    let host = cluster.peer_address.as_deref().and_then(|own| own.rsplit_once(':')).map(|(host, _)| host);
+    match (&config.node.admin_address, host) {
+        (Some(said), _) => said.clone(),
+        (None, Some(host)) if listen.ip().is_unspecified() => format!("{host}:{}", listen.port()),
+        (None, _) => listen.to_string(),
+    }
 }
 
 /// Checks that a directory is there or could be made. Who may write to it is seen when it is used.
@@ -405,7 +425,6 @@ mod tests {
             admin_listen = "127.0.0.1:1"
             [cluster]
             peer_listen = "0.0.0.0:7000"
-            secret = "plain"
             heartbeat_ms = 200
             election_ms = 300
             [[keys]]
@@ -419,7 +438,6 @@ mod tests {
             &expect![[r#"
                 cluster.election_ms: must be at least three times cluster.heartbeat_ms
                 cluster.peer_address: is needed, because other nodes cannot reach this one at 0.0.0.0 or ::
-                cluster.secret: write ${env:NAME} or ${file:PATH}
                 node.admin_listen: is the same address as node.client_listen
                 keys[0].secret: environment variable NO_SUCH_VARIABLE_AT_ALL is not set
                 budgets[0]: subject: "group:x" is not a subject: write key:ID, key:ID/model:ROUTE, user:NAME, team:NAME, org:NAME, tag:NAME, end-user:ORG/ID or end-user:ORG/*"#]],
@@ -465,22 +483,20 @@ mod tests {
             r#"
             [node]
             data_dir = "/dev/null/data"
+            admin_address = "no port"
             [log]
             level = "info,="
             [cluster]
             peer_listen = "127.0.0.1:7000"
             peer_address = "0.0.0.0:7000"
-            secret = "${file:/dev/null}"
-            seeds = ["no port", "a:0", "::1:7000", "[::1]:7000", "node-2.example:7000"]
+            certificate_ms = 9999
             "#,
             &expect![[r#"
-                cluster.seeds[0]: "no port" is not HOST:PORT
-                cluster.seeds[1]: "a:0" is not HOST:PORT
-                cluster.seeds[2]: "::1:7000" is not HOST:PORT
+                cluster.certificate_ms: must be at least 10000
                 cluster.peer_address: other nodes cannot reach this one at 0.0.0.0
-                cluster.secret: is shorter than 16 characters
                 node.data_dir: /dev/null is no directory
-                log.level: "info,=" is no filter: invalid filter directive"#]],
+                log.level: "info,=" is no filter: invalid filter directive
+                node.admin_address: "no port" is not HOST:PORT"#]],
         );
     }
 
@@ -567,7 +583,7 @@ mod tests {
         check(
             "[node]\nclient_lissten = \"127.0.0.1:1\"\n",
             &expect![
-                "line 2, column 1: unknown field `client_lissten`, expected one of `data_dir`, `client_listen`, `admin_listen`, `drain_ms`"
+                "line 2, column 1: unknown field `client_lissten`, expected one of `name`, `zone`, `data_dir`, `client_listen`, `admin_listen`, `admin_address`, `drain_ms`"
             ],
         );
     }

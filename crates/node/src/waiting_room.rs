@@ -3,6 +3,7 @@
 use quorate_domain::NodeId;
 use quorate_gateway::admin::{Initialised, Setup, SetupError};
 use quorate_gateway::replica::Eventually;
+use quorate_membership::JoinToken;
 use tokio::sync::{mpsc, oneshot};
 
 /// One call at a time: whoever comes second is told that the node is a member already.
@@ -13,7 +14,7 @@ pub(crate) enum Call {
     /// Found a cluster.
     Init(oneshot::Sender<Result<Initialised, SetupError>>),
     /// Join a cluster.
-    Join(Vec<String>, oneshot::Sender<Result<NodeId, SetupError>>),
+    Join(JoinToken, oneshot::Sender<Result<NodeId, SetupError>>),
 }
 
 /// The door to the waiting room, for the admin API.
@@ -54,7 +55,7 @@ impl Setup for Door {
         Box::pin(self.ask(Call::Init))
     }
 
-    fn join(&self, seeds: Vec<String>) -> Eventually<'_, Result<NodeId, SetupError>> {
-        Box::pin(self.ask(|sender| Call::Join(seeds, sender)))
+    fn join(&self, token: JoinToken) -> Eventually<'_, Result<NodeId, SetupError>> {
+        Box::pin(self.ask(|sender| Call::Join(token, sender)))
     }
 }

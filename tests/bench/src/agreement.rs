@@ -6,8 +6,9 @@ use crate::process::{Running, poll};
 use crate::statistics;
 use anyhow::{Context, Result, ensure};
 use prometheus_client::registry::Registry;
-use quorate_consensus::{Metrics, Replica, Settings, SnapshotPolicy, Start, Timings};
-use quorate_domain::{Clock, Secret, SessionId};
+use quorate_consensus::{CERTIFICATE_LIFETIME, Metrics, Replica, Settings, SnapshotPolicy, Start, Timings};
+use quorate_domain::{Clock, SessionId, Span};
+use quorate_membership::JoinToken;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::net::SocketAddr;
@@ -22,6 +23,8 @@ const NODES: usize = 3;
 const CALLERS: [usize; 3] = [1, 16, 256];
 const SLICE: Duration = Duration::from_secs(3);
 const WARM_UP: Duration = Duration::from_millis(500);
+/// Longer than the followers take to start.
+const TOKEN_TTL: Span = Span::from_millis(600_000);
 const REAL_TIME: [&str; 3] = ["chrt", "-r", "5"];
 const BOTH_CORES: &str = "0,1";
 /// Between two looks at the membership of a cluster that grows.
@@ -114,10 +117,10 @@ pub(crate) async fn measure(folder: &Path, scheduling: Scheduling) -> Result<Vec
     };
     let line = |log: &Path, number| Ok(fs::read_to_string(log)?.lines().nth(number).map(str::to_owned));
     let (mut leader, log) = start("leader", None)?;
-    let address = poll("the leader's address", || line(&log, 0)).await?;
+    let token = poll("the leader's join token", || line(&log, 0)).await?;
     let mut followers = Vec::new();
     for number in 1..NODES {
-        followers.push(start(&format!("follower-{number}"), Some(&address))?);
+        followers.push(start(&format!("follower-{number}"), Some(&token))?);
     }
     let found = || match line(&log, 1)? {
         Some(found) => Ok(serde_json::from_str(&found).ok()),
@@ -129,14 +132,20 @@ pub(crate) async fn measure(folder: &Path, scheduling: Scheduling) -> Result<Vec
 /// Plays a node: founds a cluster and measures once all have joined, or joins one and serves until it is ended.
 pub(crate) async fn play(folder: PathBuf, leader: Option<String>) -> Result<()> {
     let is_founder = leader.is_none();
-    let start = leader.map_or(Start::Found, |leader| Start::Join { seeds: vec![leader] });
+    let start = match leader {
+        None => Start::Found,
+        Some(token) => Start::Join(JoinToken::parse(&token)?),
+    };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let metrics = Metrics::register(&mut Registry::default(), clock.clone());
     let settings = Settings {
         dir: folder,
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         advertise: None,
-        secret: Secret::new(b"a secret of the measured cluster".to_vec()),
+        name: None,
+        zone: None,
+        admin_address: "127.0.0.1:1".to_owned(),
+        certificates: CERTIFICATE_LIFETIME,
         revocation_bound: quorate_lease::RevocationBound::DEFAULT,
         timings: Timings::default(),
         snapshots: SnapshotPolicy::default(),
@@ -144,8 +153,10 @@ pub(crate) async fn play(folder: PathBuf, leader: Option<String>) -> Result<()> 
     let (replica, runner) = Replica::start(settings, clock, metrics, start).await?;
     let mut tasks = JoinSet::new();
     tasks.spawn(runner.run(CancellationToken::new()));
-    println!("{}", replica.address());
     if is_founder {
+        let uses = u32::try_from(NODES).unwrap_or(u32::MAX);
+        let token = replica.create_token(TOKEN_TTL, uses, "a measurement".to_owned()).await?;
+        println!("{}", token.expose());
         while replica.status().peers.iter().filter(|peer| peer.votes).count() < NODES {
             tokio::time::sleep(PAUSE).await;
         }

@@ -3,10 +3,11 @@
 use parking_lot::RwLock;
 use quorate_catalog::Catalog;
 use quorate_domain::{Amount, BootId, BudgetId, Clock, LogTime, MonoTime, NodeId, SessionId, Span, WindowId};
-use quorate_gateway::replica::{ClusterStatus, Eventually, Journal, Replica, Unavailable};
+use quorate_gateway::replica::{ClusterStatus, Eventually, Journal, NotChanged, Replica, Unavailable};
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, RevocationBound, Standing};
 use quorate_ledger::{Begun, Command, Ledger, Mark};
+use quorate_membership::{JoinToken, Membership};
 use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,6 +30,7 @@ struct Shared {
     catalog: RwLock<Catalog>,
     ledger: RwLock<Ledger>,
     idempotency: RwLock<Records>,
+    members: RwLock<Membership>,
     applied: watch::Sender<u64>,
     /// Where there is none, each entry takes a millisecond of log time and no other.
     clock: Option<Arc<dyn Clock>>,
@@ -62,6 +64,7 @@ impl Local {
             catalog,
             ledger,
             idempotency: RwLock::default(),
+            members: RwLock::default(),
             applied: watch::Sender::new(1),
             clock,
             entries: AtomicUsize::default(),
@@ -148,6 +151,32 @@ impl Replica for Local {
         let outcome = self.shared.idempotency.write().apply(self.at(), command, &|_| true);
         self.shared.applied.send_modify(|index| *index += 1);
         Box::pin(ready(Ok(outcome)))
+    }
+
+    fn membership(&self) -> &RwLock<Membership> {
+        &self.shared.members
+    }
+
+    fn propose_membership(
+        &self,
+        command: quorate_membership::Command,
+        _limit: Duration,
+    ) -> Eventually<'_, Result<quorate_membership::Outcome, Unavailable>> {
+        let outcome = self.shared.members.write().apply(self.at(), command);
+        Box::pin(async move { Ok(outcome) })
+    }
+
+    fn create_token(
+        &self,
+        _ttl: Span,
+        _uses: u32,
+        _actor: String,
+    ) -> Eventually<'_, Result<JoinToken, NotChanged>> {
+        Box::pin(async { Err(NotChanged::Failed("nobody joins here".to_owned())) })
+    }
+
+    fn rotate_root(&self) -> Eventually<'_, Result<(), NotChanged>> {
+        Box::pin(async { Err(NotChanged::Failed("nobody has a certificate here".to_owned())) })
     }
 
     fn read_barrier(&self, _limit: Duration) -> Eventually<'_, Result<(), Unavailable>> {

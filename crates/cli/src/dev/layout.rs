@@ -11,7 +11,6 @@ use toml::{Table, Value};
 
 /// Shorter than in production: nobody waits half a minute for Ctrl-C.
 const DRAIN_MS: i64 = 5_000;
-const SECRET_BYTES: usize = 32;
 /// The tables of a configuration file that are for every node.
 const OF_EVERY_NODE: [&str; 2] = ["log", "limits"];
 
@@ -35,7 +34,6 @@ impl Layout {
         fs::create_dir_all(folder).map_err(|cause| io_error("create", folder, cause))?;
         let folder = folder.canonicalize().map_err(|cause| io_error("find", folder, cause))?;
         let layout = Self { folder };
-        layout.prepare_secret()?;
         for id in 1..=nodes {
             layout.prepare_node(id, own)?;
         }
@@ -98,20 +96,14 @@ impl Layout {
         self.folder.join(format!("node-{id}"))
     }
 
-    fn secret_file(&self) -> PathBuf {
-        self.folder.join("cluster-secret")
+    fn join_token_file(&self) -> PathBuf {
+        self.folder.join("join-token")
     }
 
-    fn prepare_secret(&self) -> Result<(), CliError> {
-        let path = self.secret_file();
-        if path.exists() {
-            return Ok(());
-        }
-        let mut drawn = [0; SECRET_BYTES];
-        getrandom::fill(&mut drawn)
-            .map_err(|cause| io_error("draw", &path, io::Error::other(cause.to_string())))?;
-        let text: String = drawn.iter().map(|byte| format!("{byte:02x}")).collect();
-        write_private(&path, &text).map_err(|cause| io_error("write", &path, cause))
+    /// Puts the token where the nodes look for it.
+    pub(super) fn give_join_token(&self, token: &str) -> Result<(), CliError> {
+        let path = self.join_token_file();
+        write_private(&path, token).map_err(|cause| io_error("write", &path, cause))
     }
 
     fn prepare_node(&self, id: u64, own: Option<&Table>) -> Result<(), CliError> {
@@ -132,7 +124,7 @@ impl Layout {
         // The objects are the founder's to write; the others would warn of them.
         config.retain(|name, _| id == 1 || OF_EVERY_NODE.contains(&name));
         config.insert("node".to_owned(), Value::Table(self.node_table(id, addresses)));
-        config.insert("cluster".to_owned(), Value::Table(self.cluster_table(id, addresses)?));
+        config.insert("cluster".to_owned(), Value::Table(self.cluster_table(id, addresses)));
         write_at_once(&path, &config.to_string())
     }
 
@@ -157,17 +149,14 @@ impl Layout {
         ])
     }
 
-    fn cluster_table(&self, id: u64, addresses: Addresses) -> Result<Table, CliError> {
-        let secret = format!("${{file:{}}}", self.secret_file().display());
-        let mut table = Table::from_iter([
-            ("peer_listen".to_owned(), Value::String(addresses.peer.to_string())),
-            ("secret".to_owned(), Value::String(secret)),
-        ]);
+    fn cluster_table(&self, id: u64, addresses: Addresses) -> Table {
+        let mut table =
+            Table::from_iter([("peer_listen".to_owned(), Value::String(addresses.peer.to_string()))]);
         if id > 1 {
-            let seed = Value::String(self.addresses(1)?.peer.to_string());
-            table.insert("seeds".to_owned(), Value::Array(vec![seed]));
+            let file = self.join_token_file().to_string_lossy().into_owned();
+            table.insert("join_token_file".to_owned(), Value::String(file));
         }
-        Ok(table)
+        table
     }
 }
 
@@ -261,13 +250,12 @@ mod tests {
     }
 
     #[test]
-    fn every_node_but_the_first_joins_through_it_and_the_first_waits_to_be_told() {
+    fn every_node_but_the_first_joins_by_a_token_and_the_first_waits_to_be_told() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::prepare(folder.path(), None, 2).unwrap();
         let first_start =
             |id| quorate_node::Settings::load(&layout.config_file(id)).unwrap().cluster.first_start;
         assert_eq!(first_start(1), quorate_node::FirstStart::Wait);
-        let seed = layout.addresses(1).unwrap().peer.to_string();
-        assert_eq!(first_start(2), quorate_node::FirstStart::Join(vec![seed]));
+        assert_eq!(first_start(2), quorate_node::FirstStart::Join(layout.join_token_file()));
     }
 }

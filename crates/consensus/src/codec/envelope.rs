@@ -23,6 +23,7 @@ pub(crate) enum Kind {
     MarkV2 = 10,
     Overspent = 11,
     Begun = 12,
+    Certificate = 13,
     Handshake = 16,
     Frame = 17,
 }
@@ -51,6 +52,7 @@ impl Kind {
             | Self::MarkV2
             | Self::Overspent
             | Self::Begun
+            | Self::Certificate
             | Self::Handshake
             | Self::Frame => RECORD_MAX,
         }

@@ -10,7 +10,7 @@ mod state;
 
 use super::record::MembershipV1;
 use super::*;
-use crate::machine::{Batch, Command, NodeCommand, OpId, Proposal, StorageId};
+use crate::machine::{Batch, Command, OpId, Proposal};
 use crate::raft;
 use openraft::EntryPayload;
 use quorate_domain::{BootId, LogTime, NodeId};
@@ -29,15 +29,13 @@ fn membership() -> raft::Membership {
 }
 
 fn batch() -> Batch {
+    let remove = quorate_membership::Command::Remove { node: NodeId::new(4) };
     let proposals = vec![
         Proposal {
             origin: Some(OpId { boot: BootId::new(0xB007), sequence: 42 }),
-            command: Command::Node(NodeCommand::Admit {
-                storage: StorageId::new(0x5707),
-                address: "10.0.0.4:7001".to_owned(),
-            }),
+            command: Command::Membership(nodes::admission()),
         },
-        Proposal { origin: None, command: Command::Node(NodeCommand::Remove { node: NodeId::new(4) }) },
+        Proposal { origin: None, command: Command::Membership(remove) },
     ];
     Batch { at: LogTime::from_millis(1_800_000_000_000), proposals: proposals.into() }
 }
@@ -97,6 +95,7 @@ fn what_any_version_stored_is_read_and_written_for_ever_and_every_variant_has_a_
     journal(&mut samples);
     commands(&mut samples);
     outcomes(&mut samples);
+    samples.check("v1_membership", Kind::State, &nodes::memberships());
     state::check(&mut samples);
     samples.check_that_none_is_missing();
 }

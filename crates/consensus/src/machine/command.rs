@@ -2,8 +2,7 @@
 //!
 //! The order of variants and fields is a stored format: add at the end, never reorder.
 
-use super::StorageId;
-use quorate_domain::{BootId, ClusterId, LogTime, NodeId};
+use quorate_domain::{BootId, LogTime};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -15,8 +14,8 @@ pub enum Command {
     Catalog(quorate_catalog::Command),
     /// To the budgets.
     Ledger(quorate_ledger::Command),
-    /// To the table of nodes.
-    Node(NodeCommand),
+    /// To who belongs to the cluster.
+    Membership(quorate_membership::Command),
     /// To the records of requests with an `Idempotency-Key`.
     Idempotency(quorate_idempotency::Command),
 }
@@ -28,62 +27,12 @@ pub enum Outcome {
     Catalog(quorate_catalog::Outcome),
     /// The ledger's answer.
     Ledger(quorate_ledger::Outcome),
-    /// The table's answer.
-    Node(NodeOutcome),
+    /// The membership's answer.
+    Membership(quorate_membership::Outcome),
     /// A retry came so late that its first answer is forgotten. Whether it had been applied is not known.
     Forgotten,
     /// The records' answer.
     Idempotency(quorate_idempotency::Outcome),
-}
-
-/// A change to the table of nodes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum NodeCommand {
-    /// Enters the first node of a new cluster.
-    Found {
-        /// The cluster, drawn at random by the founder.
-        cluster: ClusterId,
-        /// The founder's storage.
-        storage: StorageId,
-        /// Where the founder listens for its peers.
-        address: String,
-    },
-    /// Gives a fresh node an id. The same storage is always given the same one.
-    Admit {
-        /// The newcomer's storage.
-        storage: StorageId,
-        /// Where it listens for its peers.
-        address: String,
-    },
-    /// Notes that a node listens elsewhere now.
-    Readdress {
-        /// The node.
-        node: NodeId,
-        /// Where it listens from now on.
-        address: String,
-    },
-    /// Takes a node out for good. Its id is never used again.
-    Remove {
-        /// The node.
-        node: NodeId,
-    },
-}
-
-/// What came of a change to the table of nodes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum NodeOutcome {
-    /// The cluster exists, and this is its name.
-    Founded(ClusterId),
-    /// The node has this id.
-    Admitted(NodeId),
-    /// The node's address is as told.
-    Readdressed,
-    /// The node is in the table no more.
-    Removed,
-    /// There is no such node.
-    Unknown(NodeId),
-    /// There is no cluster yet to be admitted to.
-    NotFounded,
 }
 
 /// Names one operation of one process, so that a retry is known as one.
@@ -120,7 +69,7 @@ impl Command {
         match self {
             Self::Catalog(_) => false,
             Self::Ledger(command) => command.is_idempotent(),
-            Self::Node(_) => true,
+            Self::Membership(command) => command.is_idempotent(),
             Self::Idempotency(command) => command.is_idempotent(),
         }
     }

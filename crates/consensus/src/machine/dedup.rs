@@ -65,15 +65,15 @@ impl Dedup {
 
 #[cfg(test)]
 mod tests {
-    use super::super::NodeOutcome;
     use super::*;
+    use quorate_membership as membership;
 
     fn op(boot: u64, sequence: u64) -> OpId {
         OpId { boot: BootId::new(boot), sequence }
     }
 
     fn removed() -> Outcome {
-        Outcome::Node(NodeOutcome::Removed)
+        Outcome::Membership(membership::Outcome::Done)
     }
 
     #[test]

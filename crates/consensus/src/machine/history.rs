@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::codec::tests::frozen;
     use crate::codec::{Kind, LogIdV1, PayloadV1};
-    use crate::machine::NodeOutcome;
+    use quorate_membership::{Outcome as Members, Rejection};
 
     fn entry(index: u64) -> EntryV1 {
         EntryV1 { log_id: LogIdV1 { term: 1, node: 1, index }, payload: PayloadV1::Blank }
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn one_different_outcome_makes_all_that_follows_different() {
         let (mut ours, mut theirs) = (History::default(), History::default());
-        let outcomes = [NodeOutcome::Removed, NodeOutcome::NotFounded].map(Outcome::Node);
+        let outcomes = [Members::Done, Members::Rejected(Rejection::NotFounded)].map(Outcome::Membership);
         for (history, outcome) in [&mut ours, &mut theirs].into_iter().zip(outcomes) {
             history.note(&entry(1), &[]);
             history.note(&entry(2), &[outcome]);

@@ -2,7 +2,7 @@
 
 use super::dedup::Dedup;
 use super::history::{Digester, History};
-use super::{Batch, Command, Fingerprint, Nodes, Outcome, Proposal};
+use super::{Batch, Command, Fingerprint, Outcome, Proposal};
 use crate::codec::{self, CodecError, EntryV1, Kind, LogIdV1, PayloadV1};
 use crate::raft;
 use parking_lot::{Mutex, RwLock};
@@ -10,6 +10,7 @@ use quorate_catalog::Catalog;
 use quorate_domain::LogTime;
 use quorate_idempotency::Records;
 use quorate_ledger::Ledger;
+use quorate_membership::Membership;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +23,7 @@ pub struct State {
     /// Budgets, sessions, grants.
     pub ledger: RwLock<Ledger>,
     /// Who belongs to the cluster.
-    pub nodes: RwLock<Nodes>,
+    pub membership: RwLock<Membership>,
     /// Requests with an `Idempotency-Key`. Who needs the ledger too locks the ledger first.
     pub idempotency: RwLock<Records>,
     /// Milliseconds of log time, beside the locks: who holds one of them may still ask for the time.
@@ -50,7 +51,7 @@ pub(crate) struct Frozen {
     time: LogTime,
     applied: Option<LogIdV1>,
     history: Fingerprint,
-    nodes: Nodes,
+    members: Membership,
     dedup: Dedup,
     catalog: Catalog,
     ledger: Ledger,
@@ -107,7 +108,7 @@ impl State {
             time: progress.time,
             applied: progress.applied.as_ref().map(Into::into),
             history,
-            nodes: self.nodes.read().clone(),
+            members: self.membership.read().clone(),
             dedup: progress.dedup.clone(),
             catalog: self.catalog.read().clone(),
             ledger: self.ledger.read().clone(),
@@ -125,7 +126,7 @@ impl State {
         progress.membership = meta.last_membership.clone();
         *self.history.lock() = History::since(frozen.applied.map(|_| frozen.history));
         progress.dedup = frozen.dedup;
-        *self.nodes.write() = frozen.nodes;
+        *self.membership.write() = frozen.members;
         *self.catalog.write() = frozen.catalog;
         // Both at once: by the sessions of one index and the records of another, what lives would look as if it were lost.
         let (mut ledger, mut records) = (self.ledger.write(), self.idempotency.write());
@@ -177,7 +178,7 @@ impl State {
         match command {
             Command::Catalog(command) => Outcome::Catalog(self.catalog.write().apply(at, command)),
             Command::Ledger(command) => Outcome::Ledger(self.ledger.write().apply(at, command)),
-            Command::Node(command) => Outcome::Node(self.nodes.write().apply(at, command)),
+            Command::Membership(command) => Outcome::Membership(self.membership.write().apply(at, command)),
             Command::Idempotency(command) => {
                 let ledger = self.ledger.read();
                 let outcome = self.idempotency.write().apply(at, command, &|session| ledger.is_live(session));
@@ -207,10 +208,9 @@ impl Frozen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{HISTORY_VERSION, NodeCommand, NodeOutcome, OpId, StorageId};
-    use quorate_domain::{
-        BootId, ClusterId, KeyId, NodeId, Offsets, SessionId, Span, TimeZone, UtcOffset, ZoneName,
-    };
+    use crate::machine::{HISTORY_VERSION, OpId};
+    use quorate_domain::{BootId, KeyId, NodeId, Offsets, SessionId, Span, TimeZone, UtcOffset, ZoneName};
+    use quorate_membership::{self as membership, NewToken, Rejection, TokenId};
     use std::time::Duration;
 
     fn log_id(index: u64) -> raft::LogId {
@@ -221,32 +221,33 @@ mod tests {
         Batch { at: LogTime::from_millis(at), proposals: proposals.into() }
     }
 
-    fn found() -> Proposal {
-        let (cluster, storage) = (ClusterId::new(1), StorageId::new(1));
-        let command = Command::Node(NodeCommand::Found { cluster, storage, address: "a:1".to_owned() });
-        Proposal { origin: None, command }
+    fn token() -> Proposal {
+        let (token, until) = (TokenId::new(1), LogTime::from_millis(1_000));
+        let new = NewToken { token, digest: [0; 32], until, uses: 1, actor: String::new() };
+        Proposal { origin: None, command: Command::Membership(membership::Command::CreateToken(new)) }
     }
 
-    fn remove(sequence: u64, node: u64) -> Proposal {
+    fn withdraw(sequence: u64) -> Proposal {
         let origin = Some(OpId { boot: BootId::new(7), sequence });
-        Proposal { origin, command: Command::Node(NodeCommand::Remove { node: NodeId::new(node) }) }
+        let withdraw = membership::Command::WithdrawToken { token: TokenId::new(1) };
+        Proposal { origin, command: Command::Membership(withdraw) }
     }
 
     #[test]
     fn a_retry_gets_the_first_answer_also_after_a_snapshot() {
         let state = State::default();
-        state.apply(log_id(1), &batch(5, vec![found()]));
-        let removed = vec![Outcome::Node(NodeOutcome::Removed)];
-        assert_eq!(state.apply(log_id(2), &batch(6, vec![remove(1, 1)])), removed);
-        assert_eq!(state.apply(log_id(3), &batch(7, vec![remove(1, 1)])), removed);
-        let again = Outcome::Node(NodeOutcome::Unknown(NodeId::new(1)));
-        assert_eq!(state.apply(log_id(4), &batch(7, vec![remove(2, 1)])), vec![again]);
+        state.apply(log_id(1), &batch(5, vec![token()]));
+        let done = vec![Outcome::Membership(membership::Outcome::Done)];
+        assert_eq!(state.apply(log_id(2), &batch(6, vec![withdraw(1)])), done);
+        assert_eq!(state.apply(log_id(3), &batch(7, vec![withdraw(1)])), done);
+        let again = Outcome::Membership(membership::Outcome::Rejected(Rejection::TokenUnknown));
+        assert_eq!(state.apply(log_id(4), &batch(7, vec![withdraw(2)])), vec![again]);
 
         let (meta, frozen) = state.freeze();
         let restored = State::default();
         restored.restore(&meta, Frozen::decode(&frozen.encode()).unwrap());
         assert_eq!(restored.hash(), state.hash());
-        assert_eq!(restored.apply(log_id(5), &batch(8, vec![remove(1, 1)])), removed);
+        assert_eq!(restored.apply(log_id(5), &batch(8, vec![withdraw(1)])), done);
         assert_eq!(restored.progress().0, Some(log_id(5)));
     }
 

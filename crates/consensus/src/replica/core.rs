@@ -6,14 +6,16 @@ use super::freshness::Freshness;
 use super::proposer::Pending;
 use super::settings::Timings;
 use crate::host::Disk;
-use crate::machine::{State, StorageId};
+use crate::machine::State;
 use crate::metrics::Metrics;
 use crate::raft::Types;
 use crate::store::{LogStore, StateStore};
 use crate::transport::{LeaderHint, Link, Links};
+use crate::trust::{Keyring, Register};
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver as _;
-use quorate_domain::{BootId, Clock, ClusterId, NodeId};
+use quorate_domain::{BootId, Clock, ClusterId, NodeId, Span};
+use quorate_membership::Profile;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -25,9 +27,12 @@ pub(crate) struct Core {
     pub(super) node: NodeId,
     pub(super) cluster: ClusterId,
     pub(super) boot: BootId,
-    pub(super) storage: StorageId,
-    /// Where peers are told to dial this node.
-    pub(super) address: String,
+    /// What this node says of itself.
+    pub(super) profile: Profile,
+    pub(super) register: Arc<Register>,
+    pub(super) keyring: Arc<Keyring>,
+    /// For how long the certificates are good that this node signs while it leads.
+    pub(super) certificates: Span,
     pub(super) timings: Timings,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) state: Arc<State>,
@@ -71,8 +76,11 @@ impl Core {
     /// yet; and those that are gone. An id that is given later is given after what this node has applied by now.
     pub(super) fn here_and_gone(&self) -> (BTreeSet<NodeId>, BTreeSet<NodeId>) {
         let (ever, table) = {
-            let nodes = self.state.nodes.read();
-            (nodes.ever().collect::<BTreeSet<_>>(), nodes.iter().map(|(id, _)| id).collect::<BTreeSet<_>>())
+            let members = self.state.membership.read();
+            (
+                members.ever().collect::<BTreeSet<_>>(),
+                members.iter().map(|(id, _)| id).collect::<BTreeSet<_>>(),
+            )
         };
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();

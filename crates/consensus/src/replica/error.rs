@@ -2,7 +2,8 @@
 
 use crate::store::StoreError;
 use crate::transport::Refusal;
-use quorate_domain::NodeId;
+use quorate_domain::{ClusterId, NodeId};
+use quorate_membership::Rejection;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -31,6 +32,28 @@ pub enum StartError {
         /// Why.
         refusal: Refusal,
     },
+    /// The leader will not have this node.
+    #[error("the cluster at {seed} does not let this node in: {rejection}")]
+    NotAdmitted {
+        /// The node that was asked.
+        seed: String,
+        /// Why.
+        rejection: Rejection,
+    },
+    /// The token is for another cluster than the data directory.
+    #[error("the data directory belongs to cluster {own:016x}, the join token to cluster {other:016x}", own = own.get(), other = other.get())]
+    OtherCluster {
+        /// The cluster of the directory.
+        own: ClusterId,
+        /// That of the token.
+        other: ClusterId,
+    },
+    /// A certificate could not be made.
+    #[error("no certificate could be made: {0}")]
+    Certificate(String),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
     /// None of the seeds let this node in.
     #[error("no cluster could be joined in {within:?}; last asked {seed}: {cause}")]
     NotJoined {
@@ -103,6 +126,15 @@ pub enum ChangeError {
     /// It did not come about in time; it may still.
     #[error("not done in time; it may still come about")]
     TimedOut,
+    /// The membership does not take it.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The machine has no randomness to give.
+    #[error("no random numbers: {0}")]
+    Random(String),
+    /// A certificate could not be made.
+    #[error("no certificate could be made: {0}")]
+    Certificate(String),
     /// The command could not be written.
     #[error(transparent)]
     Propose(#[from] ProposeError),
@@ -117,6 +149,9 @@ pub enum RunError {
     /// openraft stopped.
     #[error("raft stopped: {0}")]
     Raft(String),
+    /// A peer says that this node has no place in the cluster any more.
+    #[error("{0}")]
+    Expelled(Refusal),
     /// This replica has gone another way than most others (I9): what it holds cannot be trusted.
     #[error(
         "most voters ({}) had other outcomes of the log up to entry {applied} than this node",
@@ -132,4 +167,10 @@ pub enum RunError {
 
 fn list(nodes: &BTreeSet<NodeId>) -> String {
     nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl From<rcgen::Error> for StartError {
+    fn from(error: rcgen::Error) -> Self {
+        Self::Certificate(error.to_string())
+    }
 }

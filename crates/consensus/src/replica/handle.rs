@@ -4,11 +4,14 @@ use super::core::Core;
 use super::error::{ChangeError, ProposeError, ReadError};
 use super::status::{self, Status};
 use super::{everywhere, proposer, runner};
-use crate::machine::{Command, NodeCommand, Outcome, State};
+use crate::host;
+use crate::machine::{Command, Outcome, State};
 use crate::transport::{Lane, Request, Response};
+use crate::trust;
 use openraft::ReadPolicy;
-use quorate_domain::{BootId, ClusterId, MonoTime, NodeId, Span};
+use quorate_domain::{BootId, ClusterId, MonoTime, NodeId, Secret, Span};
 use quorate_lease::{Lease, Standing};
+use quorate_membership::{self as membership, JoinToken, NewToken, Rejection, TokenId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -16,6 +19,8 @@ use tokio::sync::watch;
 /// How long a proposal is tried unless the caller says otherwise: two elections.
 const PROPOSE_PATIENCE: Duration = Duration::from_secs(5);
 const CHANGE_PATIENCE: Duration = Duration::from_secs(10);
+/// More than any cluster has voters: one that is reached is enough.
+const SEEDS_MAX: usize = 16;
 /// Between attempts to have a read confirmed.
 const PAUSE: Duration = Duration::from_millis(25);
 
@@ -100,7 +105,7 @@ impl Replica {
     /// Where peers dial this node.
     #[must_use]
     pub fn address(&self) -> &str {
-        &self.0.address
+        &self.0.profile.peer_address
     }
 
     /// This node's view of the cluster.
@@ -109,19 +114,85 @@ impl Replica {
         status::status(&self.0)
     }
 
+    /// Makes a join token that is good for so long and so many nodes. Its secret is nowhere else.
+    ///
+    /// # Errors
+    /// When it cannot be written, or there are too many.
+    pub async fn create_token(&self, ttl: Span, uses: u32, actor: String) -> Result<JoinToken, ChangeError> {
+        let core = &self.0;
+        self.until_founded().await?;
+        let (root, seeds) = {
+            let members = core.state.membership.read();
+            let root = members.authority().map(|authority| authority.newest().id());
+            let seeds =
+                members.iter().map(|(_, record)| record.address().to_owned()).take(SEEDS_MAX).collect();
+            (root.ok_or(Rejection::NotFounded)?, seeds)
+        };
+        let drawn =
+            |bytes: &mut [u8]| host::fill(bytes).map_err(|error| ChangeError::Random(error.to_string()));
+        let (mut id, mut secret) = ([0; 8], [0; 32]);
+        drawn(&mut id)?;
+        drawn(&mut secret)?;
+        let id = TokenId::new(u64::from_le_bytes(id));
+        let token = JoinToken { cluster: core.cluster, root, id, secret: Secret::new(secret), seeds };
+        let until = core.state.time().plus(ttl);
+        let new = NewToken { token: id, digest: token.digest(), until, uses, actor };
+        self.change(membership::Command::CreateToken(new)).await?;
+        Ok(token)
+    }
+
+    /// Begins to replace the root of the cluster's authority. Nodes follow by themselves.
+    ///
+    /// # Errors
+    /// When it cannot be written, or one is being replaced already.
+    pub async fn rotate_root(&self) -> Result<(), ChangeError> {
+        let key = trust::draw().map_err(|error| ChangeError::Random(error.to_string()))?;
+        let root = trust::root(self.0.cluster, key, self.0.clock.wall());
+        let root = root.map_err(|error| ChangeError::Certificate(error.to_string()))?;
+        self.change(membership::Command::Rotate { root }).await
+    }
+
+    /// Takes a join token back.
+    ///
+    /// # Errors
+    /// When it cannot be written, or there is none.
+    pub async fn withdraw_token(&self, token: TokenId) -> Result<(), ChangeError> {
+        self.change(membership::Command::WithdrawToken { token }).await
+    }
+
+    async fn change(&self, command: membership::Command) -> Result<(), ChangeError> {
+        match self.propose(Command::Membership(command)).await? {
+            Outcome::Membership(membership::Outcome::Rejected(rejection)) => Err(rejection.into()),
+            Outcome::Membership(_) => Ok(()),
+            // Nobody answers a command with the outcome of another, and no answer is forgotten while one waits for it.
+            Outcome::Catalog(_) | Outcome::Ledger(_) | Outcome::Idempotency(_) | Outcome::Forgotten => {
+                Err(ChangeError::TimedOut)
+            }
+        }
+    }
+
+    /// A founder enters its cluster some moments after it leads.
+    async fn until_founded(&self) -> Result<(), ChangeError> {
+        self.read_barrier(PROPOSE_PATIENCE).await.map_err(|_| ChangeError::TimedOut)?;
+        let mut applied = self.0.applied.clone();
+        let founded = applied.wait_for(|_| self.0.state.membership.read().cluster().is_some());
+        tokio::time::timeout(PROPOSE_PATIENCE, founded).await.map(drop).map_err(|_| ChangeError::TimedOut)
+    }
+
     /// Takes a node out of the cluster for good, and waits until it no longer counts.
     ///
     /// # Errors
     /// When there is no such node, when it is the last voter, or when it takes too long.
     pub async fn remove(&self, node: NodeId) -> Result<(), ChangeError> {
         let members = self.status().peers;
-        if !members.iter().any(|peer| peer.node == node) && self.0.state.nodes.read().get(node).is_none() {
+        if !members.iter().any(|peer| peer.node == node) && self.0.state.membership.read().get(node).is_none()
+        {
             return Err(ChangeError::UnknownNode(node));
         }
         if members.iter().filter(|peer| peer.votes).all(|peer| peer.node == node) {
             return Err(ChangeError::LastVoter(node));
         }
-        self.propose(Command::Node(NodeCommand::Remove { node })).await?;
+        self.propose(Command::Membership(quorate_membership::Command::Remove { node })).await?;
         let wait = self.0.raft.wait(Some(CHANGE_PATIENCE));
         let left = wait.metrics(
             |metrics| metrics.committed_membership_config.get_node(&node.get()).is_none(),

@@ -2,9 +2,9 @@
 
 use crate::codec::{self, Kind};
 use crate::host::{Disk, Host};
-use crate::machine::StorageId;
 use crate::store::StoreError;
 use quorate_domain::{ClusterId, NodeId};
+use quorate_membership::StorageId;
 use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -19,6 +19,8 @@ pub struct Identity {
     pub storage: StorageId,
     /// Its place in a cluster, once it has one.
     pub place: Option<Place>,
+    /// How often a node was started on it. Counted before anybody hears of the start.
+    pub starts: u64,
 }
 
 /// A place in a cluster.

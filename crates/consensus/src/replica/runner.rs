@@ -5,9 +5,9 @@ use super::entries::{self, Group};
 use super::error::{ChangeError, RunError};
 use super::proposer::{self, Pending};
 use super::rounds::{self, Asker};
-use super::{comparison, freshness, observe, status, steward};
+use super::{certificates, comparison, freshness, observe, status, steward};
 use crate::host::{Socket, run_blocking};
-use crate::transport::{LinkTask, Listener};
+use crate::transport::{LinkTask, Listener, Told};
 use quorate_domain::NodeId;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,7 @@ pub struct Runner {
     pub(super) core: Arc<Core>,
     pub(super) socket: Box<dyn Socket>,
     pub(super) listener: Listener,
+    pub(super) told: Told,
     pub(super) links: mpsc::Receiver<LinkTask>,
     pub(super) pending: mpsc::Receiver<Pending>,
     pub(super) groups: mpsc::Receiver<Group>,
@@ -41,6 +42,7 @@ impl Runner {
         tasks.spawn(entries::run(core.clone(), self.groups));
         tasks.spawn(proposer::run(core.clone(), self.pending));
         tasks.spawn(steward::run(core.clone()));
+        tasks.spawn(certificates::run(core.clone()));
         tasks.spawn(rounds::run(core.clone(), self.rounds));
         tasks.spawn(freshness::run(core.clone()));
         tasks.spawn(run_links(self.links));
@@ -48,6 +50,7 @@ impl Runner {
         let result = tokio::select! {
             failure = observe::run(core.clone()) => Err(failure),
             (at, from) = comparison::run(core.clone()) => Err(RunError::Diverged { applied: at.applied, from }),
+            refusal = self.told.refused() => Err(RunError::Expelled(refusal)),
             () = stop.cancelled() => Ok(()),
         };
         if result.is_ok() {

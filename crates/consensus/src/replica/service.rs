@@ -1,14 +1,17 @@
 //! What this node does for its peers beyond Raft: writes for them, confirms their reads, lets newcomers in.
 
+use super::certificates;
 use super::core::Core;
 use super::entries::NotWritten;
 use super::everywhere::APPLY_PATIENCE;
 use super::proposer;
 use crate::codec;
-use crate::machine::{Command, NodeCommand, NodeOutcome, Outcome, Proposal, StorageId};
-use crate::transport::Response;
+use crate::machine::{Command, Outcome, Proposal};
+use crate::transport::{Joined, Response};
+use crate::trust::PublicKey;
 use openraft::ReadPolicy;
-use quorate_domain::{NodeId, Span};
+use quorate_domain::{NodeId, Secret, Span};
+use quorate_membership::{self as membership, Admission, Profile, Rejection, StorageId, TokenId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,18 +76,55 @@ impl Service {
         Response::History(self.0.state.history_at(version, index))
     }
 
-    /// Gives a newcomer its id, if this node leads. The steward does the rest.
-    pub(crate) async fn join(&self, storage: StorageId, address: String) -> Response {
+    /// Gives a newcomer its id and a certificate, if this node leads and the token is good. The steward does the rest.
+    pub(crate) async fn join(
+        &self,
+        (token, secret): (TokenId, Secret<[u8; 32]>),
+        (storage, profile): (StorageId, Profile),
+        key: PublicKey,
+    ) -> Response {
+        let core = &self.0;
+        if !core.leads() {
+            return Response::NotLeader(core.leader_hint());
+        }
+        if !core.state.membership.read().tokens().is_secret(token, &secret) {
+            return Response::NotAdmitted(Rejection::TokenUnknown);
+        }
+        let admission = Admission { token, storage, profile };
+        let admit = Command::Membership(membership::Command::Admit(admission));
+        let node = match proposer::propose(core, admit, ADMIT_PATIENCE).await {
+            Ok(Outcome::Membership(membership::Outcome::Admitted(node))) => node,
+            Ok(Outcome::Membership(membership::Outcome::Rejected(rejection))) => {
+                return Response::NotAdmitted(rejection);
+            }
+            Ok(other) => return Response::Failed(format!("not admitted: {other:?}")),
+            Err(error) => return Response::Failed(error.to_string()),
+        };
+        match certificates::certify(core, node, key).await {
+            Ok(certified) => Response::Joined(Joined { node, certified, roots: self.roots() }),
+            Err(cause) => Response::Failed(cause),
+        }
+    }
+
+    fn roots(&self) -> Vec<Vec<u8>> {
+        let members = self.0.state.membership.read();
+        let trusted = members.authority().into_iter().flat_map(membership::Authority::trusted);
+        trusted.map(|root| root.certificate.clone()).collect()
+    }
+
+    /// Gives a member a new certificate, if this node leads.
+    pub(crate) async fn certify(&self, node: NodeId, key: PublicKey) -> Response {
         if !self.0.leads() {
             return Response::NotLeader(self.0.leader_hint());
         }
-        let admit = Command::Node(NodeCommand::Admit { storage, address });
-        match proposer::propose(&self.0, admit, ADMIT_PATIENCE).await {
-            Ok(Outcome::Node(NodeOutcome::Admitted(node))) => {
-                Response::Joined { cluster: self.0.cluster, node }
-            }
-            Ok(other) => Response::Failed(format!("not admitted: {other:?}")),
-            Err(error) => Response::Failed(error.to_string()),
+        match certificates::certify(&self.0, node, key).await {
+            Ok(certified) => Response::Certified(certified),
+            Err(cause) => Response::Failed(cause),
         }
+    }
+
+    /// Whether a node that talks to this one has left the cluster meanwhile.
+    pub(crate) fn is_gone(&self, node: NodeId) -> bool {
+        self.0.register.is_gone(node)
     }
 }

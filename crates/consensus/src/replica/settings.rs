@@ -1,10 +1,14 @@
 //! What the owner decides about a replica.
 
-use quorate_domain::Secret;
+use quorate_domain::{Name, Span};
 use quorate_lease::RevocationBound;
+use quorate_membership::JoinToken;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// The usual lifetime of a certificate; it is renewed when a third of it is left.
+pub const CERTIFICATE_LIFETIME: Span = Span::from_millis(90 * 24 * 60 * 60 * 1_000);
 
 /// Members that vote. Further nodes are learners: they serve from their replica but no write waits for them.
 pub(super) const VOTERS_MAX: usize = 7;
@@ -18,9 +22,14 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// What peers are told to dial, `host:port`; `None` means the address that is listened on.
     pub advertise: Option<String>,
-    /// What all nodes of the cluster know and nobody else does. If empty, one is drawn at every start that nobody
-    /// else can know: right for a cluster of one, where nobody is to join.
-    pub secret: Secret<Vec<u8>>,
+    /// What people call the node; `None`: by its number.
+    pub name: Option<Name>,
+    /// Where it stands: what fails together.
+    pub zone: Option<Name>,
+    /// Where operators reach it, `host:port`, for others to find it.
+    pub admin_address: String,
+    /// For how long the certificates are good that this node signs while it leads.
+    pub certificates: Span,
     /// How fast a lost leader is noticed.
     pub timings: Timings,
     /// For how long a revoked key may be admitted by a node that is cut off. The same on all nodes.
@@ -65,16 +74,13 @@ impl Default for SnapshotPolicy {
     }
 }
 
-/// How a node with an empty directory begins. A node that has an identity resumes, whatever is said here.
+/// How a node with an empty directory begins. A node that has an identity resumes, unless the token is of another cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
     /// Founds a cluster of its own.
     Found,
-    /// Joins a cluster through any of its nodes.
-    Join {
-        /// Peer addresses of nodes, `host:port`.
-        seeds: Vec<String>,
-    },
+    /// Joins the cluster that a token names, through any of its nodes.
+    Join(JoinToken),
     /// Resumes only; fails if there is nothing to resume.
     Resume,
 }

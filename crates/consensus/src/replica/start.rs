@@ -1,35 +1,32 @@
 //! How a replica comes to life: identity, files, Raft, in this order.
 
 use super::core::Core;
+use super::entrance::{self, Entrant, Settled};
 use super::entries::GROUPS_MAX;
 use super::error::StartError;
 use super::freshness::Freshness;
 use super::handle::Replica;
-use super::identity::{Identity, Place};
-use super::join;
+use super::identity::Place;
 use super::proposer::{OPERATIONS_MAX, PENDING_MAX};
 use super::rounds::ASKERS_MAX;
 use super::runner::Runner;
 use super::service::Service;
 use super::settings::{Settings, Start};
 use crate::host::{self, Host, Socket};
-use crate::machine::StorageId;
 use crate::metrics::Metrics;
 use crate::raft::Peer;
 use crate::store::{LogStore, Snapshots, StateStore, StoreError};
-use crate::transport::{Caller, Links, Listener, Local, Network};
+use crate::transport::{Caller, Links, Listener, Local, Network, Told};
+use crate::trust::{Myself, Register};
 use openraft::{Config, Raft};
-use quorate_domain::{BootId, Clock, ClusterId, NodeId, Secret};
+use quorate_domain::{BootId, Clock, ClusterId, NodeId};
+use quorate_membership::Profile;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-/// The first node of a cluster.
-const FOUNDER: NodeId = NodeId::new(1);
-/// A secret nobody has to type.
-const SECRET_BYTES: usize = 32;
 /// As long as the largest state may take over a slow link.
 const SNAPSHOT_PATIENCE_MS: u64 = 60_000;
 
@@ -54,20 +51,18 @@ impl Replica {
     /// As [`Replica::start`].
     pub async fn start_on(
         host: Host,
-        mut settings: Settings,
+        settings: Settings,
         (clock, metrics): (Arc<dyn Clock>, Metrics),
         start: Start,
     ) -> Result<(Self, Runner), StartError> {
-        if settings.secret.expose().is_empty() {
-            settings.secret = draw_secret()?;
-        }
         let (socket, address) = listen(&host, &settings).await?;
         // The lock on the log guards the identity too: no second process gets past it.
         host.disk.create_dir(&settings.dir).map_err(|error| StoreError::from_io(&settings.dir, &error))?;
         let log = LogStore::open(&*host.disk, &settings.dir.join("raft"), metrics.log.clone())?;
-        let (storage, place) = settle(&host, &settings, (&address, &*clock), start).await?;
-        let opened = Opened { host, settings, clock, metrics, socket, address, log, storage, place };
-        opened.run().await
+        let profile = entrance::profile(&settings, address);
+        let entrant = Entrant { host: &host, settings: &settings, clock: &clock, profile: &profile };
+        let settled = entrant.settle(start).await?;
+        Opened { host, settings, clock, metrics, socket, profile, log, settled }.run().await
     }
 }
 
@@ -86,53 +81,6 @@ async fn listen(host: &Host, settings: &Settings) -> Result<(Box<dyn Socket>, St
     Ok((socket, address))
 }
 
-/// Finds or makes the node's place in a cluster.
-async fn settle(
-    host: &Host,
-    settings: &Settings,
-    (address, clock): (&str, &dyn Clock),
-    start: Start,
-) -> Result<(StorageId, Place), StartError> {
-    let identity = match Identity::load_from(&*host.disk, &settings.dir)? {
-        Some(identity) => identity,
-        None => {
-            let identity = Identity { storage: StorageId::new(random()?), place: None };
-            identity.store(&*host.disk, &settings.dir)?;
-            identity
-        }
-    };
-    let secret = Arc::new(settings.secret.clone());
-    let storage = identity.storage;
-    let caller = |local| Caller { local, network: host.network.clone() };
-    let place = match (identity.place, start) {
-        (Some(place), Start::Join { seeds }) => {
-            let local = Local { cluster: Some(place.cluster), node: Some(place.node), secret };
-            join::compare(&caller(local), &seeds).await?;
-            return Ok((storage, place));
-        }
-        (Some(place), Start::Found | Start::Resume) => return Ok((storage, place)),
-        (None, Start::Resume) => return Err(StartError::NoIdentity),
-        (None, Start::Found) => Place { cluster: ClusterId::new(random()?), node: FOUNDER, founder: true },
-        (None, Start::Join { seeds }) => {
-            let local = Local { cluster: None, node: None, secret };
-            let (cluster, node) = join::join(&caller(local), &seeds, (storage, address), clock).await?;
-            Place { cluster, node, founder: false }
-        }
-    };
-    Identity { storage, place: Some(place) }.store(&*host.disk, &settings.dir)?;
-    Ok((storage, place))
-}
-
-fn draw_secret() -> Result<Secret<Vec<u8>>, StartError> {
-    let mut secret = vec![0; SECRET_BYTES];
-    host::fill(&mut secret).map_err(|error| StartError::Random(error.to_string()))?;
-    Ok(Secret::new(secret))
-}
-
-fn random() -> Result<u64, StartError> {
-    host::random().map_err(|error| StartError::Random(error.to_string()))
-}
-
 /// Everything but Raft.
 struct Opened {
     host: Host,
@@ -140,35 +88,35 @@ struct Opened {
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     socket: Box<dyn Socket>,
-    address: String,
+    profile: Profile,
     log: LogStore,
-    storage: StorageId,
-    place: Place,
+    settled: Settled,
 }
 
 impl Opened {
     async fn run(self) -> Result<(Replica, Runner), StartError> {
-        let Place { cluster, node, founder } = self.place;
-        let local = Local {
-            cluster: Some(cluster),
-            node: Some(node),
-            secret: Arc::new(self.settings.secret.clone()),
-        };
-        let (links, link_tasks) =
-            Links::new(Caller { local: local.clone(), network: self.host.network.clone() });
-        let links = Arc::new(links);
+        let Settled { storage, starts, place: Place { cluster, node, founder }, keyring } = self.settled;
+        let boot = BootId::new(host::random().map_err(|error| StartError::Random(error.to_string()))?);
         let snapshots =
             Arc::new(Snapshots::open(self.host.disk.clone(), &self.settings.dir.join("snapshots"))?);
         let (applied_sender, applied) = watch::channel(0);
         let store = StateStore::new(snapshots.clone(), applied_sender, self.metrics.snapshot.clone());
         let state = store.state().clone();
+        let (keyring, told) = (Arc::new(keyring), Told::default());
+        let myself = Myself { cluster, node, storage, starts, boot };
+        let register = Arc::new(Register::new(myself, state.clone(), self.log.clone()));
+        let local = Local::Member(keyring.clone(), register.clone());
+        let (links, link_tasks) =
+            Links::new(Caller { local, told: told.clone(), network: self.host.network.clone() });
+        let links = Arc::new(links);
         let config = Arc::new(raft_config(&self.settings, cluster)?);
         let network = Network(links.clone());
         let raft = Raft::new(node.get(), config, network, self.log.clone(), store)
             .await
             .map_err(|fatal| StartError::Raft(fatal.to_string()))?;
+        register.attach(raft.clone());
         if founder {
-            found(&raft, node, &self.address).await?;
+            found(&raft, node, &self.profile.peer_address).await?;
         }
         let (pending, pending_queue) = mpsc::channel(PENDING_MAX);
         let (groups, group_queue) = mpsc::channel(GROUPS_MAX);
@@ -176,9 +124,11 @@ impl Opened {
         let core = Arc::new(Core {
             node,
             cluster,
-            boot: BootId::new(random()?),
-            storage: self.storage,
-            address: self.address,
+            boot,
+            profile: self.profile,
+            register: register.clone(),
+            keyring: keyring.clone(),
+            certificates: self.settings.certificates,
             timings: self.settings.timings,
             clock: self.clock,
             state,
@@ -196,11 +146,13 @@ impl Opened {
             groups,
             freshness: Freshness::new(self.settings.revocation_bound, askers),
         });
-        let listener = Listener { local, raft, snapshots, service: Service(core.clone()) };
+        let service = Service(core.clone());
+        let listener = Listener { keyring, register, told: told.clone(), raft, snapshots, service };
         let runner = Runner {
             core: core.clone(),
             socket: self.socket,
             listener,
+            told,
             links: link_tasks,
             pending: pending_queue,
             groups: group_queue,

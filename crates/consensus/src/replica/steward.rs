@@ -6,12 +6,14 @@ use super::core::Core;
 use super::proposer;
 use super::settings::VOTERS_MAX;
 use super::status;
-use crate::machine::{Command, NodeCommand, Proposal};
+use crate::machine::{Command, Outcome, Proposal};
 use crate::raft::{Peer, Types};
 use crate::transport::{Lane, Request, Response};
+use crate::trust::Myself;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::{ChangeMembers, RaftMetrics, ReadPolicy};
 use quorate_domain::NodeId;
+use quorate_membership::{self as membership, Founding, Introduction, Rejection};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +40,10 @@ enum Step {
 pub(super) async fn run(core: Arc<Core>) {
     loop {
         tokio::time::sleep(EVERY).await;
-        introduce(&core).await;
+        if let Err(rejection) = introduce(&core).await {
+            // Who is told so cannot go on; peers say the same at the next handshake, and that stops the node.
+            tracing::error!(%rejection, "the cluster does not know this node as the one it says it is");
+        }
         if core.leads()
             && let Err(cause) = correct(&core).await
         {
@@ -47,20 +52,26 @@ pub(super) async fn run(core: Arc<Core>) {
     }
 }
 
-/// Enters this node into the table if it founded the cluster, or if it listens elsewhere now.
-async fn introduce(core: &Core) {
-    let Some(command) = introduction(core) else { return };
+/// Enters this node into the table if it founded the cluster; says that it started, or that it listens elsewhere now.
+async fn introduce(core: &Core) -> Result<(), Rejection> {
+    let Some(command) = introduction(core) else { return Ok(()) };
     if core.leader().is_none() {
-        return announce(core, command).await;
+        announce(core, command).await;
+        return Ok(());
     }
-    if let Err(error) = proposer::propose(core, Command::Node(command), PATIENCE).await {
-        tracing::debug!(%error, "this node could not introduce itself yet");
+    match proposer::propose(core, Command::Membership(command), PATIENCE).await {
+        Ok(Outcome::Membership(membership::Outcome::Rejected(rejection))) => Err(rejection),
+        Ok(_) => Ok(()),
+        Err(error) => {
+            tracing::debug!(%error, "this node could not introduce itself yet");
+            Ok(())
+        }
     }
 }
 
 /// The leader looks for this node at its old address, so that this node hears of no leader. Its peers know.
-async fn announce(core: &Core, command: NodeCommand) {
-    let request = Request::Propose(vec![Proposal { origin: None, command: Command::Node(command) }]);
+async fn announce(core: &Core, command: membership::Command) {
+    let request = Request::Propose(vec![Proposal { origin: None, command: Command::Membership(command) }]);
     let others = status::status(core).peers.into_iter().filter(|peer| peer.node != core.node);
     for peer in others {
         let link = core.links.to(peer.node, &peer.address);
@@ -76,15 +87,18 @@ async fn announce(core: &Core, command: NodeCommand) {
     }
 }
 
-fn introduction(core: &Core) -> Option<NodeCommand> {
-    let nodes = core.state.nodes.read();
-    let address = core.address.clone();
-    match (nodes.cluster(), nodes.get(core.node)) {
+fn introduction(core: &Core) -> Option<membership::Command> {
+    let members = core.state.membership.read();
+    let Myself { cluster, node, storage, starts, boot } = core.register.myself;
+    let profile = core.profile.clone();
+    match (members.cluster(), members.get(node)) {
         (None, _) if core.leads() => {
-            Some(NodeCommand::Found { cluster: core.cluster, storage: core.storage, address })
+            let root = core.keyring.held().founding?;
+            let founding = Founding { cluster, storage, profile, root, starts, boot };
+            Some(membership::Command::Found(founding))
         }
-        (Some(_), Some(record)) if record.address != address => {
-            Some(NodeCommand::Readdress { node: core.node, address })
+        (Some(_), Some(known)) if known.profile != profile || known.boot != boot => {
+            Some(membership::Command::Introduce(Introduction { node, storage, starts, boot, profile }))
         }
         (None | Some(_), _) => None,
     }
@@ -106,10 +120,12 @@ async fn correct(core: &Core) -> Result<(), String> {
 fn plan(core: &Core) -> Option<Step> {
     let metrics = core.raft.metrics();
     let metrics = metrics.borrow_watched();
-    let nodes = core.state.nodes.read();
-    nodes.cluster()?;
-    let table: BTreeMap<u64, Peer> =
-        nodes.iter().map(|(id, record)| (id.get(), Peer { address: record.address.clone() })).collect();
+    let members = core.state.membership.read();
+    members.cluster()?;
+    let table: BTreeMap<u64, Peer> = members
+        .iter()
+        .map(|(id, record)| (id.get(), Peer { address: record.address().to_owned() }))
+        .collect();
     next_step(core.node, &table, &metrics)
 }
 

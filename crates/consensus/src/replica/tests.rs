@@ -1,9 +1,9 @@
 //! What becomes of a replica whose disk fails.
 
 use super::*;
-use crate::{Command, Metrics, NodeCommand};
+use crate::{Command, Metrics};
 use prometheus_client::registry::Registry;
-use quorate_domain::{Clock, LogTime, MonoTime, NodeId, Secret};
+use quorate_domain::{Clock, LogTime, MonoTime, NodeId};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,10 @@ async fn a_failed_write_stops_the_node_and_names_the_cause() {
         dir: dir.path().to_owned(),
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         advertise: None,
-        secret: Secret::new(Vec::new()),
+        name: None,
+        zone: None,
+        admin_address: "127.0.0.1:1".to_owned(),
+        certificates: CERTIFICATE_LIFETIME,
         timings: Timings::default(),
         revocation_bound: quorate_lease::RevocationBound::DEFAULT,
         snapshots: SnapshotPolicy::default(),
@@ -39,7 +42,7 @@ async fn a_failed_write_stops_the_node_and_names_the_cause() {
     let (replica, runner) = Replica::start(settings, clock, metrics, Start::Found).await.unwrap();
     let mut running = tokio::task::JoinSet::new();
     running.spawn(runner.run(CancellationToken::new()));
-    let command = || Command::Node(NodeCommand::Remove { node: NodeId::new(99) });
+    let command = || Command::Membership(quorate_membership::Command::Remove { node: NodeId::new(99) });
     replica.propose(command()).await.unwrap();
 
     replica.0.log.fail("no space left on device");

@@ -30,7 +30,8 @@ pub(crate) struct LogStore(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    database: Arc<Database>,
+    /// `None` once it is closed.
+    database: RwLock<Option<Arc<Database>>>,
     keys: Keyspace,
     writer: Writer,
     /// The last entry known to be on the disk.
@@ -55,12 +56,25 @@ impl LogStore {
         let view = View::load(&database, keys)?;
         let durable = Arc::new(AtomicU64::new(view.tail.last().map_or(0, |last| last.index)));
         let writer = Writer::start(disk, "raft-log", database.clone(), metrics)?;
-        Ok(Self(Arc::new(Shared { database, keys, writer, durable, view: RwLock::new(view) })))
+        let (database, view) = (RwLock::new(Some(database)), RwLock::new(view));
+        Ok(Self(Arc::new(Shared { database, keys, writer, durable, view })))
     }
 
-    /// Writes what waits and closes the files, once no reader holds them. Blocks.
+    /// Writes what waits and closes the files. Blocks. Nothing is read any more.
     pub(crate) fn close(&self) {
         self.0.writer.stop();
+        self.0.database.write().take();
+    }
+
+    fn database(&self) -> Result<Arc<Database>, StoreError> {
+        let stopped = || StoreError::Stopped { cause: "the node is stopping".to_owned() };
+        self.0.database.read().clone().ok_or_else(stopped)
+    }
+
+    /// The last entry of the log, on the disk or on its way there; 0 if there is none.
+    pub(crate) fn last_index(&self) -> u64 {
+        let view = self.0.view.read();
+        view.tail.last().or(view.purged).map_or(0, |last| last.index)
     }
 
     /// Whether an earlier write failed.
@@ -123,12 +137,12 @@ impl LogStore {
     }
 
     fn read_from_disk(&self, index: u64) -> Result<(raft::Entry, usize), StoreError> {
-        let database = &self.0.database;
+        let database = self.database()?;
         let Some(bytes) = database.get(LOG, &self.0.keys.at(index))? else {
             let cause = format!("entry {index} is missing");
             return Err(StoreError::Corrupt { dir: database.dir.clone(), cause });
         };
-        Ok((decode_entry(database, index, &bytes)?, bytes.len()))
+        Ok((decode_entry(&database, index, &bytes)?, bytes.len()))
     }
 }
 
@@ -281,6 +295,6 @@ impl RaftLogStorage<Types> for LogStore {
         let (from, to) = (keys.at(from), keys.at(upto.index + 1));
         let gone = Write::DeleteRange { table: LOG, from: from.clone(), to: to.clone() };
         self.0.writer.write(vec![mark, gone]).await?;
-        Ok(self.0.database.raw.reclaim(LOG, &from, &to)?)
+        Ok(self.database()?.raw.reclaim(LOG, &from, &to)?)
     }
 }

@@ -100,10 +100,14 @@ async fn one_read_is_bounded_by_bytes_but_never_empty() {
     let mut log = open(dir.path()).unwrap();
     let address = "x".repeat(300 << 10);
     let big = |index| {
-        let command = crate::Command::Node(crate::NodeCommand::Admit {
-            storage: crate::StorageId::new(index),
-            address: address.clone(),
-        });
+        let new = quorate_membership::NewToken {
+            token: quorate_membership::TokenId::new(index),
+            digest: [0; 32],
+            until: LogTime::default(),
+            uses: 1,
+            actor: address.clone(),
+        };
+        let command = crate::Command::Membership(quorate_membership::Command::CreateToken(new));
         let proposals = vec![crate::Proposal { origin: None, command }].into();
         let batch = Batch { at: LogTime::default(), proposals };
         raft::Entry { log_id: log_id(index), payload: EntryPayload::Normal(batch) }

@@ -1,45 +1,45 @@
-//! How two peers make sure of each other before anything else is said.
+//! How two peers make sure of each other before anything else is said: TLS 1.3 with certificates on both sides, then cards.
 //!
-//! Hello (with a nonce) → challenge (with a nonce) → proof → verdict (with the other side's proof). What a stranger
-//! without the secret learns is the protocol version and that the secret is wrong.
+//! Hello (who calls, whom it expects) → verdict (the other card, or a refusal) → assent (or a refusal). A caller without a certificate
+//! learns the version, the card, and may ask for a place. docs/adr/0023-identity-and-trust.md.
 
-use super::frame::{FrameError, Frames};
-use crate::codec::{self, Kind};
-use crate::host::{self, Stream};
-use futures_util::StreamExt as _;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use quorate_domain::{ClusterId, GroupId, NodeId, Secret};
+use crate::codec::{self, CodecError, HEADER_LEN, Kind};
+use crate::host::Stream;
+use crate::trust::{self, Keyring, Register, Stranger};
+use quorate_domain::{ClusterId, GroupId, NodeId};
+use quorate_membership::{Card, Mismatch};
+use rustls::ClientConfig;
+use rustls::pki_types::{CertificateDer, ServerName};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt as _;
-use tokio_util::codec::FramedRead;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-const PROTOCOL: u16 = 1;
+const PROTOCOL: u16 = 2;
 /// A handshake's records are far smaller; a stranger must not make us reserve more.
 const RECORD_MAX: usize = 1_024;
-/// Four messages on a network where a heartbeat takes a tenth of that.
+/// A few messages on a network where a heartbeat takes a tenth of that.
 const PATIENCE: Duration = Duration::from_secs(2);
-const CLIENT: &[u8] = b"quorate peer proof: client";
-const SERVER: &[u8] = b"quorate peer proof: server";
 
-type Nonce = [u8; 32];
-type Proof = [u8; 32];
-
-/// Who this node is, as far as it knows: a node that joins has neither cluster nor id yet.
+/// Who this node is at a handshake.
 #[derive(Clone, Debug)]
-pub(crate) struct Local {
-    pub(crate) cluster: Option<ClusterId>,
-    pub(crate) node: Option<NodeId>,
-    pub(crate) secret: Arc<Secret<Vec<u8>>>,
+pub(crate) enum Local {
+    /// It asks for a place in this cluster.
+    Stranger(Stranger, ClusterId),
+    /// It has one.
+    Member(Arc<Keyring>, Arc<Register>),
 }
 
 /// Whom a connection reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Peer {
-    pub(crate) node: Option<NodeId>,
+pub(crate) enum Peer {
+    /// Somebody who asks for a place.
+    Stranger,
+    /// A member.
+    Member(NodeId),
 }
 
 /// Why a peer will not talk.
@@ -51,18 +51,13 @@ pub enum Refusal {
         /// The version it speaks.
         supported: u16,
     },
-    /// The secrets differ.
-    #[error("the cluster secret differs")]
-    Secret,
-    /// It belongs to another cluster.
-    #[error("it belongs to cluster {actual}, not to {expected}")]
-    Cluster {
-        /// The cluster the caller belongs to.
-        expected: ClusterId,
-        /// Its own.
-        actual: ClusterId,
+    /// The certificate is not one that is trusted.
+    #[error("the certificate is not of this cluster, or not valid now: {cause}")]
+    Certificate {
+        /// What is wrong with it.
+        cause: String,
     },
-    /// It is another node.
+    /// It is another node than was looked for.
     #[error("it is node {actual}, not node {expected}")]
     Node {
         /// The node the caller looked for.
@@ -70,9 +65,28 @@ pub enum Refusal {
         /// Which one it is.
         actual: NodeId,
     },
-    /// It has no place in a cluster itself yet.
-    #[error("it has not joined a cluster yet")]
-    NotReady,
+    /// Who it says it is does not fit what is known.
+    #[error(transparent)]
+    Card(#[from] Mismatch),
+}
+
+impl Refusal {
+    /// Whether a node that is told this has no part in its cluster any more, or never had with what it has.
+    pub(crate) const fn is_final(&self) -> bool {
+        match self {
+            Self::Card(mismatch) => match mismatch {
+                Mismatch::Lineage { .. }
+                | Mismatch::Removed(_)
+                | Mismatch::OtherStorage { .. }
+                | Mismatch::Cloned(_)
+                | Mismatch::RolledBack(_)
+                | Mismatch::Level { .. } => true,
+                // Somebody else's node at a member's address.
+                Mismatch::Cluster { .. } => false,
+            },
+            Self::Version { .. } | Self::Certificate { .. } | Self::Node { .. } => false,
+        }
+    }
 }
 
 /// Why a handshake did not succeed.
@@ -92,128 +106,193 @@ pub(crate) enum HandshakeError {
     TooSlow,
     /// What was received is no handshake.
     #[error(transparent)]
-    Frame(#[from] FrameError),
+    Codec(#[from] CodecError),
     /// The connection failed.
     #[error(transparent)]
-    Io(#[from] std::io::Error),
-    /// The machine has no randomness to give.
-    #[error("no random numbers: {0}")]
-    Random(getrandom::Error),
+    Io(#[from] io::Error),
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Hello {
     protocol: u16,
     group: GroupId,
-    cluster: Option<ClusterId>,
-    node: Option<NodeId>,
     expects: Option<NodeId>,
-    nonce: Nonce,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Challenge {
-    protocol: u16,
-    nonce: Nonce,
+    /// `None` of who asks for a place.
+    card: Option<Card>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Verdict {
-    Welcome { proof: Proof },
+    Welcome(Card),
     Refused(Refusal),
 }
 
-/// Calls a peer. `expects` names the node that must answer, if the caller knows.
+/// Calls a peer. `expects` names the node that must answer, if the caller knows. What is said afterwards goes over the stream that is
+/// given back.
 pub(super) async fn call(
-    stream: &mut Stream,
+    stream: Stream,
     local: &Local,
     expects: Option<NodeId>,
-) -> Result<(), HandshakeError> {
-    tokio::time::timeout(PATIENCE, call_in_time(stream, local, expects))
-        .await
-        .unwrap_or(Err(HandshakeError::TooSlow))
+) -> Result<Stream, HandshakeError> {
+    let called = tokio::time::timeout(PATIENCE, call_in_time(stream, local, expects));
+    called.await.unwrap_or(Err(HandshakeError::TooSlow))
 }
 
-/// Answers a caller.
-pub(super) async fn answer(stream: &mut Stream, local: &Local) -> Result<Peer, HandshakeError> {
-    tokio::time::timeout(PATIENCE, answer_in_time(stream, local))
-        .await
-        .unwrap_or(Err(HandshakeError::TooSlow))
+/// Answers a caller, as a member.
+pub(super) async fn answer(
+    stream: Stream,
+    keyring: &Keyring,
+    register: &Register,
+) -> Result<(Stream, Peer), HandshakeError> {
+    let answered = tokio::time::timeout(PATIENCE, answer_in_time(stream, keyring, register));
+    answered.await.unwrap_or(Err(HandshakeError::TooSlow))
 }
 
 async fn call_in_time(
-    stream: &mut Stream,
+    stream: Stream,
     local: &Local,
     expects: Option<NodeId>,
-) -> Result<(), HandshakeError> {
-    let (cluster, node) = (local.cluster, local.node);
-    let hello =
-        Hello { protocol: PROTOCOL, group: GroupId::default(), cluster, node, expects, nonce: nonce()? };
-    send(stream, &hello).await?;
-    let challenge: Challenge = receive(stream).await?;
-    if challenge.protocol != PROTOCOL {
-        return Err(HandshakeError::Refuses(Refusal::Version { supported: challenge.protocol }));
-    }
-    send(stream, &prove(local, CLIENT, &hello, &challenge)).await?;
-    match receive(stream).await? {
-        Verdict::Welcome { proof } if is_proof(local, SERVER, (&hello, &challenge), &proof) => Ok(()),
-        Verdict::Welcome { .. } => Err(HandshakeError::Refuses(Refusal::Secret)),
-        Verdict::Refused(refusal) => Err(HandshakeError::Refused(refusal)),
-    }
+) -> Result<Stream, HandshakeError> {
+    let (client, cluster, card) = match local {
+        Local::Stranger(stranger, cluster) => (stranger.client.clone(), *cluster, None),
+        Local::Member(keyring, register) => {
+            (keyring.client(), register.myself.cluster, Some(register.card()))
+        }
+    };
+    let (mut stream, certificate) = secure_call(stream, client, cluster).await?;
+    send(&mut stream, &Hello { protocol: PROTOCOL, group: GroupId::default(), expects, card }).await?;
+    let card = match receive(&mut stream).await.map_err(by_alert)? {
+        Verdict::Welcome(card) => card,
+        Verdict::Refused(refusal) => return Err(HandshakeError::Refused(refusal)),
+    };
+    let assent = assent(local, (cluster, expects), &card, &certificate);
+    send(&mut stream, &assent).await?;
+    assent.map(|()| stream).map_err(HandshakeError::Refuses)
 }
 
-async fn answer_in_time(stream: &mut Stream, local: &Local) -> Result<Peer, HandshakeError> {
-    let hello: Hello = receive(stream).await?;
-    let challenge = Challenge { protocol: PROTOCOL, nonce: nonce()? };
-    send(stream, &challenge).await?;
-    let proof: Proof = receive(stream).await?;
-    if let Err(refusal) = judge(local, &hello, &challenge, &proof) {
-        send(stream, &Verdict::Refused(refusal.clone())).await?;
+async fn answer_in_time(
+    stream: Stream,
+    keyring: &Keyring,
+    register: &Register,
+) -> Result<(Stream, Peer), HandshakeError> {
+    let (mut stream, certificate) = secure_answer(stream, keyring).await?;
+    let hello: Hello = receive(&mut stream).await?;
+    if let Err(refusal) = admit(register, &hello, certificate.as_deref()) {
+        send(&mut stream, &Verdict::Refused(refusal.clone())).await?;
         return Err(HandshakeError::Refuses(refusal));
     }
-    send(stream, &Verdict::Welcome { proof: prove(local, SERVER, &hello, &challenge) }).await?;
-    Ok(Peer { node: hello.node })
+    send(&mut stream, &Verdict::Welcome(register.card())).await?;
+    let assent: Result<(), Refusal> = receive(&mut stream).await?;
+    assent.map_err(HandshakeError::Refused)?;
+    Ok((stream, hello.card.map_or(Peer::Stranger, |card| Peer::Member(card.node))))
 }
 
-/// The secret comes first: who does not know it learns nothing else.
-fn judge(local: &Local, hello: &Hello, challenge: &Challenge, proof: &Proof) -> Result<(), Refusal> {
+/// TLS as the one who calls. Which node it must be, the certificate is asked once it has shown its card.
+async fn secure_call(
+    stream: Stream,
+    client: Arc<ClientConfig>,
+    cluster: ClusterId,
+) -> Result<(Stream, Vec<u8>), HandshakeError> {
+    let Stream { read, write, peer } = stream;
+    let name = ServerName::try_from("quorate.internal").expect("it is a name");
+    let connected = TlsConnector::from(client).connect(name, tokio::io::join(read, write)).await;
+    let tls = connected.map_err(|error| untrusted(error, cluster))?;
+    let certificate = shown(tls.get_ref().1.peer_certificates()).unwrap_or_default();
+    let (read, write) = tokio::io::split(tls);
+    Ok((Stream { read: Box::new(read), write: Box::new(write), peer }, certificate))
+}
+
+/// TLS as the one who answers. A caller may have no certificate.
+async fn secure_answer(
+    stream: Stream,
+    keyring: &Keyring,
+) -> Result<(Stream, Option<Vec<u8>>), HandshakeError> {
+    let Stream { read, write, peer } = stream;
+    let accepted = TlsAcceptor::from(keyring.server()).accept(tokio::io::join(read, write)).await;
+    let tls = accepted.map_err(|error| match rustls_error(&error) {
+        Some(cause @ rustls::Error::InvalidCertificate(_)) => {
+            HandshakeError::Refuses(Refusal::Certificate { cause: cause.to_string() })
+        }
+        Some(_) | None => HandshakeError::Io(error),
+    })?;
+    let certificate = shown(tls.get_ref().1.peer_certificates());
+    let (read, write) = tokio::io::split(tls);
+    Ok((Stream { read: Box::new(read), write: Box::new(write), peer }, certificate))
+}
+
+fn shown(chain: Option<&[CertificateDer<'_>]>) -> Option<Vec<u8>> {
+    chain.and_then(|chain| chain.first()).map(|der| der.to_vec())
+}
+
+/// Whether whoever answered is who was called.
+fn assent(
+    local: &Local,
+    (cluster, expects): (ClusterId, Option<NodeId>),
+    card: &Card,
+    certificate: &[u8],
+) -> Result<(), Refusal> {
+    if card.cluster != cluster {
+        return Err(Mismatch::Cluster { expected: cluster, actual: card.cluster }.into());
+    }
+    is_its_own(card, certificate)?;
+    if let Some(expected) = expects.filter(|expected| *expected != card.node) {
+        return Err(Refusal::Node { expected, actual: card.node });
+    }
+    match local {
+        Local::Stranger(..) => Ok(()),
+        Local::Member(_, register) => Ok(register.judge(card)?),
+    }
+}
+
+/// Whether a caller is let in.
+fn admit(register: &Register, hello: &Hello, certificate: Option<&[u8]>) -> Result<(), Refusal> {
     if hello.protocol != PROTOCOL {
         return Err(Refusal::Version { supported: PROTOCOL });
     }
-    if !is_proof(local, CLIENT, (hello, challenge), proof) {
-        return Err(Refusal::Secret);
+    if let Some(card) = &hello.card {
+        is_its_own(card, certificate.unwrap_or_default())?;
+        register.judge(card)?;
     }
-    let (Some(cluster), Some(node)) = (local.cluster, local.node) else { return Err(Refusal::NotReady) };
-    if let Some(expected) = hello.cluster.filter(|expected| *expected != cluster) {
-        return Err(Refusal::Cluster { expected, actual: cluster });
+    let actual = register.myself.node;
+    match hello.expects.filter(|expected| *expected != actual) {
+        Some(expected) => Err(Refusal::Node { expected, actual }),
+        None => Ok(()),
     }
-    if let Some(expected) = hello.expects.filter(|expected| *expected != node) {
-        return Err(Refusal::Node { expected, actual: node });
+}
+
+/// A card counts only with the certificate of the node that it names.
+fn is_its_own(card: &Card, certificate: &[u8]) -> Result<(), Refusal> {
+    if trust::is_certificate_of(certificate, card.cluster, card.node) {
+        return Ok(());
     }
-    Ok(())
+    Err(Refusal::Certificate { cause: format!("it is not that of node {}", card.node) })
 }
 
-fn mac(local: &Local, side: &[u8], (hello, challenge): (&Hello, &Challenge)) -> Hmac<Sha256> {
-    let secret = local.secret.expose();
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a key of any length");
-    mac.update(side);
-    mac.update(&codec::encode(Kind::Handshake, hello));
-    mac.update(&codec::encode(Kind::Handshake, challenge));
-    mac
+/// Says what was wrong with the certificate of whoever answered, if that was it.
+fn untrusted(error: io::Error, expected: ClusterId) -> HandshakeError {
+    let refusal = match rustls_error(&error) {
+        Some(rustls::Error::InvalidCertificate(cause)) => match trust::foreign_cluster(cause) {
+            Some(actual) if actual != expected => Mismatch::Cluster { expected, actual }.into(),
+            Some(_) | None => Refusal::Certificate { cause: cause.to_string() },
+        },
+        Some(_) | None => return HandshakeError::Io(error),
+    };
+    HandshakeError::Refuses(refusal)
 }
 
-fn prove(local: &Local, side: &[u8], hello: &Hello, challenge: &Challenge) -> Proof {
-    mac(local, side, (hello, challenge)).finalize().into_bytes().into()
+/// In TLS 1.3 a caller hears only when it reads that its certificate was not taken.
+fn by_alert(error: HandshakeError) -> HandshakeError {
+    let HandshakeError::Io(io) = &error else { return error };
+    match rustls_error(io) {
+        Some(rustls::Error::AlertReceived(alert)) => {
+            HandshakeError::Refused(Refusal::Certificate { cause: format!("{alert:?}") })
+        }
+        Some(_) | None => error,
+    }
 }
 
-fn is_proof(local: &Local, side: &[u8], said: (&Hello, &Challenge), proof: &Proof) -> bool {
-    mac(local, side, said).verify_slice(proof).is_ok()
-}
-
-fn nonce() -> Result<Nonce, HandshakeError> {
-    let mut nonce = Nonce::default();
-    host::fill(&mut nonce).map_err(HandshakeError::Random)?;
-    Ok(nonce)
+fn rustls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
 }
 
 async fn send<T: Serialize>(stream: &mut Stream, message: &T) -> Result<(), HandshakeError> {
@@ -221,8 +300,20 @@ async fn send<T: Serialize>(stream: &mut Stream, message: &T) -> Result<(), Hand
     Ok(stream.write.flush().await?)
 }
 
-/// The other side says nothing beyond this message before it is answered, so nothing is read too far.
+/// Reads one message and not a byte more: what follows is no handshake.
 async fn receive<T: DeserializeOwned>(stream: &mut Stream) -> Result<T, HandshakeError> {
-    let mut frames = FramedRead::new(&mut stream.read, Frames::new(Kind::Handshake, RECORD_MAX));
-    Ok(frames.next().await.ok_or(HandshakeError::Ended)??)
+    let ended = |error: io::Error| {
+        let is_end = error.kind() == io::ErrorKind::UnexpectedEof;
+        if is_end { HandshakeError::Ended } else { HandshakeError::Io(error) }
+    };
+    let mut record = vec![0; HEADER_LEN];
+    stream.read.read_exact(&mut record).await.map_err(ended)?;
+    let header = *record.first_chunk::<HEADER_LEN>().expect("it was made so long");
+    let length = codec::open_header(Kind::Handshake, header)?;
+    if length > RECORD_MAX {
+        return Err(CodecError::TooLarge(length as u64).into());
+    }
+    record.resize(HEADER_LEN + length, 0);
+    stream.read.read_exact(&mut record[HEADER_LEN..]).await.map_err(ended)?;
+    Ok(codec::decode(Kind::Handshake, &record)?)
 }

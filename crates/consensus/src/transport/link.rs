@@ -3,17 +3,19 @@
 use super::frame::{FRAME_MAX, FrameError, Frames};
 use super::handshake::{self, HandshakeError, Local};
 use super::message::{Request, Response};
+use super::told::Told;
 use crate::codec::{self, Kind};
 use crate::host::{self, Stream};
 use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use quorate_domain::NodeId;
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::codec::FramedRead;
 
@@ -22,6 +24,8 @@ const LANE_MAX: usize = 256;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 /// A peer that owes an answer and says nothing for so long is gone, whatever TCP believes.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// A connection that is older is made anew, so that nobody talks by a certificate that has run out.
+const CONNECTION_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Which queue a request stands in. An earlier one always goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +92,8 @@ pub(crate) struct Link {
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) local: Local,
+    /// Where it is noted that a peer will have nothing to do with this node any more.
+    pub(crate) told: Told,
     pub(crate) network: Arc<dyn host::Network>,
 }
 
@@ -194,7 +200,7 @@ pub(crate) async fn ask_once(
         write.flush().await.map_err(HandshakeError::Io)?;
         let mut answers = FramedRead::new(read, Frames::<(u64, Response)>::new(Kind::Frame, FRAME_MAX));
         match answers.next().await {
-            Some(answer) => Ok(answer.map_err(HandshakeError::Frame)?.1),
+            Some(answer) => Ok(answer?.1),
             None => Err(AskError::Handshake(HandshakeError::Ended)),
         }
     })
@@ -208,18 +214,20 @@ pub(crate) enum AskError {
     /// The peers did not come to talk.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
+    /// The answer cannot be read.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
     /// There was no answer in time.
     #[error("no answer in {0:?}")]
     TooSlow(Duration),
 }
 
 async fn connect(address: &str, caller: &Caller, expects: Option<NodeId>) -> Result<Stream, HandshakeError> {
-    let mut stream = timeout(CONNECT_PATIENCE, caller.network.dial(address))
+    let stream = timeout(CONNECT_PATIENCE, caller.network.dial(address))
         .await
         .map_err(|_| HandshakeError::TooSlow)
         .and_then(|dialled| Ok(dialled?))?;
-    handshake::call(&mut stream, &caller.local, expects).await?;
-    Ok(stream)
+    handshake::call(stream, &caller.local, expects).await
 }
 
 /// The work behind a link: connect, write what waits, hand out answers; again when the connection breaks.
@@ -238,8 +246,13 @@ struct Queues {
     snapshot: mpsc::Receiver<Outgoing>,
 }
 
-/// In the order of asking, so that whoever waits is told in an order.
-type Pending = Mutex<BTreeMap<u64, Reply>>;
+/// Questions that were sent.
+#[derive(Default)]
+struct Pending {
+    /// In the order of asking, so that whoever waits is told in an order.
+    replies: Mutex<BTreeMap<u64, Reply>>,
+    answered: Notify,
+}
 
 impl LinkTask {
     /// Runs until the link's owner stops it.
@@ -259,13 +272,14 @@ impl LinkTask {
     async fn converse(&mut self, stream: Stream, first: Outgoing) {
         let pending = Pending::default();
         let Stream { read, write, peer: _ } = stream;
+        let stale = stale(&self.caller.local);
         let ended = tokio::select! {
-            ended = write_requests(write, first, &mut self.queues, &pending) => ended,
+            ended = write_requests((write, first), &mut self.queues, &pending, stale) => ended,
             ended = read_answers(read, &pending) => ended,
         };
         let node = self.link.node;
         tracing::debug!(peer = node.get(), cause = ?ended.err(), "connection to a peer ended");
-        for (_, reply) in pending.into_inner() {
+        for (_, reply) in pending.replies.into_inner() {
             let _ = reply.send(Err(LinkError::Broken { node }));
         }
     }
@@ -287,6 +301,7 @@ impl LinkTask {
     /// A peer that is away comes back; one that refuses needs a person. Told once, not at every attempt.
     fn complain(&mut self, address: &str, error: &HandshakeError) {
         let peer = self.link.node.get();
+        self.caller.told.note(error);
         let refused = matches!(error, HandshakeError::Refused(_) | HandshakeError::Refuses(_));
         if refused && !std::mem::replace(&mut self.complained, true) {
             tracing::warn!(peer, address, %error, "a peer will not talk to this node");
@@ -320,25 +335,43 @@ impl std::fmt::Debug for Queues {
     }
 }
 
+/// Resolves when a connection is to be made anew: peers show their certificates again within the hour, and at once if this
+/// node has another one.
+async fn stale(local: &Local) {
+    let Local::Member(keyring, _) = local else { return std::future::pending().await };
+    let mut changes = keyring.changes();
+    let changed = changes.changed();
+    let _ = timeout(CONNECTION_MAX, changed).await;
+}
+
+/// Writes what is asked, until the connection is stale and owes nothing.
 async fn write_requests(
-    write: impl AsyncWrite + Unpin,
-    first: Outgoing,
+    (write, first): (impl AsyncWrite + Unpin, Outgoing),
     queues: &mut Queues,
     pending: &Pending,
+    stale: impl Future<Output = ()>,
 ) -> Result<(), FrameError> {
     let mut write = BufWriter::new(write);
+    let mut stale = std::pin::pin!(stale);
     let mut next = Some(first);
     while let Some(outgoing) = next {
         // Nobody waits for it any more: its deadline passed in the queue.
         if !outgoing.reply.is_closed() {
-            pending.lock().insert(outgoing.id, outgoing.reply);
+            pending.replies.lock().insert(outgoing.id, outgoing.reply);
             write.write_all(&outgoing.bytes).await?;
         }
         next = queues.ready();
         if next.is_none() {
             write.flush().await?;
-            next = queues.next().await;
+            next = tokio::select! {
+                next = queues.next() => next,
+                () = &mut stale => break,
+            };
         }
+    }
+    // What waits from now on goes over the next connection.
+    while !owes_nothing(pending) {
+        let _ = timeout(SILENCE_MAX / 10, pending.answered.notified()).await;
     }
     Ok(())
 }
@@ -349,9 +382,11 @@ async fn read_answers(read: impl AsyncRead + Unpin, pending: &Pending) -> Result
         match timeout(SILENCE_MAX, answers.next()).await {
             Ok(Some(answer)) => {
                 let (id, response) = answer?;
-                if let Some(reply) = pending.lock().remove(&id) {
+                let reply = pending.replies.lock().remove(&id);
+                if let Some(reply) = reply {
                     let _ = reply.send(Ok(response));
                 }
+                pending.answered.notify_one();
             }
             Ok(None) => return Ok(()),
             Err(_) if owes_nothing(pending) => {}
@@ -362,7 +397,7 @@ async fn read_answers(read: impl AsyncRead + Unpin, pending: &Pending) -> Result
 
 /// Forgets questions that nobody waits for, and says whether none is left.
 fn owes_nothing(pending: &Pending) -> bool {
-    let mut pending = pending.lock();
-    pending.retain(|_, reply| !reply.is_closed());
-    pending.is_empty()
+    let mut replies = pending.replies.lock();
+    replies.retain(|_, reply| !reply.is_closed());
+    replies.is_empty()
 }

@@ -1,14 +1,16 @@
 //! The answering side: accepts peers, checks who they are, and answers what they ask.
 
 use super::frame::{FRAME_MAX, FrameError, Frames};
-use super::handshake::{self, HandshakeError, Local};
+use super::handshake::{self, Peer};
 use super::message::{Request, Response};
 use super::session::{Appends, Arrival, install};
+use super::told::Told;
 use crate::codec::{self, Kind};
 use crate::host::{Socket, Stream};
 use crate::raft::Types;
 use crate::replica::Service;
 use crate::store::{Snapshots, StateStore};
+use crate::trust::{Keyring, Register};
 use futures_util::StreamExt as _;
 use openraft::Raft;
 use openraft::raft::TransferLeaderRequest;
@@ -24,11 +26,15 @@ const ANSWERS_MAX: usize = 1_024;
 const QUESTIONS_MAX: usize = 1_024;
 /// Strangers and peers together: each node calls each other once, and again when a connection breaks.
 const CONNECTIONS_MAX: usize = 256;
+/// Whoever asks for a place says no more than this.
+const STRANGER_MAX: usize = 4_096;
 
 /// Accepts peers.
 #[derive(Clone, Debug)]
 pub(crate) struct Listener {
-    pub(crate) local: Local,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) register: Arc<Register>,
+    pub(crate) told: Told,
     pub(crate) raft: Raft<Types, StateStore>,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) service: Service,
@@ -57,47 +63,50 @@ impl Listener {
         }
     }
 
-    async fn serve(self, mut stream: Stream) {
-        let peer = match self.welcome(&mut stream).await {
-            Ok(peer) => peer,
+    async fn serve(self, stream: Stream) {
+        let from = stream.peer.clone();
+        let (stream, peer) = match handshake::answer(stream, &self.keyring, &self.register).await {
+            Ok(met) => met,
             Err(error) => {
-                let from = stream.peer;
+                self.told.note(&error);
                 tracing::warn!(from, %error, "a peer was not let in");
                 return;
             }
         };
-        if let Err(error) = self.converse(stream).await {
-            tracing::debug!(peer = peer.node.map(|node| node.get()), %error, "a peer's connection failed");
+        if let Err(error) = self.converse(stream, peer).await {
+            tracing::debug!(?peer, %error, "a peer's connection failed");
         }
     }
 
-    async fn welcome(&self, stream: &mut Stream) -> Result<handshake::Peer, HandshakeError> {
-        handshake::answer(stream, &self.local).await
-    }
-
-    async fn converse(self, stream: Stream) -> Result<(), FrameError> {
+    async fn converse(self, stream: Stream, peer: Peer) -> Result<(), FrameError> {
         let Stream { read, write, peer: _ } = stream;
         let (queue, answers) = mpsc::channel(ANSWERS_MAX);
         let mut tasks = JoinSet::new();
         tasks.spawn(write_answers(write, answers));
         let mut conversation = Conversation {
             arrival: Arrival::new(self.snapshots.clone()),
+            peer,
             listener: Arc::new(self),
             appends: Appends::default(),
             answers: Answers(queue),
             slots: Arc::new(Semaphore::new(QUESTIONS_MAX)),
             tasks,
         };
-        let mut questions = FramedRead::new(read, Frames::<(u64, Request)>::new(Kind::Frame, FRAME_MAX));
+        let largest = if peer == Peer::Stranger { STRANGER_MAX } else { FRAME_MAX };
+        let mut questions = FramedRead::new(read, Frames::<(u64, Request)>::new(Kind::Frame, largest));
         while let Some(question) = questions.next().await {
             let (id, request) = question?;
+            if !conversation.may_ask(&request) {
+                tracing::warn!(?peer, "a peer asked for what it may not have; the connection is closed");
+                return Ok(());
+            }
             conversation.take(id, request).await?;
         }
         Ok(())
     }
 
     /// Answers what can be answered in any order.
-    async fn answer(&self, request: Request) -> Response {
+    async fn answer(&self, peer: Peer, request: Request) -> Response {
         let failed = |error: &dyn std::fmt::Display| Response::Failed(error.to_string());
         match request {
             Request::Vote(ballot) => match self.raft.vote(ballot.into()).await {
@@ -117,7 +126,13 @@ impl Listener {
             }
             Request::Propose(proposals) => self.service.propose(proposals).await,
             Request::ReadIndex => self.service.read_index().await,
-            Request::Join { storage, address } => self.service.join(storage, address).await,
+            Request::Join { token, secret, storage, profile, key } => {
+                self.service.join((token, secret), (storage, profile), key).await
+            }
+            Request::Certify { key } => match peer {
+                Peer::Member(node) => self.service.certify(node, key).await,
+                Peer::Stranger => failed(&"members alone renew certificates"),
+            },
             Request::Renew { node, bound } => self.service.renew(node, bound).await,
             Request::Applied { index } => self.service.applied(index).await,
             Request::History { version, index } => self.service.history(version, index).await,
@@ -144,6 +159,7 @@ impl Listener {
 
 /// One peer's questions.
 struct Conversation {
+    peer: Peer,
     listener: Arc<Listener>,
     appends: Appends,
     arrival: Arrival,
@@ -153,6 +169,14 @@ struct Conversation {
 }
 
 impl Conversation {
+    /// Whether the peer may ask this: a stranger for a place, a member anything, until it has left.
+    fn may_ask(&self, request: &Request) -> bool {
+        match self.peer {
+            Peer::Stranger => matches!(request, Request::Join { .. }),
+            Peer::Member(node) => !self.listener.service.is_gone(node),
+        }
+    }
+
     /// Takes a question: in order what must be in order, the rest side by side.
     async fn take(&mut self, id: u64, request: Request) -> Result<(), FrameError> {
         while self.tasks.try_join_next().is_some() {}
@@ -187,6 +211,7 @@ impl Conversation {
             | Request::Join { .. }
             | Request::Renew { .. }
             | Request::Applied { .. }
+            | Request::Certify { .. }
             | Request::History { .. }) => self.answer_aside(id, other).await,
         }
         Ok(())
@@ -194,9 +219,9 @@ impl Conversation {
 
     async fn answer_aside(&mut self, id: u64, request: Request) {
         let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
-        let (listener, answers) = (self.listener.clone(), self.answers.clone());
+        let (listener, answers, peer) = (self.listener.clone(), self.answers.clone(), self.peer);
         self.tasks.spawn(async move {
-            answers.send(id, &listener.answer(request).await).await;
+            answers.send(id, &listener.answer(peer, request).await).await;
             drop(slot);
         });
     }

@@ -1,12 +1,14 @@
 //! What peers ask and answer. The order of variants and fields is a wire format: add at the end, never reorder.
 
 use crate::codec::{EntryV1, LogIdV1, VoteV1};
-use crate::machine::{Fingerprint, Outcome, Proposal, StorageId};
+use crate::machine::{Fingerprint, Outcome, Proposal};
 use crate::raft::{self, Types};
+use crate::trust::PublicKey;
 use openraft::raft::{
     AppendEntriesRequest, StreamAppendError, StreamAppendResult, VoteRequest, VoteResponse,
 };
-use quorate_domain::{ClusterId, NodeId, Span};
+use quorate_domain::{LogTime, NodeId, Secret, Span};
+use quorate_membership::{Profile, Rejection, StorageId, TokenId};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -32,14 +34,16 @@ pub(crate) enum Request {
     Propose(Vec<Proposal>),
     /// To the leader: up to which entry must be applied to have read everything acknowledged before now?
     ReadIndex,
-    /// A fresh node asks for an id.
-    Join { storage: StorageId, address: String },
+    /// A fresh node asks for a place. All that somebody without a certificate may say.
+    Join { token: TokenId, secret: Secret<[u8; 32]>, storage: StorageId, profile: Profile, key: PublicKey },
     /// To the leader: what is committed? It answers once a majority has confirmed it. The bound is the asker's.
     Renew { node: NodeId, bound: Span },
     /// Answered once this node has applied the log up to there.
     Applied { index: u64 },
     /// What is the digest of the history up to there, as programs of that version make it?
     History { version: u32, index: u64 },
+    /// To the leader: a certificate for whoever asks, and this key of it.
+    Certify { key: PublicKey },
 }
 
 /// An answer.
@@ -56,10 +60,7 @@ pub(crate) enum Response {
     },
     Proposed(Vec<Outcome>),
     ReadIndex(u64),
-    Joined {
-        cluster: ClusterId,
-        node: NodeId,
-    },
+    Joined(Joined),
     /// Ask the leader instead. Nothing was done.
     NotLeader(Option<LeaderHint>),
     /// It was tried; whether it happened is not known.
@@ -74,6 +75,27 @@ pub(crate) enum Response {
     Applied,
     /// `None` if it is not remembered, not known yet, or of another version.
     History(Option<Fingerprint>),
+    Certified(Certified),
+    /// The newcomer has no place here, for this reason.
+    NotAdmitted(Rejection),
+}
+
+/// What a newcomer is given.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Joined {
+    pub(crate) node: NodeId,
+    pub(crate) certified: Certified,
+    /// Whom it is to trust, the newest last.
+    pub(crate) roots: Vec<Vec<u8>>,
+}
+
+/// A certificate, and who signed it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Certified {
+    pub(crate) certificate: Vec<u8>,
+    pub(crate) issuer: Vec<u8>,
+    pub(crate) since: LogTime,
+    pub(crate) until: LogTime,
 }
 
 /// Where the leader is believed to be.

@@ -9,6 +9,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::StatusCode;
+use quorate_domain::Secret;
+use quorate_membership::JoinToken;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -16,12 +18,9 @@ use std::sync::Arc;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Join {
-    /// Peer addresses of nodes that are in the cluster.
-    seeds: Vec<String>,
+    /// A join token of the cluster.
+    token: Secret<String>,
 }
-
-/// More seeds than any cluster has voters: one that is reached is enough.
-const SEEDS_MAX: usize = 16;
 
 /// Answers without a leader too: that is when one looks.
 pub(super) async fn status(State(admin): State<Arc<Admin>>, _: Attendant) -> Result<Json<Value>, AdminError> {
@@ -51,18 +50,17 @@ pub(super) async fn init(
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
-/// Needs no key, for the same reason. The seeds decide whether the node is let in.
+/// Needs no key, for the same reason. The cluster decides by the token whether the node is let in.
 pub(super) async fn join(
     State(admin): State<Arc<Admin>>,
     _: NoQuery,
     body: Body,
 ) -> Result<impl IntoResponse, AdminError> {
     refuse_member(&admin)?;
-    let Join { seeds } = body.read()?;
-    if seeds.is_empty() || seeds.len() > SEEDS_MAX {
-        return Err(AdminError::Body(format!("seeds: give 1 to {SEEDS_MAX} peer addresses")));
-    }
-    let node = admin.setup.join(seeds).await?;
+    let Join { token } = body.read()?;
+    let token =
+        JoinToken::parse(token.expose()).map_err(|error| AdminError::Body(format!("token: {error}")))?;
+    let node = admin.setup.join(token).await?;
     Ok((StatusCode::CREATED, Json(json!({ "node": node }))))
 }
 

@@ -1,11 +1,12 @@
 //! Why the admin API refused, as people and scripts read it: a status, a stable code, what is wrong, what to do next.
 
 use super::SetupError;
-use crate::replica::Unavailable;
+use crate::replica::{NotChanged, Unavailable};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use quorate_catalog::Rejection;
 use quorate_domain::SessionId;
+use quorate_membership::Rejection as Membership;
 use serde_json::json;
 
 /// Why the admin API refused a request.
@@ -62,6 +63,12 @@ pub enum AdminError {
     /// The cluster gave no answer.
     #[error(transparent)]
     Replica(#[from] Unavailable),
+    /// The membership refused.
+    #[error(transparent)]
+    Membership(Membership),
+    /// The machine could not make what was needed.
+    #[error("{0}")]
+    Failed(String),
     /// The node did not become part of a cluster.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -129,6 +136,10 @@ impl AdminError {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid_object", "say an amount between the two")
             }
             Self::Replica(error) => told_of_replica(*error),
+            Self::Membership(rejection) => told_of_membership(rejection),
+            Self::Failed(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "failed", "look at the node's log, then try again")
+            }
             Self::Setup(error) => told_of_setup(error),
             Self::NoRandomness => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "no_randomness", "look at the node's log, then try again")
@@ -250,6 +261,48 @@ fn told_of_replica(error: Unavailable) -> Told {
             "read the object to see whether the change was made, before trying again",
         ),
         Unavailable::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopping", "ask another node"),
+    }
+}
+
+fn told_of_membership(rejection: &Membership) -> Told {
+    match rejection {
+        Membership::NotFounded => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not_initialised",
+            "found the cluster first: `quorate cluster init`",
+        ),
+        Membership::Unknown(_) | Membership::TokenUnknown => {
+            (StatusCode::NOT_FOUND, "not_found", "list what there is")
+        }
+        Membership::TooManyTokens(_) => {
+            (StatusCode::CONFLICT, "too_many_tokens", "withdraw some: `quorate token delete ID`")
+        }
+        Membership::RotationUnderWay => (
+            StatusCode::CONFLICT,
+            "rotation_under_way",
+            "wait: `quorate authority show` says who is waited for",
+        ),
+        // Said to nodes, never to operators.
+        Membership::Removed
+        | Membership::OtherStorage { .. }
+        | Membership::Cloned
+        | Membership::RolledBack { .. }
+        | Membership::TokenExpired
+        | Membership::TokenUsedUp
+        | Membership::NameTaken(_)
+        | Membership::Level { .. } => {
+            (StatusCode::CONFLICT, "membership_refused", "look at `quorate cluster status`")
+        }
+    }
+}
+
+impl From<NotChanged> for AdminError {
+    fn from(error: NotChanged) -> Self {
+        match error {
+            NotChanged::Unavailable(error) => Self::Replica(error),
+            NotChanged::Rejected(rejection) => Self::Membership(rejection),
+            NotChanged::Failed(cause) => Self::Failed(cause),
+        }
     }
 }
 

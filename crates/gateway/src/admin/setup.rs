@@ -2,14 +2,15 @@
 
 use crate::replica::Eventually;
 use quorate_domain::{ClusterId, NodeId, Secret};
+use quorate_membership::JoinToken;
 
 /// Founds a cluster or joins one. Called only while the node belongs to none.
 pub trait Setup: Send + Sync + 'static {
     /// Founds a cluster of this node alone.
     fn init(&self) -> Eventually<'_, Result<Initialised, SetupError>>;
 
-    /// Joins the cluster that one of these peer addresses belongs to.
-    fn join(&self, seeds: Vec<String>) -> Eventually<'_, Result<NodeId, SetupError>>;
+    /// Joins the cluster that the token names.
+    fn join(&self, token: JoinToken) -> Eventually<'_, Result<NodeId, SetupError>>;
 }
 
 /// A cluster that has just been founded.

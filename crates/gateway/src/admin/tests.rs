@@ -21,6 +21,7 @@ use quorate_catalog::{
 use quorate_domain::{Clock, ClusterId, KeyId, LogTime, MonoTime, NodeId, Secret};
 use quorate_lease::Lease;
 use quorate_ledger::Ledger;
+use quorate_membership::JoinToken;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tower::ServiceExt;
@@ -47,8 +48,9 @@ impl Setup for FoundsAtOnce {
         Box::pin(async { Ok(Initialised { cluster: ClusterId::new(9), node: NodeId::new(1), admin_token }) })
     }
 
-    fn join(&self, seeds: Vec<String>) -> Eventually<'_, Result<NodeId, SetupError>> {
-        Box::pin(async move { Err(SetupError::NoAnswer { cause: seeds.join(", "), next: "try again" }) })
+    fn join(&self, token: JoinToken) -> Eventually<'_, Result<NodeId, SetupError>> {
+        let cause = token.seeds.join(", ");
+        Box::pin(async move { Err(SetupError::NoAnswer { cause, next: "try again" }) })
     }
 }
 
@@ -71,6 +73,12 @@ impl LogLevel for OneWord {
 
 fn admin_text() -> ApiKeyText {
     ApiKeyText::mint(KeyId::new(1), &[1; 32])
+}
+
+/// A token of some cluster.
+pub(super) fn join_token() -> Value {
+    let (cluster, root, secret) = ("c1".repeat(8), "07".repeat(32), "09".repeat(32));
+    json!({ "token": format!("qj1.{cluster}.{root}.{cluster}.{secret}.127.0.0.1:1") })
 }
 
 /// A client with an admin key.
@@ -146,7 +154,8 @@ fn founded(quorum: bool) -> Alone {
     let (catalog, ledger) = (RwLock::new(catalog), RwLock::new(Ledger::default()));
     let lease = if quorum { Lease::unlimited() } else { Lease::default() };
     let idempotency = RwLock::default();
-    Alone { catalog, ledger, idempotency, outage, lease, unheard: Mutex::default() }
+    let members = RwLock::default();
+    Alone { catalog, ledger, idempotency, members, outage, lease, unheard: Mutex::default() }
 }
 
 fn furniture() -> Value {

@@ -2,8 +2,8 @@
 
 use super::super::Kind;
 use super::samples::Samples;
-use super::{catalogue, idempotency, ledger};
-use crate::machine::{Command, Fingerprint, Frozen, NodeCommand, OpId, Proposal, State, StorageId};
+use super::{catalogue, idempotency, ledger, nodes};
+use crate::machine::{Command, Fingerprint, Frozen, OpId, Proposal, State};
 use crate::{Batch, raft};
 use quorate_catalog::KeyState;
 use quorate_domain::{
@@ -45,10 +45,10 @@ fn check_what_nodes_need(state: &State, index: u64) {
     let history = state.history().unwrap();
     assert_eq!(history.applied, index);
     assert_ne!(history, Fingerprint { applied: index, ..Fingerprint::default() });
-    let nodes = state.nodes.read();
-    let addresses: Vec<_> = nodes.iter().map(|(id, record)| (id.get(), record.address.as_str())).collect();
-    assert_eq!((nodes.cluster(), addresses), (Some(ClusterId::new(0xC1)), vec![(1, "10.0.0.1:7001")]));
-    drop(nodes);
+    let members = state.membership.read();
+    let addresses: Vec<_> = members.iter().map(|(id, record)| (id.get(), record.address())).collect();
+    assert_eq!((members.cluster(), addresses), (Some(ClusterId::new(0xC1)), vec![(1, "10.0.0.4:7001")]));
+    drop(members);
     let catalog = state.catalog.read();
     assert!(catalog.foundation().is_some() && catalog.key(KeyId::new(1)).is_some());
     assert_eq!(catalog.digest("a key"), Some(catalogue::digest("a key")));
@@ -105,10 +105,8 @@ fn small() -> State {
 }
 
 fn script() -> Vec<Command> {
-    let address = "10.0.0.1:7001".to_owned();
-    let (cluster, storage) = (ClusterId::new(0xC1), StorageId::new(0x5707));
     let before = [
-        Command::Node(NodeCommand::Found { cluster, storage, address }),
+        Command::Membership(nodes::founding()),
         Command::Catalog(quorate_catalog::Command::Found(catalogue::founding())),
         Command::Catalog(catalogue::furnish()),
     ];

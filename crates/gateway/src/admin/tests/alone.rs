@@ -1,13 +1,14 @@
 //! A replica of one.
 
 use super::NOW;
-use crate::replica::{ClusterStatus, Eventually, Replica, Unavailable};
+use crate::replica::{ClusterStatus, Eventually, NotChanged, Replica, Unavailable};
 use parking_lot::{Mutex, RwLock};
 use quorate_catalog::{Catalog, Command};
 use quorate_domain::{BootId, MonoTime, NodeId, Span};
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, RevocationBound, Standing};
 use quorate_ledger::Ledger;
+use quorate_membership::{JoinToken, Membership};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -16,6 +17,7 @@ pub(super) struct Alone {
     pub(super) catalog: RwLock<Catalog>,
     pub(super) ledger: RwLock<Ledger>,
     pub(super) idempotency: RwLock<Records>,
+    pub(super) members: RwLock<Membership>,
     pub(super) outage: Option<Unavailable>,
     pub(super) lease: Lease,
     /// What the cluster has agreed on and this replica has not heard of.
@@ -70,6 +72,32 @@ impl Replica for Alone {
         _limit: Duration,
     ) -> Eventually<'_, Result<quorate_idempotency::Outcome, Unavailable>> {
         Box::pin(async move { Ok(self.idempotency.write().apply(NOW, command, &|_| true)) })
+    }
+
+    fn membership(&self) -> &RwLock<Membership> {
+        &self.members
+    }
+
+    fn propose_membership(
+        &self,
+        command: quorate_membership::Command,
+        _limit: Duration,
+    ) -> Eventually<'_, Result<quorate_membership::Outcome, Unavailable>> {
+        let outcome = self.members.write().apply(NOW, command);
+        Box::pin(async move { Ok(outcome) })
+    }
+
+    fn create_token(
+        &self,
+        _ttl: Span,
+        _uses: u32,
+        _actor: String,
+    ) -> Eventually<'_, Result<JoinToken, NotChanged>> {
+        Box::pin(async { Err(NotChanged::Failed("nobody joins here".to_owned())) })
+    }
+
+    fn rotate_root(&self) -> Eventually<'_, Result<(), NotChanged>> {
+        Box::pin(async { Err(NotChanged::Failed("nobody has a certificate here".to_owned())) })
     }
 
     fn read_barrier(&self, _limit: Duration) -> Eventually<'_, Result<(), Unavailable>> {

@@ -1,12 +1,13 @@
 //! Errors that a healthy cluster does not give: each with its status, its code and what to do next.
 
-use super::{Alone, Client, founded, refused};
+use super::{Alone, Client, founded, join_token, refused};
 use crate::admin::{AdminError, Initialised, Setup, SetupError};
 use crate::replica::{Eventually, Unavailable};
 use axum::response::IntoResponse;
 use http_body_util::BodyExt;
 use quorate_domain::{NodeId, SessionId};
 use quorate_ledger::Rejection;
+use quorate_membership::JoinToken;
 use serde_json::{Value, json};
 
 struct Fails;
@@ -16,7 +17,7 @@ impl Setup for Fails {
         Box::pin(async { Err(SetupError::Failed("the disk is full".to_owned())) })
     }
 
-    fn join(&self, _seeds: Vec<String>) -> Eventually<'_, Result<NodeId, SetupError>> {
+    fn join(&self, _token: JoinToken) -> Eventually<'_, Result<NodeId, SetupError>> {
         Box::pin(async { Err(SetupError::Failed("the disk is full".to_owned())) })
     }
 }
@@ -37,7 +38,7 @@ async fn a_cluster_that_gives_no_answer_says_whether_something_may_have_changed(
 async fn a_node_that_cannot_start_says_why() {
     let client = Client::with(None, Fails);
     assert_eq!(client.refusal("POST", "/cluster/init", Value::Null).await, refused(500, "setup_failed"));
-    let join = json!({ "seeds": ["127.0.0.1:1"] });
+    let join = join_token();
     assert_eq!(client.refusal("POST", "/cluster/join", join).await, refused(500, "setup_failed"));
 }
 
@@ -73,7 +74,7 @@ async fn a_node_without_a_cluster_can_only_found_or_join_one() {
     assert!(
         client.post("/cluster/init", Value::Null).await["admin_token"].as_str().unwrap().starts_with("qk_")
     );
-    let join = json!({ "seeds": ["127.0.0.1:1"] });
+    let join = join_token();
     assert_eq!(client.refusal("POST", "/cluster/join", join).await, refused(502, "no_answer"));
     let member = Client::founded();
     assert_eq!(

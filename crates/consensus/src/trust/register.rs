@@ -1,0 +1,95 @@
+//! Who this node is, and what its replica knows of others: shows its own card, judges theirs.
+
+use crate::machine::State;
+use crate::raft::Types;
+use crate::store::{LogStore, StateStore};
+use openraft::Raft;
+use openraft::async_runtime::watch::WatchReceiver as _;
+use quorate_domain::{BootId, ClusterId, NodeId};
+use quorate_membership::{Card, Levels, Mismatch, StorageId, judge};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// What is so from the start of a process to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Myself {
+    pub(crate) cluster: ClusterId,
+    pub(crate) node: NodeId,
+    pub(crate) storage: StorageId,
+    pub(crate) starts: u64,
+    pub(crate) boot: BootId,
+}
+
+/// Shows the card of this node and judges those of others.
+pub(crate) struct Register {
+    pub(crate) myself: Myself,
+    state: Arc<State>,
+    log: LogStore,
+    raft: OnceLock<Raft<Types, StateStore>>,
+}
+
+impl Register {
+    /// Raft itself is [attached](Register::attach) when it runs; it needs the way to its peers first.
+    pub(crate) const fn new(myself: Myself, state: Arc<State>, log: LogStore) -> Self {
+        Self { myself, state, log, raft: OnceLock::new() }
+    }
+
+    pub(crate) fn attach(&self, raft: Raft<Types, StateStore>) {
+        // It is attached once.
+        let _ = self.raft.set(raft);
+    }
+
+    /// This node's card as it is now.
+    pub(crate) fn card(&self) -> Card {
+        let Myself { cluster, node, storage, starts, boot } = self.myself;
+        let applied = self.state.history().map_or(0, |at| at.applied);
+        Card {
+            cluster,
+            lineage: self.state.membership.read().lineage(),
+            node,
+            storage,
+            starts,
+            boot,
+            // A snapshot may be further than the log that it replaces.
+            last_log: self.log.last_index().max(applied),
+            levels: Levels::OURS,
+            release: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// Whether to believe a card.
+    pub(crate) fn judge(&self, card: &Card) -> Result<(), Mismatch> {
+        let members = self.state.membership.read();
+        let is_gone = members.is_gone(card.node) && !self.is_in_raft(card.node);
+        judge(card, self.myself.cluster, &members, (is_gone, self.on_disk_of(card.node)))
+    }
+
+    /// Whether the node has left: it is neither in the table nor in Raft's membership.
+    pub(crate) fn is_gone(&self, node: NodeId) -> bool {
+        self.state.membership.read().is_gone(node) && !self.is_in_raft(node)
+    }
+
+    fn is_in_raft(&self, node: NodeId) -> bool {
+        let Some(raft) = self.raft.get() else { return true };
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let memberships = [&metrics.membership_config, &metrics.committed_membership_config];
+        memberships.into_iter().any(|membership| membership.get_node(&node.get()).is_some())
+    }
+
+    /// The last entry that this node, if it leads, knows to be on the disk of that one, and never to be taken back: what is
+    /// not committed may have been replaced by another leader.
+    fn on_disk_of(&self, node: NodeId) -> Option<u64> {
+        let metrics = self.raft.get()?.metrics();
+        let metrics = metrics.borrow_watched();
+        let matching = metrics.replication.as_ref()?.get(&node.get())?.as_ref()?.index;
+        let committed = metrics.local_committed.as_ref()?.index;
+        Some(matching.min(committed))
+    }
+}
+
+impl fmt::Debug for Register {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Register").field("myself", &self.myself).finish_non_exhaustive()
+    }
+}
