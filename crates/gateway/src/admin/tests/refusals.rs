@@ -7,7 +7,7 @@ use axum::response::IntoResponse;
 use http_body_util::BodyExt;
 use quorate_domain::{NodeId, SessionId};
 use quorate_ledger::Rejection;
-use quorate_membership::JoinToken;
+use quorate_membership::{JoinToken, Rejection as Members};
 use serde_json::{Value, json};
 
 struct Fails;
@@ -51,11 +51,28 @@ async fn what_nobody_could_undo_and_what_does_not_fit_together_are_refused() {
     assert_eq!(client.refusal("POST", "/routes", nowhere).await, refused(422, "invalid_object"));
 }
 
+#[tokio::test]
+async fn join_tokens_have_bounds_and_a_machine_that_can_make_none_says_so() {
+    let client = Client::founded();
+    for wrong in [json!({ "ttl_ms": 0 }), json!({ "ttl_ms": 2_592_000_001_u64 }), json!({ "uses": 0 })] {
+        assert_eq!(client.refusal("POST", "/tokens", wrong).await, refused(400, "invalid_body"));
+    }
+    assert_eq!(client.refusal("POST", "/tokens", json!({})).await, refused(500, "failed"));
+    assert_eq!(client.get("/tokens").await, json!({ "items": [] }));
+    for unknown in ["0123456789abcdef", "nonsense"] {
+        let path = format!("/tokens/{unknown}");
+        assert_eq!(client.refusal("DELETE", &path, Value::Null).await, refused(404, "not_found"));
+    }
+}
+
 /// No path leads to the first, and no test to the second: they are told as they would be.
 #[tokio::test]
 async fn errors_that_no_request_provokes_are_told_like_the_others() {
     for (error, expected) in [
         (AdminError::Ledger(Rejection::StillHolding(SessionId::new(1))), refused(409, "refused")),
+        (AdminError::Membership(Members::TooManyTokens(256)), refused(409, "too_many_tokens")),
+        (AdminError::Membership(Members::RotationUnderWay), refused(409, "rotation_under_way")),
+        (AdminError::Membership(Members::Cloned), refused(409, "membership_refused")),
         (AdminError::NoRandomness, refused(500, "no_randomness")),
     ] {
         let response = error.into_response();
