@@ -99,21 +99,18 @@ pub fn judge(
     if !card.levels.know(members.level()) {
         return Err(Mismatch::Level { level: members.level(), known: card.levels });
     }
-    if let Some(record) = members.get(node) {
-        if record.storage != card.storage {
-            return Err(Mismatch::OtherStorage { node, storage: record.storage });
-        }
-        if card.starts < record.starts {
-            return Err(Mismatch::RolledBack(node));
-        }
-        if card.starts == record.starts && card.boot != record.boot {
-            return Err(Mismatch::Cloned(node));
-        }
+    let lacks_entries = on_disk.is_some_and(|known| card.last_log < known);
+    let Some(record) = members.get(node) else { return Ok(()) };
+    if record.storage != card.storage {
+        return Err(Mismatch::OtherStorage { node, storage: record.storage });
     }
-    match on_disk {
-        Some(known) if card.last_log < known => Err(Mismatch::RolledBack(node)),
-        Some(_) | None => Ok(()),
+    if lacks_entries || card.starts < record.starts {
+        return Err(Mismatch::RolledBack(node));
     }
+    if card.starts == record.starts && card.boot != record.boot {
+        return Err(Mismatch::Cloned(node));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
