@@ -10,7 +10,7 @@ mod verify;
 
 pub(crate) use keyring::{Held, Keyring, Stranger};
 pub(crate) use mint::{KeySeed, Lifetime, PublicKey, draw, public, root, sign};
-pub(crate) use register::{Myself, Register};
+pub(crate) use register::{Myself, OnDisks, Register};
 pub(crate) use verify::{foreign_cluster, is_certificate_of};
 
 #[cfg(test)]

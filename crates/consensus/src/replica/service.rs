@@ -87,6 +87,10 @@ impl Service {
         if !core.leads() {
             return Response::NotLeader(core.leader_hint());
         }
+        // A new leader may not have applied yet that the token was made.
+        if core.raft.ensure_linearizable(ReadPolicy::ReadIndex).await.is_err() {
+            return Response::NotLeader(core.leader_hint());
+        }
         if !core.state.membership.read().tokens().is_secret(token, &secret) {
             return Response::NotAdmitted(Rejection::TokenUnknown);
         }

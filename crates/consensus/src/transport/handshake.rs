@@ -5,7 +5,7 @@
 
 use crate::codec::{self, CodecError, HEADER_LEN, Kind};
 use crate::host::Stream;
-use crate::trust::{self, Keyring, Register, Stranger};
+use crate::trust::{self, Keyring, OnDisks, Register, Stranger};
 use quorate_domain::{ClusterId, GroupId, NodeId};
 use quorate_membership::{Card, Mismatch};
 use rustls::ClientConfig;
@@ -153,19 +153,21 @@ async fn call_in_time(
     local: &Local,
     expects: Option<NodeId>,
 ) -> Result<Stream, HandshakeError> {
-    let (client, cluster, card) = match local {
-        Local::Stranger(stranger, cluster) => (stranger.client.clone(), *cluster, None),
-        Local::Member(keyring, register) => {
-            (keyring.client(), register.myself.cluster, Some(register.card()))
-        }
+    let (client, cluster) = match local {
+        Local::Stranger(stranger, cluster) => (stranger.client.clone(), *cluster),
+        Local::Member(keyring, register) => (keyring.client(), register.myself.cluster),
     };
     let (mut stream, certificate) = secure_call(stream, client, cluster).await?;
+    let (card, noted) = match local {
+        Local::Stranger(..) => (None, OnDisks::default()),
+        Local::Member(_, register) => (Some(register.card()), register.on_disks()),
+    };
     send(&mut stream, &Hello { protocol: PROTOCOL, group: GroupId::default(), expects, card }).await?;
     let card = match receive(&mut stream).await.map_err(by_alert)? {
         Verdict::Welcome(card) => card,
         Verdict::Refused(refusal) => return Err(HandshakeError::Refused(refusal)),
     };
-    let assent = assent(local, (cluster, expects), &card, &certificate);
+    let assent = assent(local, (cluster, expects), (&card, &noted), &certificate);
     send(&mut stream, &assent).await?;
     assent.map(|()| stream).map_err(HandshakeError::Refuses)
 }
@@ -175,9 +177,11 @@ async fn answer_in_time(
     keyring: &Keyring,
     register: &Register,
 ) -> Result<(Stream, Peer), HandshakeError> {
+    // Before the caller can have made its card.
+    let noted = register.on_disks();
     let (mut stream, certificate) = secure_answer(stream, keyring).await?;
     let hello: Hello = receive(&mut stream).await?;
-    if let Err(refusal) = admit(register, &hello, certificate.as_deref()) {
+    if let Err(refusal) = admit((register, &noted), &hello, certificate.as_deref()) {
         send(&mut stream, &Verdict::Refused(refusal.clone())).await?;
         return Err(HandshakeError::Refuses(refusal));
     }
@@ -228,7 +232,7 @@ fn shown(chain: Option<&[CertificateDer<'_>]>) -> Option<Vec<u8>> {
 fn assent(
     local: &Local,
     (cluster, expects): (ClusterId, Option<NodeId>),
-    card: &Card,
+    (card, noted): (&Card, &OnDisks),
     certificate: &[u8],
 ) -> Result<(), Refusal> {
     if card.cluster != cluster {
@@ -240,18 +244,22 @@ fn assent(
     }
     match local {
         Local::Stranger(..) => Ok(()),
-        Local::Member(_, register) => Ok(register.judge(card)?),
+        Local::Member(_, register) => Ok(register.judge(card, noted)?),
     }
 }
 
 /// Whether a caller is let in.
-fn admit(register: &Register, hello: &Hello, certificate: Option<&[u8]>) -> Result<(), Refusal> {
+fn admit(
+    (register, noted): (&Register, &OnDisks),
+    hello: &Hello,
+    certificate: Option<&[u8]>,
+) -> Result<(), Refusal> {
     if hello.protocol != PROTOCOL {
         return Err(Refusal::Version { supported: PROTOCOL });
     }
     if let Some(card) = &hello.card {
         is_its_own(card, certificate.unwrap_or_default())?;
-        register.judge(card)?;
+        register.judge(card, noted)?;
     }
     let actual = register.myself.node;
     match hello.expects.filter(|expected| *expected != actual) {

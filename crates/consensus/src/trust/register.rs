@@ -7,6 +7,7 @@ use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use quorate_domain::{BootId, ClusterId, NodeId};
 use quorate_membership::{Card, Levels, Mismatch, StorageId, judge};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -57,11 +58,11 @@ impl Register {
         }
     }
 
-    /// Whether to believe a card.
-    pub(crate) fn judge(&self, card: &Card) -> Result<(), Mismatch> {
+    /// Whether to believe a card that was made after this was noted.
+    pub(crate) fn judge(&self, card: &Card, noted: &OnDisks) -> Result<(), Mismatch> {
         let members = self.state.membership.read();
         let is_gone = members.is_gone(card.node) && !self.is_in_raft(card.node);
-        judge(card, self.myself.cluster, &members, (is_gone, self.on_disk_of(card.node)))
+        judge(card, self.myself.cluster, &members, (is_gone, noted.0.get(&card.node).copied()))
     }
 
     /// Whether the node has left: it is neither in the table nor in Raft's membership.
@@ -77,16 +78,24 @@ impl Register {
         memberships.into_iter().any(|membership| membership.get_node(&node.get()).is_some())
     }
 
-    /// The last entry that this node, if it leads, knows to be on the disk of that one, and never to be taken back: what is
-    /// not committed may have been replaced by another leader.
-    fn on_disk_of(&self, node: NodeId) -> Option<u64> {
-        let metrics = self.raft.get()?.metrics();
+    /// What this node, if it leads, knows to be on the disks of others, and never to be taken back: what is not committed may
+    /// have been replaced by another leader. To be noted before a peer can make its card: meanwhile its log grows.
+    pub(crate) fn on_disks(&self) -> OnDisks {
+        let Some(raft) = self.raft.get() else { return OnDisks::default() };
+        let metrics = raft.metrics();
         let metrics = metrics.borrow_watched();
-        let matching = metrics.replication.as_ref()?.get(&node.get())?.as_ref()?.index;
-        let committed = metrics.local_committed.as_ref()?.index;
-        Some(matching.min(committed))
+        let committed = metrics.local_committed.as_ref().map_or(0, |id| id.index);
+        let matching = metrics.replication.iter().flatten();
+        let known = matching.filter_map(|(node, matching)| {
+            Some((NodeId::new(*node), matching.as_ref()?.index.min(committed)))
+        });
+        OnDisks(known.collect())
     }
 }
+
+/// The last entry on the disk of each node, as a leader knew it at some time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OnDisks(BTreeMap<NodeId, u64>);
 
 impl fmt::Debug for Register {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
