@@ -15,6 +15,7 @@ use crate::route::RouteFields;
 use crate::serve::Serve;
 use crate::tenant::{OrganisationFields, TeamFields, UserFields};
 use crate::token::TokenVerb;
+use crate::upgrade::UpgradeVerb;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -106,6 +107,9 @@ pub(crate) enum Question {
     /// Who signs the certificates that nodes show each other.
     #[command(subcommand)]
     Authority(AuthorityVerb),
+    /// From one release to the next.
+    #[command(subcommand)]
+    Upgrade(UpgradeVerb),
     /// Who serves models, where, and with which credential.
     #[command(subcommand)]
     Provider(Verb<ProviderFields>),
@@ -157,6 +161,7 @@ mod tests {
             "token create --ttl 30m --uses 4",
             "token delete 0123456789abcdef",
             "authority rotate -m yearly",
+            "upgrade finalize --dry-run",
             "cluster status -o json",
             "provider create openai --base-url https://api.openai.com/v1 --credential ${env:OPENAI_API_KEY}",
             "provider set openai --when-client-leaves cancel",

@@ -23,6 +23,7 @@ mod serve;
 mod span;
 mod tenant;
 mod token;
+mod upgrade;
 
 use arguments::{Arguments, Command, Question};
 use clap::Parser;
@@ -61,6 +62,7 @@ async fn ask(question: Question, client: &Client, output: &Output) -> Result<(),
         Question::Cluster(verb) => verb.run(client, output).await,
         Question::Token(verb) => verb.run(client, output).await,
         Question::Authority(verb) => verb.run(client, output).await,
+        Question::Upgrade(verb) => verb.run(client, output).await,
         Question::Provider(verb) => verb.run(client, output).await,
         Question::Model(verb) => verb.run(client, output).await,
         Question::Route(verb) => verb.run(client, output).await,

@@ -17,7 +17,7 @@ use quorate_domain::{Clock, NodeId, SessionId, Span};
 use quorate_gateway::{Funds, Treasurer};
 use quorate_lease::RevocationBound;
 use quorate_ledger::Mark;
-use quorate_membership::{JoinToken, Mismatch};
+use quorate_membership::{JoinToken, Levels, Mismatch};
 use quorate_node::{BridgedJournal, BridgedReplica, keep_time};
 use std::fmt;
 use std::sync::Arc;
@@ -167,6 +167,7 @@ impl World {
             zone: None,
             admin_address: address(life.node).to_string(),
             certificates: CERTIFICATE_LIFETIME,
+            levels: Levels::OURS,
             timings: Timings::default(),
             revocation_bound: RevocationBound::DEFAULT,
             snapshots: SnapshotPolicy { every, keep },

@@ -20,6 +20,7 @@ mod resource;
 mod session;
 mod setup;
 mod token;
+mod upgrade;
 mod view;
 mod words;
 
@@ -107,6 +108,8 @@ impl Admin {
             .route("/tokens/{id}", delete(token::withdraw))
             .route("/authority", get(authority::show))
             .route("/authority/rotate", post(authority::rotate))
+            .route("/upgrade", get(upgrade::show))
+            .route("/upgrade/finalize", post(upgrade::finalize))
             .route("/log", get(log::show).put(log::set));
         Router::new()
             .nest("/admin/v1", api)

@@ -39,6 +39,14 @@ pub enum NotChanged {
     /// The cluster does not take it.
     #[error(transparent)]
     Rejected(#[from] Rejection),
+    /// The cluster does not write this yet.
+    #[error("the cluster is at level {level}, and this needs level {needs}")]
+    Level {
+        /// The cluster's.
+        level: u32,
+        /// The lowest at which it is written.
+        needs: u32,
+    },
     /// The machine could not make what is needed for it.
     #[error("{0}")]
     Failed(String),

@@ -181,8 +181,8 @@ mod tests {
         assert_eq!(judged(|card| card.boot = BootId::new(31)), Err(Mismatch::Cloned(node)));
         assert_eq!(judged(|card| card.starts = 2), Err(Mismatch::RolledBack(node)));
         assert_eq!(judged(|card| card.last_log = 99), Err(Mismatch::RolledBack(node)));
-        let known = Levels { min: 2, max: 2 };
-        assert_eq!(judged(|card| card.levels = known), Err(Mismatch::Level { level: 1, known }));
+        let known = Levels { min: 1, max: 1 };
+        assert_eq!(judged(|card| card.levels = known), Err(Mismatch::Level { level: 2, known }));
         let gone = judge(&card(), CLUSTER, &members(), (true, None));
         assert_eq!(gone, Err(Mismatch::Removed(node)));
     }

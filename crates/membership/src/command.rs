@@ -46,9 +46,37 @@ pub enum Command {
         /// The one that comes.
         root: Root,
     },
+    /// Raises the level of what is written. It never goes back.
+    Raise {
+        /// What it is.
+        from: u32,
+        /// What it is to be.
+        to: u32,
+        /// Who wants it.
+        actor: String,
+        /// Why.
+        reason: Option<String>,
+    },
 }
 
 impl Command {
+    /// The lowest level of a cluster in which it may be written (docs/adr/0025-levels.md).
+    #[must_use]
+    pub const fn level(&self) -> u32 {
+        match self {
+            Self::Found(_)
+            | Self::Admit(_)
+            | Self::Introduce(_)
+            | Self::Remove { .. }
+            | Self::CreateToken(_)
+            | Self::WithdrawToken { .. }
+            | Self::Certify { .. }
+            | Self::Trust { .. }
+            | Self::Raise { .. } => 1,
+            Self::Rotate { .. } => 2,
+        }
+    }
+
     /// Whether applying it twice is the same as applying it once, so that retries need no operation id.
     #[must_use]
     pub const fn is_idempotent(&self) -> bool {
@@ -59,7 +87,8 @@ impl Command {
             | Self::CreateToken(_)
             | Self::Certify { .. }
             | Self::Trust { .. }
-            | Self::Rotate { .. } => true,
+            | Self::Rotate { .. }
+            | Self::Raise { .. } => true,
             // The second time there is nothing left to take out.
             Self::Remove { .. } | Self::WithdrawToken { .. } => false,
         }
@@ -188,6 +217,30 @@ pub enum Rejection {
     /// One rotation at a time.
     #[error("the certificate authority is being rotated already")]
     RotationUnderWay,
+    /// The level is another one by now.
+    #[error("the cluster is at level {level} by now")]
+    LevelMoved {
+        /// The cluster's.
+        level: u32,
+    },
+    /// Levels are raised one by one.
+    #[error("the level after {level} is {}, not {to}", level + 1)]
+    LevelSkipped {
+        /// The cluster's.
+        level: u32,
+        /// What was asked for.
+        to: u32,
+    },
+    /// A member would not be able to go on.
+    #[error("node {node} runs {release}, which does not know level {to}")]
+    LevelUnknown {
+        /// The member.
+        node: NodeId,
+        /// Its release.
+        release: String,
+        /// What was asked for.
+        to: u32,
+    },
     /// The program does not know the cluster's level.
     #[error("the cluster is at level {level}, which this program does not know")]
     Level {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The lineage of a cluster that was never recovered.
 const FIRST_LINEAGE: u32 = 1;
-/// The level of a cluster that was founded by this program.
+/// The level of a cluster before it is founded: then it is the highest that its founder knows.
 const FIRST_LEVEL: u32 = 1;
 
 /// Who belongs to the cluster, and who may come in.
@@ -108,6 +108,7 @@ impl Membership {
             Command::Certify { node, certificate } => self.certify(node, certificate),
             Command::Trust { node, root } => self.trust(node, root),
             Command::Rotate { root } => self.rotate(root),
+            Command::Raise { from, to, actor: _, reason: _ } => self.raise(from, to),
         };
         self.advance();
         done.map_or_else(Outcome::Rejected, |()| Outcome::Done)
@@ -119,6 +120,7 @@ impl Membership {
         }
         let Founding { cluster, storage, profile, root, starts, boot } = founding;
         self.cluster = Some(cluster);
+        self.level = profile.levels.max;
         self.authority = Some(Authority::new(root));
         let node = self.enter(at, (storage, None), profile);
         if let Some(record) = self.nodes.get_mut(&node) {
@@ -229,6 +231,27 @@ impl Membership {
 
     fn rotate(&mut self, root: Root) -> Result<(), Rejection> {
         self.authority.as_mut().ok_or(Rejection::NotFounded)?.begin(root)
+    }
+
+    fn raise(&mut self, from: u32, to: u32) -> Result<(), Rejection> {
+        let level = self.level;
+        // The same command again: its first answer was lost.
+        if to == level && from < level {
+            return Ok(());
+        }
+        if from != level {
+            return Err(Rejection::LevelMoved { level });
+        }
+        if to != level + 1 {
+            return Err(Rejection::LevelSkipped { level, to });
+        }
+        let unfit = self.nodes.iter().find(|(_, record)| !record.profile.levels.know(to));
+        if let Some((node, record)) = unfit {
+            let (node, release) = (*node, record.profile.release.clone());
+            return Err(Rejection::LevelUnknown { node, release, to });
+        }
+        self.level = to;
+        Ok(())
     }
 
     fn advance(&mut self) {

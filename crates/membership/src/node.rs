@@ -41,7 +41,7 @@ pub struct Levels {
 
 impl Levels {
     /// Those of this program.
-    pub const OURS: Self = Self { min: 1, max: 1 };
+    pub const OURS: Self = Self { min: 1, max: 2 };
 
     /// Whether a cluster of that level can be served.
     #[must_use]

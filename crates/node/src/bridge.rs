@@ -24,6 +24,10 @@ impl BridgedReplica {
             ProposeError::Unavailable => Unavailable::NoQuorum,
             ProposeError::TimedOut => Unavailable::TimedOut,
             ProposeError::Stopped => Unavailable::Stopped,
+            ProposeError::Level { .. } => {
+                tracing::warn!(%error, "a command has to wait for `quorate upgrade finalize`");
+                Unavailable::NoQuorum
+            }
             ProposeError::TooLarge { .. } => {
                 tracing::error!(%error, "a command does not fit into an entry");
                 Unavailable::NoQuorum
@@ -200,6 +204,7 @@ fn not_changed(error: ChangeError) -> NotChanged {
             Unavailable::NoQuorum.into()
         }
         ChangeError::Propose(ProposeError::Stopped) => Unavailable::Stopped.into(),
+        ChangeError::Propose(ProposeError::Level { level, needs }) => NotChanged::Level { level, needs },
         ChangeError::UnknownNode(_)
         | ChangeError::LastVoter(_)
         | ChangeError::NotVoter(_)

@@ -129,6 +129,7 @@ impl Entrance<'_> {
             zone: self.settings.zone.clone(),
             admin_address: self.settings.admin_address.clone(),
             certificates: cluster.certificates,
+            levels: self.settings.levels,
             revocation_bound: self.settings.revocation_bound,
             timings: Timings {
                 heartbeat: cluster.heartbeat,

@@ -40,14 +40,24 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<StartError>() {
         return code_of_start(error);
     }
+    if error.downcast_ref().is_some_and(is_newer) {
+        return LEVEL;
+    }
     match error.downcast_ref::<RunError>() {
         Some(RunError::Expelled(refusal)) => code_of_refusal(refusal),
+        Some(RunError::Storage(error)) if is_newer(error) => LEVEL,
         Some(RunError::Storage(_) | RunError::Raft(_) | RunError::Diverged { .. }) | None => EX_SOFTWARE,
     }
 }
 
+/// Whether a later program wrote it.
+const fn is_newer(error: &StoreError) -> bool {
+    matches!(error, StoreError::Newer { .. })
+}
+
 const fn code_of_start(error: &StartError) -> u8 {
     match error {
+        StartError::Store(error) if is_newer(error) => LEVEL,
         StartError::OtherCluster { .. } => OTHER_CLUSTER,
         StartError::Refused { refusal, .. } => code_of_refusal(refusal),
         StartError::NotAdmitted { rejection, .. } => code_of_rejection(rejection),
@@ -88,6 +98,9 @@ const fn code_of_rejection(rejection: &Rejection) -> u8 {
         Rejection::Unknown(_)
         | Rejection::NotFounded
         | Rejection::TooManyTokens(_)
+        | Rejection::LevelMoved { .. }
+        | Rejection::LevelSkipped { .. }
+        | Rejection::LevelUnknown { .. }
         | Rejection::RotationUnderWay => EX_SOFTWARE,
     }
 }
@@ -188,7 +201,12 @@ const fn of_rejection(rejection: &Rejection) -> &'static str {
         Rejection::OtherStorage { .. } | Rejection::Cloned => "keep one copy of the data directory",
         Rejection::Level { .. } => "run a release of quorate that knows the level",
         Rejection::NotFounded => "found the cluster first: `quorate cluster init`",
-        Rejection::Unknown(_) | Rejection::TooManyTokens(_) | Rejection::RotationUnderWay => AGAIN,
+        Rejection::Unknown(_)
+        | Rejection::TooManyTokens(_)
+        | Rejection::LevelMoved { .. }
+        | Rejection::LevelSkipped { .. }
+        | Rejection::LevelUnknown { .. }
+        | Rejection::RotationUnderWay => AGAIN,
     }
 }
 
@@ -302,6 +320,9 @@ mod tests {
             | Rejection::Cloned
             | Rejection::RolledBack { .. }
             | Rejection::TooManyTokens(_)
+            | Rejection::LevelMoved { .. }
+            | Rejection::LevelSkipped { .. }
+            | Rejection::LevelUnknown { .. }
             | Rejection::RotationUnderWay => unreachable!("no newcomer is told {rejection}"),
         }
     }

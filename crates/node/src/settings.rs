@@ -2,11 +2,12 @@
 
 use crate::declared::{self, Config, DEFAULT_ELECTION_MS};
 use crate::problems::Problems;
-use crate::{Beginning, log};
+use crate::{Beginning, environment, log};
 use quorate_consensus::CERTIFICATE_LIFETIME;
 use quorate_domain::{Name, Span, Tokens};
 use quorate_gateway::IdempotencyLimits;
 use quorate_lease::RevocationBound;
+use quorate_membership::Levels;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -32,6 +33,8 @@ pub struct Settings {
     pub name: Option<Name>,
     /// Where it stands.
     pub zone: Option<Name>,
+    /// The levels that it is to know: those of its program, unless an older one is played.
+    pub levels: Levels,
     /// The directory of its data.
     pub data_dir: PathBuf,
     /// Where clients connect.
@@ -145,6 +148,7 @@ impl Settings {
         }
         let settings = Self {
             name: config.node.name.clone(),
+            levels: problems.take("QUORATE_LEVELS", levels()).unwrap_or(Levels::OURS),
             zone: config.node.zone.clone(),
             admin_address: admin_address(&config, &cluster),
             data_dir: config.node.data_dir.clone(),
@@ -284,6 +288,19 @@ fn dialled_address(text: &str) -> Result<(), String> {
         return Err(format!("other nodes cannot reach this one at {host}"));
     }
     Ok(())
+}
+
+/// The variable by which tests of upgrades play an older program, as `1-1`.
+const LEVELS: &str = "QUORATE_LEVELS";
+
+fn levels() -> Result<Levels, String> {
+    let Ok(text) = environment(LEVELS) else { return Ok(Levels::OURS) };
+    let read = text
+        .split_once('-')
+        .and_then(|(min, max)| Some(Levels { min: min.parse().ok()?, max: max.parse().ok()? }));
+    let ours = Levels::OURS;
+    read.filter(|read| ours.min <= read.min && read.min <= read.max && read.max <= ours.max)
+        .ok_or_else(|| format!("{text:?} is no range within the levels {ours} of this program"))
 }
 
 /// Where others find operators' address: as it is said, or on the host that peers dial.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use prometheus_client::registry::Registry;
 use quorate_consensus::{CERTIFICATE_LIFETIME, Metrics, Replica, Settings, SnapshotPolicy, Start, Timings};
 use quorate_domain::{Clock, SessionId, Span};
-use quorate_membership::JoinToken;
+use quorate_membership::{JoinToken, Levels};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::net::SocketAddr;
@@ -146,6 +146,7 @@ pub(crate) async fn play(folder: PathBuf, leader: Option<String>) -> Result<()> 
         zone: None,
         admin_address: "127.0.0.1:1".to_owned(),
         certificates: CERTIFICATE_LIFETIME,
+        levels: Levels::OURS,
         revocation_bound: quorate_lease::RevocationBound::DEFAULT,
         timings: Timings::default(),
         snapshots: SnapshotPolicy::default(),

@@ -63,6 +63,15 @@ pub struct Batch {
 }
 
 impl Command {
+    /// The lowest level of a cluster in which it may be written (docs/adr/0025-levels.md).
+    #[must_use]
+    pub const fn level(&self) -> u32 {
+        match self {
+            Self::Catalog(_) | Self::Ledger(_) | Self::Idempotency(_) => 1,
+            Self::Membership(command) => command.level(),
+        }
+    }
+
     /// Whether applying it twice is the same as applying it once, so that retries need no operation id.
     #[must_use]
     pub const fn is_idempotent(&self) -> bool {

@@ -9,7 +9,7 @@ use crate::host::Disk;
 use crate::machine::State;
 use crate::metrics::Metrics;
 use crate::raft::Types;
-use crate::store::{LogStore, StateStore};
+use crate::store::{LogStore, StateStore, StoreError};
 use crate::transport::{LeaderHint, Link, Links};
 use crate::trust::{Keyring, Register};
 use openraft::Raft;
@@ -18,8 +18,8 @@ use quorate_domain::{BootId, Clock, ClusterId, NodeId, Span};
 use quorate_membership::Profile;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 /// What the handle and all tasks of a replica share.
@@ -38,6 +38,8 @@ pub(crate) struct Core {
     pub(super) state: Arc<State>,
     pub(super) raft: Raft<Types, StateStore>,
     pub(super) log: LogStore,
+    /// Why the state applies nothing more.
+    pub(super) refused: Arc<OnceLock<StoreError>>,
     pub(super) links: Arc<Links>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) metrics: Metrics,

@@ -9,7 +9,7 @@ use crate::store::StoreError;
 use crate::transport::Joined;
 use crate::trust::{self, Held, Keyring, Lifetime};
 use quorate_domain::{Clock, ClusterId, NodeId};
-use quorate_membership::{JoinToken, Levels, Profile, StorageId};
+use quorate_membership::{JoinToken, Profile, StorageId};
 use std::sync::Arc;
 
 /// The first node of a cluster.
@@ -140,7 +140,7 @@ pub(super) fn profile(settings: &Settings, address: String) -> Profile {
         peer_address: address,
         admin_address: settings.admin_address.clone(),
         release: env!("CARGO_PKG_VERSION").to_owned(),
-        levels: Levels::OURS,
+        levels: settings.levels,
     }
 }
 

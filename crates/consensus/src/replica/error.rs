@@ -87,6 +87,14 @@ pub enum ProposeError {
     /// The node is stopping, or its storage failed.
     #[error("the node is stopping")]
     Stopped,
+    /// The cluster does not write this yet. Nothing was written.
+    #[error("the cluster is at level {level}, and this needs level {needs}")]
+    Level {
+        /// The cluster's.
+        level: u32,
+        /// The lowest at which it is written.
+        needs: u32,
+    },
     /// No entry takes so much.
     #[error("a command of {bytes} bytes is larger than {max}")]
     TooLarge {

@@ -32,9 +32,10 @@ pub(super) async fn run(core: Arc<Core>) -> RunError {
 }
 
 fn why(core: &Core, cause: String) -> RunError {
-    match core.log.check() {
-        Err(error) => RunError::Storage(error),
-        Ok(()) => RunError::Raft(cause),
+    match (core.log.check(), core.refused.get()) {
+        (Err(error), _) => RunError::Storage(error),
+        (Ok(()), Some(error)) => RunError::Storage(error.clone()),
+        (Ok(()), None) => RunError::Raft(cause),
     }
 }
 

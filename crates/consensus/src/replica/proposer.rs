@@ -46,6 +46,10 @@ pub(super) async fn propose(
     command: Command,
     within: Duration,
 ) -> Result<Outcome, ProposeError> {
+    let (needs, level) = (command.level(), core.state.membership.read().level());
+    if needs > level {
+        return Err(ProposeError::Level { level, needs });
+    }
     let bytes = codec::size_of(&command);
     if bytes > COMMAND_BYTES {
         return Err(ProposeError::TooLarge { bytes, max: COMMAND_BYTES });

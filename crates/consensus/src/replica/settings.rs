@@ -2,7 +2,7 @@
 
 use quorate_domain::{Name, Span};
 use quorate_lease::RevocationBound;
-use quorate_membership::JoinToken;
+use quorate_membership::{JoinToken, Levels};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub struct Settings {
     pub admin_address: String,
     /// For how long the certificates are good that this node signs while it leads.
     pub certificates: Span,
+    /// The levels that this program is to know: its own, but where an older one is played.
+    pub levels: Levels,
     /// How fast a lost leader is noticed.
     pub timings: Timings,
     /// For how long a revoked key may be admitted by a node that is cut off. The same on all nodes.

@@ -95,25 +95,25 @@ struct Opened {
 
 impl Opened {
     async fn run(self) -> Result<(Replica, Runner), StartError> {
-        let Settled { storage, starts, place: Place { cluster, node, founder }, keyring } = self.settled;
         let boot = BootId::new(host::random().map_err(|error| StartError::Random(error.to_string()))?);
         let snapshots =
             Arc::new(Snapshots::open(self.host.disk.clone(), &self.settings.dir.join("snapshots"))?);
         let (applied_sender, applied) = watch::channel(0);
-        let store = StateStore::new(snapshots.clone(), applied_sender, self.metrics.snapshot.clone());
-        let state = store.state().clone();
-        let (keyring, told) = (Arc::new(keyring), Told::default());
-        let myself = Myself { cluster, node, storage, starts, boot };
+        let (metrics, levels) = (self.metrics.snapshot.clone(), self.settings.levels);
+        let store = StateStore::new(snapshots.clone(), applied_sender, metrics, levels);
+        let (state, refused) = (store.state().clone(), store.refused());
+        let Place { cluster, node, founder } = self.settled.place;
+        let (storage, starts) = (self.settled.storage, self.settled.starts);
+        let myself = Myself { cluster, node, storage, starts, boot, levels };
         let register = Arc::new(Register::new(myself, state.clone(), self.log.clone()));
+        let (keyring, told) = (Arc::new(self.settled.keyring), Told::default());
         let local = Local::Member(keyring.clone(), register.clone());
         let (links, link_tasks) =
             Links::new(Caller { local, told: told.clone(), network: self.host.network.clone() });
         let links = Arc::new(links);
         let config = Arc::new(raft_config(&self.settings, cluster)?);
-        let network = Network(links.clone());
-        let raft = Raft::new(node.get(), config, network, self.log.clone(), store)
-            .await
-            .map_err(|fatal| StartError::Raft(fatal.to_string()))?;
+        let raft = Raft::new(node.get(), config, Network(links.clone()), self.log.clone(), store).await;
+        let raft = raft.map_err(|fatal| not_started(refused.get(), &fatal))?;
         register.attach(raft.clone());
         if founder {
             found(&raft, node, &self.profile.peer_address).await?;
@@ -134,6 +134,7 @@ impl Opened {
             state,
             raft: raft.clone(),
             log: self.log,
+            refused,
             links,
             disk: self.host.disk,
             metrics: self.metrics,
@@ -160,6 +161,10 @@ impl Opened {
         };
         Ok((Replica(core), runner))
     }
+}
+
+fn not_started(refused: Option<&StoreError>, fatal: &dyn std::fmt::Display) -> StartError {
+    refused.map_or_else(|| StartError::Raft(fatal.to_string()), |error| StartError::Store(error.clone()))
 }
 
 /// Makes the founder the only member, unless it was done before.

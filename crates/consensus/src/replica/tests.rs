@@ -33,6 +33,7 @@ async fn a_failed_write_stops_the_node_and_names_the_cause() {
         zone: None,
         admin_address: "127.0.0.1:1".to_owned(),
         certificates: CERTIFICATE_LIFETIME,
+        levels: quorate_membership::Levels::OURS,
         timings: Timings::default(),
         revocation_bound: quorate_lease::RevocationBound::DEFAULT,
         snapshots: SnapshotPolicy::default(),

@@ -1,5 +1,6 @@
 //! Drives the replicated state as openraft asks: applies entries, takes and installs snapshots.
 
+use super::StoreError;
 use super::{SnapshotFile, Snapshots};
 use crate::host::run_blocking;
 use crate::machine::{Frozen, State};
@@ -8,8 +9,9 @@ use crate::raft::{self, Types};
 use futures_util::{Stream, StreamExt as _};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, RaftSnapshotBuilder, Snapshot};
+use quorate_membership::Levels;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 /// What openraft calls a snapshot of ours.
@@ -22,6 +24,10 @@ pub(crate) struct StateStore {
     snapshots: Arc<Snapshots>,
     applied: watch::Sender<u64>,
     metrics: SnapshotMetrics,
+    /// What this program is to know.
+    levels: Levels,
+    /// Why nothing more is applied.
+    refused: Arc<OnceLock<StoreError>>,
 }
 
 /// A copy of the state on its way into a file.
@@ -37,13 +43,32 @@ impl StateStore {
         snapshots: Arc<Snapshots>,
         applied: watch::Sender<u64>,
         metrics: SnapshotMetrics,
+        levels: Levels,
     ) -> Self {
-        Self { state: Arc::new(State::default()), snapshots, applied, metrics }
+        let (state, refused) = (Arc::default(), Arc::default());
+        Self { state, snapshots, applied, metrics, levels, refused }
+    }
+
+    /// Where it is said why nothing more is applied: openraft passes on no more than the text.
+    pub(crate) fn refused(&self) -> Arc<OnceLock<StoreError>> {
+        self.refused.clone()
     }
 
     /// The state, for readers.
     pub(crate) const fn state(&self) -> &Arc<State> {
         &self.state
+    }
+
+    /// Refuses what a program of these levels could not have read.
+    fn check_level(&self, entry: &raft::Entry) -> Result<(), StoreError> {
+        let EntryPayload::Normal(batch) = &entry.payload else { return Ok(()) };
+        let found = batch.proposals.iter().map(|proposal| proposal.command.level()).max().unwrap_or(0);
+        if found <= self.levels.max {
+            return Ok(());
+        }
+        let (found, supported) = (u64::from(found), u64::from(self.levels.max));
+        let error = StoreError::Newer { dir: self.snapshots.dir.clone(), found, supported };
+        Err(self.refused.get_or_init(|| error).clone())
     }
 
     fn apply_one(&self, (entry, responder): EntryResponder<Types>) {
@@ -96,7 +121,9 @@ impl RaftStateMachine<Types> for StateStore {
         Strm: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + Send,
     {
         while let Some(entry) = entries.next().await {
-            self.apply_one(entry?);
+            let entry = entry?;
+            self.check_level(&entry.0)?;
+            self.apply_one(entry);
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ pub(crate) struct SnapshotFile {
 #[derive(Debug)]
 pub(crate) struct Snapshots {
     pub(crate) disk: Arc<dyn Disk>,
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     current: Mutex<Option<(raft::SnapshotMeta, PathBuf)>>,
     drafts: AtomicU64,
 }

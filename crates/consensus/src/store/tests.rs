@@ -11,6 +11,7 @@ use openraft::storage::{IOFlushed, RaftLogReader as _, RaftLogStorage as _, Raft
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::type_config::TypeConfigExt as _;
 use quorate_domain::{Clock, LogTime, MonoTime};
+use quorate_membership::Levels;
 use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -39,7 +40,8 @@ impl StoreBuilder<Types, LogStore, StateStore, TempDir> for Fresh {
         let dir = TempDir::new().unwrap();
         let log = open(&dir.path().join("raft")).unwrap();
         let snapshots = Snapshots::open(disk(), &dir.path().join("snapshots")).unwrap();
-        let state = StateStore::new(Arc::new(snapshots), watch::Sender::new(0), metrics().snapshot);
+        let state =
+            StateStore::new(Arc::new(snapshots), watch::Sender::new(0), metrics().snapshot, Levels::OURS);
         Ok((dir, log, state))
     }
 }

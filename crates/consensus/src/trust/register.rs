@@ -19,6 +19,7 @@ pub(crate) struct Myself {
     pub(crate) storage: StorageId,
     pub(crate) starts: u64,
     pub(crate) boot: BootId,
+    pub(crate) levels: Levels,
 }
 
 /// Shows the card of this node and judges those of others.
@@ -42,7 +43,7 @@ impl Register {
 
     /// This node's card as it is now.
     pub(crate) fn card(&self) -> Card {
-        let Myself { cluster, node, storage, starts, boot } = self.myself;
+        let Myself { cluster, node, storage, starts, boot, levels } = self.myself;
         let applied = self.state.history().map_or(0, |at| at.applied);
         Card {
             cluster,
@@ -53,7 +54,7 @@ impl Register {
             boot,
             // A snapshot may be further than the log that it replaces.
             last_log: self.log.last_index().max(applied),
-            levels: Levels::OURS,
+            levels,
             release: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

@@ -7,7 +7,7 @@ use crate::metrics::Metrics;
 use crate::store::LogStore;
 use prometheus_client::registry::Registry;
 use quorate_domain::{BootId, Clock, ClusterId, LogTime, MonoTime, NodeId, Span};
-use quorate_membership::{Root, RootId, StorageId};
+use quorate_membership::{Levels, Root, RootId, StorageId};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -78,6 +78,7 @@ pub(crate) fn member(
         storage: StorageId::new(node),
         starts: 1,
         boot: BootId::new(node),
+        levels: Levels::OURS,
     };
     (Arc::new(keyring), Arc::new(Register::new(myself, Arc::new(State::default()), log)))
 }

@@ -8,7 +8,7 @@ use quorate_consensus::{
 use quorate_domain::{Amount, Clock, LogTime, MonoTime, Name, NodeId, Span, Subject, Unit};
 use quorate_lease::RevocationBound;
 use quorate_ledger::{BudgetSpec, Expected, Kind, PutBudget};
-use quorate_membership::JoinToken;
+use quorate_membership::{JoinToken, Levels};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -76,6 +76,7 @@ pub(crate) fn settings(dir: &Path) -> Settings {
         zone: None,
         admin_address: "127.0.0.1:1".to_owned(),
         certificates: CERTIFICATE_LIFETIME,
+        levels: Levels::OURS,
         timings: Timings::default(),
         revocation_bound: RevocationBound::DEFAULT,
         snapshots: SnapshotPolicy::default(),

@@ -66,6 +66,14 @@ pub enum AdminError {
     /// The membership refused.
     #[error(transparent)]
     Membership(Membership),
+    /// The cluster does not write this yet.
+    #[error("the cluster is at level {level}, and this needs level {needs}")]
+    Level {
+        /// The cluster's.
+        level: u32,
+        /// The lowest at which it is written.
+        needs: u32,
+    },
     /// The machine could not make what was needed.
     #[error("{0}")]
     Failed(String),
@@ -137,6 +145,11 @@ impl AdminError {
             }
             Self::Replica(error) => told_of_replica(*error),
             Self::Membership(rejection) => told_of_membership(rejection),
+            Self::Level { .. } => (
+                StatusCode::CONFLICT,
+                "level_too_low",
+                "run `quorate upgrade finalize` once all nodes run the new release and all is well",
+            ),
             Self::Failed(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "failed", "look at the node's log, then try again")
             }
@@ -277,6 +290,12 @@ fn told_of_membership(rejection: &Membership) -> Told {
         Membership::TooManyTokens(_) => {
             (StatusCode::CONFLICT, "too_many_tokens", "withdraw some: `quorate token delete ID`")
         }
+        Membership::LevelMoved { .. } | Membership::LevelSkipped { .. } => {
+            (StatusCode::PRECONDITION_FAILED, "level_moved", "look again: `quorate upgrade status`")
+        }
+        Membership::LevelUnknown { .. } => {
+            (StatusCode::CONFLICT, "level_unknown", "upgrade that node first: `quorate upgrade status`")
+        }
         Membership::RotationUnderWay => (
             StatusCode::CONFLICT,
             "rotation_under_way",
@@ -301,6 +320,7 @@ impl From<NotChanged> for AdminError {
         match error {
             NotChanged::Unavailable(error) => Self::Replica(error),
             NotChanged::Rejected(rejection) => Self::Membership(rejection),
+            NotChanged::Level { level, needs } => Self::Level { level, needs },
             NotChanged::Failed(cause) => Self::Failed(cause),
         }
     }

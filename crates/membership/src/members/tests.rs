@@ -108,11 +108,41 @@ fn a_name_is_that_of_one_member_alone() {
 fn a_newcomer_that_does_not_know_the_level_is_refused() {
     let mut members = founded();
     let mut profile = profile(None);
-    profile.levels = Levels { min: 2, max: 3 };
+    profile.levels = Levels { min: 1, max: 1 };
     let (token, storage) = (TokenId::new(1), StorageId::new(2));
     let admission = Admission { token, storage, profile };
-    let refused = Outcome::Rejected(Rejection::Level { level: 1 });
+    let refused = Outcome::Rejected(Rejection::Level { level: 2 });
     assert_eq!(members.apply(NOW, Command::Admit(admission)), refused);
+}
+
+fn raise(members: &mut Membership, from: u32, to: u32) -> Outcome {
+    let (actor, reason) = ("ann".to_owned(), None);
+    members.apply(NOW, Command::Raise { from, to, actor, reason })
+}
+
+fn run_levels(members: &mut Membership, node: u64, (starts, max): (u64, u32)) -> Outcome {
+    let (node, boot) = (NodeId::new(node), BootId::new(starts));
+    let mut profile = members.get(node).unwrap().profile.clone();
+    profile.levels = Levels { min: 1, max };
+    let storage = members.get(node).unwrap().storage;
+    members.apply(NOW, Command::Introduce(Introduction { node, storage, starts, boot, profile }))
+}
+
+#[test]
+fn the_level_rises_one_by_one_once_every_member_knows_the_next() {
+    let mut members = founded();
+    admit(&mut members, 200);
+    assert_eq!(members.level(), Levels::OURS.max);
+    let refused = |rejection| Outcome::Rejected(rejection);
+    assert_eq!(raise(&mut members, 1, 3), refused(Rejection::LevelMoved { level: 2 }));
+    assert_eq!(raise(&mut members, 2, 4), refused(Rejection::LevelSkipped { level: 2, to: 4 }));
+    assert_eq!(run_levels(&mut members, 1, (2, 3)), Outcome::Done);
+    let unfit = Rejection::LevelUnknown { node: NodeId::new(2), release: "1.0.0".to_owned(), to: 3 };
+    assert_eq!(raise(&mut members, 2, 3), refused(unfit));
+    assert_eq!(run_levels(&mut members, 2, (1, 3)), Outcome::Done);
+    assert_eq!(raise(&mut members, 2, 3), Outcome::Done);
+    assert_eq!(raise(&mut members, 2, 3), Outcome::Done);
+    assert_eq!(members.level(), 3);
 }
 
 #[test]

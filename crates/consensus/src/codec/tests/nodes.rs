@@ -44,6 +44,10 @@ pub(super) fn admission() -> Command {
     Command::Admit(Admission { token, storage, profile })
 }
 
+fn raise() -> Command {
+    Command::Raise { from: 1, to: 2, actor: "key 17".to_owned(), reason: Some("all is well".to_owned()) }
+}
+
 /// A cluster whose root is being replaced, at each phase of it.
 pub(super) fn memberships() -> Vec<Membership> {
     let mut members = Membership::default();
@@ -79,6 +83,7 @@ pub(super) fn commands() -> Vec<(&'static str, AnyCommand)> {
         ("node_certify", Command::Certify { node, certificate }),
         ("node_trust", Command::Trust { node, root: RootId::new([9; 32]) }),
         ("node_rotate", Command::Rotate { root: root(2) }),
+        ("node_raise", raise()),
     ]
     .map(|(name, command)| (name, AnyCommand::Membership(command)))
     .into()
@@ -99,6 +104,9 @@ pub(super) fn outcomes() -> Vec<(&'static str, Vec<AnyOutcome>)> {
         Rejection::TooManyTokens(256),
         Rejection::NameTaken(node),
         Rejection::RotationUnderWay,
+        Rejection::LevelMoved { level: 2 },
+        Rejection::LevelSkipped { level: 1, to: 3 },
+        Rejection::LevelUnknown { node, release: "0.1.0".to_owned(), to: 2 },
         Rejection::Level { level: 2 },
     ];
     let done = [Outcome::Founded(ClusterId::new(0xC1)), Outcome::Admitted(NodeId::new(4)), Outcome::Done];

@@ -72,6 +72,7 @@ async fn errors_that_no_request_provokes_are_told_like_the_others() {
         (AdminError::Ledger(Rejection::StillHolding(SessionId::new(1))), refused(409, "refused")),
         (AdminError::Membership(Members::TooManyTokens(256)), refused(409, "too_many_tokens")),
         (AdminError::Membership(Members::RotationUnderWay), refused(409, "rotation_under_way")),
+        (AdminError::Level { level: 1, needs: 2 }, refused(409, "level_too_low")),
         (AdminError::Membership(Members::Cloned), refused(409, "membership_refused")),
         (AdminError::NoRandomness, refused(500, "no_randomness")),
     ] {
