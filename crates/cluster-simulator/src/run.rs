@@ -16,6 +16,7 @@ use quorate_catalog::{
 use quorate_consensus::host::seed_this_thread;
 use quorate_domain::{BudgetId, KeyId, LogTime, NodeId, Period, Span, Subject, Unit};
 use quorate_ledger::{Budget, BudgetSpec, Central, Expected, Kind, Ledger, Outcome, Reserve};
+use quorate_membership::{By, Change as MemberChange, Order};
 use quorate_simulator::{Coverage, Violation};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -160,9 +161,38 @@ impl World {
         result
     }
 
+    /// Whether a node is in the table, as one that runs knows.
+    fn is_member(&self, place: usize) -> bool {
+        let known = |alive: &Arc<crate::node::Alive>| {
+            alive.replica.state().membership.read().get(node_id(place)).is_some()
+        };
+        self.all_alive().iter().any(known)
+    }
+
+    /// Gives every member a seat at once, an even number too: what matters here begins after that.
+    async fn seat_all(&self) {
+        while let Some(alive) = self.some_alive() {
+            let (expected, voters) = {
+                let table = alive.replica.state().membership.read();
+                (table.revision(), table.iter().map(|(id, _)| id).collect())
+            };
+            let by = By { actor: "simulator".to_owned(), reason: None };
+            let order = Order { expected, by, change: MemberChange::Seat { voters } };
+            let command = quorate_membership::Command::Change(order);
+            let seated = alive.bridged.propose_membership(command, WRITE_LIMIT).await;
+            if let Ok(quorate_membership::Outcome::Done) = seated {
+                return;
+            }
+        }
+    }
+
     async fn found(self: &Arc<Self>) -> Option<Begun> {
         for place in 0..self.plan.nodes {
             self.boot(place);
+            if !self.wait_for(|| self.is_member(place)).await {
+                return None;
+            }
+            self.seat_all().await;
             let votes = || {
                 let all = self.all_alive();
                 let sees = |alive: &Arc<crate::node::Alive>| {

@@ -15,6 +15,7 @@ mod handle;
 mod identity;
 mod join;
 mod observe;
+mod outlook;
 mod proposer;
 mod rounds;
 mod runner;

@@ -2,7 +2,7 @@
 //!
 //! The order of variants and fields is a stored format: add at the end, never reorder.
 
-use crate::{Certificate, Profile, Root, RootId, StorageId, TokenId};
+use crate::{Certificate, Order, Profile, Report, Root, RootId, StorageId, TokenId};
 use quorate_domain::{BootId, ClusterId, LogTime, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -15,11 +15,6 @@ pub enum Command {
     Admit(Admission),
     /// A node says that it started, or that it listens elsewhere now.
     Introduce(Introduction),
-    /// Takes a node out for good. Its id and its storage are never used again.
-    Remove {
-        /// The node.
-        node: NodeId,
-    },
     /// Makes a join token.
     CreateToken(NewToken),
     /// Takes a join token back.
@@ -57,6 +52,17 @@ pub enum Command {
         /// Why.
         reason: Option<String>,
     },
+    /// A change by an operator or by the autopilot. Retried as an operation with an id: its compare-and-set succeeds once.
+    Change(Order),
+    /// A node says how far its drain is.
+    Report {
+        /// The node.
+        node: NodeId,
+        /// The start of it that says so.
+        boot: BootId,
+        /// How far.
+        report: Report,
+    },
 }
 
 impl Command {
@@ -67,12 +73,13 @@ impl Command {
             Self::Found(_)
             | Self::Admit(_)
             | Self::Introduce(_)
-            | Self::Remove { .. }
             | Self::CreateToken(_)
             | Self::WithdrawToken { .. }
             | Self::Certify { .. }
             | Self::Trust { .. }
-            | Self::Raise { .. } => 1,
+            | Self::Raise { .. }
+            | Self::Change(_)
+            | Self::Report { .. } => 1,
             Self::Rotate { .. } => 2,
         }
     }
@@ -88,9 +95,10 @@ impl Command {
             | Self::Certify { .. }
             | Self::Trust { .. }
             | Self::Rotate { .. }
-            | Self::Raise { .. } => true,
-            // The second time there is nothing left to take out.
-            Self::Remove { .. } | Self::WithdrawToken { .. } => false,
+            | Self::Raise { .. }
+            | Self::Report { .. } => true,
+            // The second time there is nothing left to take out, or another revision.
+            Self::Change(_) | Self::WithdrawToken { .. } => false,
         }
     }
 }
@@ -214,6 +222,20 @@ pub enum Rejection {
     /// Another member has the name.
     #[error("node {0} has this name")]
     NameTaken(NodeId),
+    /// Another member listens there: this data directory is empty, and that of the member had something in it.
+    #[error("node {0} listens at this address with another data directory")]
+    AddressTaken(NodeId),
+    /// Something else was changed since it was planned.
+    #[error("the membership is at revision {revision}, and this was planned at {expected}")]
+    Conflict {
+        /// The revision it was planned at.
+        expected: u64,
+        /// The revision now.
+        revision: u64,
+    },
+    /// Votes for nodes that are none, or for nobody, or for too many.
+    #[error("{0} voters that are members are needed, from 1 to {1}")]
+    Voters(u32, u32),
     /// One rotation at a time.
     #[error("the certificate authority is being rotated already")]
     RotationUnderWay,

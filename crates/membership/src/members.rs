@@ -1,7 +1,11 @@
 //! The membership itself: one table, changed by commands alone.
 
 use crate::command::{Admission, Command, Founding, Introduction, Outcome, Rejection};
-use crate::{Authority, Certificate, NodeRecord, Profile, Root, RootId, StorageId, TokenId, Tokens};
+use crate::seats::Ballot;
+use crate::{
+    Authority, AutopilotSettings, By, Certificate, Events, Named, NodeRecord, Profile, Root, RootId,
+    Standing, StorageId, Successor, TokenId, Tokens, What,
+};
 use quorate_domain::{BootId, ClusterId, LogTime, Name, NodeId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +27,12 @@ pub struct Membership {
     retired: BTreeSet<StorageId>,
     tokens: Tokens,
     authority: Option<Authority>,
+    /// Raised by whatever could make a plan untrue.
+    revision: u64,
+    /// Who should vote. Raft's membership follows.
+    voters: BTreeSet<NodeId>,
+    autopilot: AutopilotSettings,
+    events: Events,
 }
 
 impl Default for Membership {
@@ -36,6 +46,10 @@ impl Default for Membership {
             retired: BTreeSet::new(),
             tokens: Tokens::default(),
             authority: None,
+            revision: 0,
+            voters: BTreeSet::new(),
+            autopilot: AutopilotSettings::default(),
+            events: Events::default(),
         }
     }
 }
@@ -81,6 +95,36 @@ impl Membership {
         self.nodes.iter().map(|(id, record)| (*id, record))
     }
 
+    /// The member that is called so.
+    #[must_use]
+    pub fn by_name(&self, name: &str) -> Option<NodeId> {
+        self.nodes.iter().find(|(_, record)| record.name.as_str() == name).map(|(id, _)| *id)
+    }
+
+    /// What plans are made at: raised by each change of standing, seats, members or settings.
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Who should vote.
+    #[must_use]
+    pub const fn voters(&self) -> &BTreeSet<NodeId> {
+        &self.voters
+    }
+
+    /// What the autopilot goes by.
+    #[must_use]
+    pub const fn autopilot(&self) -> &AutopilotSettings {
+        &self.autopilot
+    }
+
+    /// The latest changes.
+    #[must_use]
+    pub const fn events(&self) -> &Events {
+        &self.events
+    }
+
     /// The join tokens.
     #[must_use]
     pub const fn tokens(&self) -> &Tokens {
@@ -101,14 +145,15 @@ impl Membership {
                 Ok(node) => return Outcome::Admitted(node),
                 Err(rejection) => Err(rejection),
             },
-            Command::Introduce(introduction) => self.introduce(introduction),
-            Command::Remove { node } => self.remove(node),
+            Command::Introduce(introduction) => self.introduce(at, introduction),
             Command::CreateToken(new) => self.tokens.create(at, new),
             Command::WithdrawToken { token } => self.tokens.withdraw(token),
             Command::Certify { node, certificate } => self.certify(node, certificate),
             Command::Trust { node, root } => self.trust(node, root),
             Command::Rotate { root } => self.rotate(root),
             Command::Raise { from, to, actor: _, reason: _ } => self.raise(from, to),
+            Command::Change(order) => self.order(at, order),
+            Command::Report { node, boot, report } => self.report(at, (node, boot), report),
         };
         self.advance();
         done.map_or_else(Outcome::Rejected, |()| Outcome::Done)
@@ -126,6 +171,8 @@ impl Membership {
         if let Some(record) = self.nodes.get_mut(&node) {
             (record.starts, record.boot) = (starts, boot);
         }
+        self.voters.insert(node);
+        self.note_own(at, node, What::Founded);
         Outcome::Founded(cluster)
     }
 
@@ -141,15 +188,65 @@ impl Membership {
             return Err(Rejection::Level { level: self.level });
         }
         let known = self.nodes.iter().find(|(_, record)| record.storage == storage).map(|(id, _)| *id);
-        self.check_name(known, profile.name.as_ref())?;
         if let Some(id) = known {
             // Its first answer was lost, or its certificate has run out: it costs no use.
+            self.check_name(Some(id), profile.name.as_ref())?;
             self.tokens.check(at, token)?;
             self.note_profile(id, profile);
             return Ok(id);
         }
+        let old = self.place_for(&profile);
+        self.check_fresh(old, &profile)?;
         self.tokens.spend(at, token)?;
-        Ok(self.enter(at, (storage, Some(token)), profile))
+        Ok(self.settle(at, (storage, token), profile, old))
+    }
+
+    /// Enters a newcomer, in the place of another if it comes for that.
+    fn settle(
+        &mut self,
+        at: LogTime,
+        (storage, token): (StorageId, TokenId),
+        profile: Profile,
+        old: Option<NodeId>,
+    ) -> NodeId {
+        self.revision += 1;
+        let before = old.and_then(|old| self.named(old));
+        // The name goes over at once: whoever asks for it means the machine that works.
+        if let Some(old) = old
+            && let Some(record) =
+                self.nodes.get_mut(&old).filter(|record| profile.name.as_ref() == Some(&record.name))
+        {
+            record.name = numbered(old);
+        }
+        let node = self.enter(at, (storage, Some(token)), profile);
+        if let Some(record) = self.nodes.get_mut(&node) {
+            record.replaces = old;
+        }
+        match before {
+            Some(before) => self.note_own(at, node, |node| What::AdmittedFor(node, before)),
+            None => self.note_own(at, node, What::Admitted),
+        }
+        node
+    }
+
+    /// The member whose place this newcomer comes for: one that is to be replaced, and that nobody replaces yet.
+    fn place_for(&self, profile: &Profile) -> Option<NodeId> {
+        let is_free = |old: &NodeId| !self.nodes.values().any(|record| record.replaces == Some(*old));
+        let places = || self.nodes.iter().filter(|(id, record)| record.replaced.is_some() && is_free(id));
+        let is_same = |record: &NodeRecord| {
+            profile.name.as_ref() == Some(&record.name) || profile.peer_address == record.profile.peer_address
+        };
+        let namesake = places().find(|(_, record)| is_same(record));
+        let any = || places().find(|(_, record)| record.replaced == Some(Successor::Anyone));
+        namesake.or_else(any).map(|(id, _)| *id)
+    }
+
+    /// A fresh directory under the name or at the address of a member was wiped: that member's place is not given away in silence.
+    fn check_fresh(&self, old: Option<NodeId>, profile: &Profile) -> Result<(), Rejection> {
+        self.check_name(old, profile.name.as_ref())?;
+        let is_there = |record: &NodeRecord| record.profile.peer_address == profile.peer_address;
+        let taken = self.nodes.iter().find(|(id, record)| Some(**id) != old && is_there(record));
+        taken.map_or(Ok(()), |(id, _)| Err(Rejection::AddressTaken(*id)))
     }
 
     fn enter(
@@ -170,12 +267,16 @@ impl Membership {
             boot: BootId::default(),
             certificate: None,
             trusts: None,
+            standing: Standing::Serving,
+            ballot: Ballot::Free,
+            replaced: None,
+            replaces: None,
         };
         self.nodes.insert(id, record);
         id
     }
 
-    fn introduce(&mut self, introduction: Introduction) -> Result<(), Rejection> {
+    fn introduce(&mut self, at: LogTime, introduction: Introduction) -> Result<(), Rejection> {
         let Introduction { node, storage, starts, boot, profile } = introduction;
         if self.is_gone(node) {
             return Err(Rejection::Removed);
@@ -190,12 +291,27 @@ impl Membership {
         if starts == record.starts && boot != record.boot {
             return Err(Rejection::Cloned);
         }
-        self.check_name(Some(node), profile.name.as_ref())?;
-        self.note_profile(node, profile);
+        let (is_new_start, was_serving) = (starts > record.starts, record.standing.is_serving());
+        if !self.gave_its_name_away(node, profile.name.as_ref()) {
+            self.check_name(Some(node), profile.name.as_ref())?;
+            self.note_profile(node, profile);
+        }
         if let Some(record) = self.nodes.get_mut(&node) {
             (record.starts, record.boot) = (starts, boot);
+            if is_new_start {
+                record.standing = Standing::Serving;
+            }
+        }
+        if is_new_start && !was_serving {
+            self.revision += 1;
+            self.note_own(at, node, What::Restarted);
         }
         Ok(())
+    }
+
+    /// Whether the node goes on calling itself what its successor is called.
+    fn gave_its_name_away(&self, node: NodeId, name: Option<&Name>) -> bool {
+        self.nodes.values().any(|other| other.replaces == Some(node) && Some(&other.name) == name)
     }
 
     fn check_name(&self, own: Option<NodeId>, name: Option<&Name>) -> Result<(), Rejection> {
@@ -209,12 +325,6 @@ impl Membership {
             record.name = name_of(id, &profile);
             record.profile = profile;
         }
-    }
-
-    fn remove(&mut self, node: NodeId) -> Result<(), Rejection> {
-        let record = self.nodes.remove(&node).ok_or(Rejection::Unknown(node))?;
-        self.retired.insert(record.storage);
-        Ok(())
     }
 
     fn certify(&mut self, node: NodeId, certificate: Certificate) -> Result<(), Rejection> {
@@ -254,6 +364,17 @@ impl Membership {
         Ok(())
     }
 
+    /// Notes what a node did by itself.
+    fn note_own(&mut self, at: LogTime, node: NodeId, what: impl FnOnce(Named) -> What) {
+        let Some(named) = self.named(node) else { return };
+        let by = By { actor: named.name.to_string(), reason: None };
+        self.events.note(at, by, what(named));
+    }
+
+    fn named(&self, node: NodeId) -> Option<Named> {
+        self.nodes.get(&node).map(|record| Named { id: node, name: record.name.clone() })
+    }
+
     fn advance(&mut self) {
         if let Some(authority) = &mut self.authority {
             authority.advance(self.nodes.values());
@@ -263,9 +384,13 @@ impl Membership {
 
 /// What people call the node: what it says, or its number.
 fn name_of(id: NodeId, profile: &Profile) -> Name {
-    let numbered = || format!("node-{id}").parse().expect("a word and a number are a name");
-    profile.name.clone().unwrap_or_else(numbered)
+    profile.name.clone().unwrap_or_else(|| numbered(id))
 }
 
+fn numbered(id: NodeId) -> Name {
+    format!("node-{id}").parse().expect("a word and a number are a name")
+}
+
+mod orders;
 #[cfg(test)]
 mod tests;

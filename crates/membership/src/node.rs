@@ -1,7 +1,8 @@
 //! One node: what it says of itself, and what the cluster knows of it.
 
-use crate::{Certificate, RootId, TokenId};
-use quorate_domain::{BootId, LogTime, Name};
+use crate::seats::Ballot;
+use crate::{Certificate, RootId, Standing, Successor, TokenId};
+use quorate_domain::{BootId, LogTime, Name, NodeId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -94,6 +95,14 @@ pub struct NodeRecord {
     pub certificate: Option<Certificate>,
     /// The newest root that it said it trusts.
     pub trusts: Option<RootId>,
+    /// What it is for.
+    pub standing: Standing,
+    /// Whether it may vote.
+    pub ballot: Ballot,
+    /// By whom it is to be replaced, if it is.
+    pub replaced: Option<Successor>,
+    /// Whose place it takes once it is caught up.
+    pub replaces: Option<NodeId>,
 }
 
 impl NodeRecord {

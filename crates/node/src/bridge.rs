@@ -208,6 +208,7 @@ fn not_changed(error: ChangeError) -> NotChanged {
         ChangeError::UnknownNode(_)
         | ChangeError::LastVoter(_)
         | ChangeError::NotVoter(_)
+        | ChangeError::Refused(_)
         | ChangeError::Random(_)
         | ChangeError::Certificate(_)
         | ChangeError::Propose(ProposeError::TooLarge { .. }) => NotChanged::Failed(error.to_string()),

@@ -93,7 +93,7 @@ const fn code_of_rejection(rejection: &Rejection) -> u8 {
         Rejection::OtherStorage { .. } | Rejection::Cloned => CLONED,
         Rejection::RolledBack { .. } => ROLLED_BACK,
         Rejection::Level { .. } => LEVEL,
-        Rejection::NameTaken(_) => NAME_TAKEN,
+        Rejection::NameTaken(_) | Rejection::AddressTaken(_) => NAME_TAKEN,
         Rejection::TokenUnknown | Rejection::TokenExpired | Rejection::TokenUsedUp => EX_CONFIG,
         Rejection::Unknown(_)
         | Rejection::NotFounded
@@ -101,6 +101,8 @@ const fn code_of_rejection(rejection: &Rejection) -> u8 {
         | Rejection::LevelMoved { .. }
         | Rejection::LevelSkipped { .. }
         | Rejection::LevelUnknown { .. }
+        | Rejection::Conflict { .. }
+        | Rejection::Voters(..)
         | Rejection::RotationUnderWay => EX_SOFTWARE,
     }
 }
@@ -196,7 +198,10 @@ const fn of_rejection(rejection: &Rejection) -> &'static str {
         Rejection::TokenUnknown | Rejection::TokenExpired | Rejection::TokenUsedUp => {
             "make another join token: `quorate token create`"
         }
-        Rejection::NameTaken(_) => "give the node another node.name, or remove the one that has it",
+        Rejection::NameTaken(_) | Rejection::AddressTaken(_) => {
+            "if this machine takes that node's place: `quorate node replace NODE`, then start it again; if not, give it a name and an \
+             address of its own"
+        }
         Rejection::Removed | Rejection::RolledBack { .. } => JOIN_ANEW,
         Rejection::OtherStorage { .. } | Rejection::Cloned => "keep one copy of the data directory",
         Rejection::Level { .. } => "run a release of quorate that knows the level",
@@ -206,6 +211,8 @@ const fn of_rejection(rejection: &Rejection) -> &'static str {
         | Rejection::LevelMoved { .. }
         | Rejection::LevelSkipped { .. }
         | Rejection::LevelUnknown { .. }
+        | Rejection::Conflict { .. }
+        | Rejection::Voters(..)
         | Rejection::RotationUnderWay => AGAIN,
     }
 }
@@ -308,6 +315,9 @@ mod tests {
             Rejection::NameTaken(_) => {
                 "the cluster at ADDRESS does not let this node in: node N has this name"
             }
+            Rejection::AddressTaken(_) => {
+                "the cluster at ADDRESS does not let this node in: node N listens at this address with another data directory"
+            }
             Rejection::Removed => {
                 "the cluster at ADDRESS does not let this node in: this data directory belonged to a node that was removed from the cluster"
             }
@@ -323,6 +333,8 @@ mod tests {
             | Rejection::LevelMoved { .. }
             | Rejection::LevelSkipped { .. }
             | Rejection::LevelUnknown { .. }
+            | Rejection::Conflict { .. }
+            | Rejection::Voters(..)
             | Rejection::RotationUnderWay => unreachable!("no newcomer is told {rejection}"),
         }
     }
@@ -385,6 +397,7 @@ mod tests {
             Rejection::TokenExpired,
             Rejection::TokenUsedUp,
             Rejection::NameTaken(one),
+            Rejection::AddressTaken(one),
             Rejection::Removed,
             Rejection::Level { level: 2 },
         ];

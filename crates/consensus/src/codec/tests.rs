@@ -13,7 +13,7 @@ use super::*;
 use crate::machine::{Batch, Command, OpId, Proposal};
 use crate::raft;
 use openraft::EntryPayload;
-use quorate_domain::{BootId, LogTime, NodeId};
+use quorate_domain::{BootId, LogTime};
 use samples::Samples;
 pub(crate) use samples::frozen;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,13 +29,13 @@ fn membership() -> raft::Membership {
 }
 
 fn batch() -> Batch {
-    let remove = quorate_membership::Command::Remove { node: NodeId::new(4) };
+    let withdraw = quorate_membership::Command::WithdrawToken { token: quorate_membership::TokenId::new(4) };
     let proposals = vec![
         Proposal {
             origin: Some(OpId { boot: BootId::new(0xB007), sequence: 42 }),
             command: Command::Membership(nodes::admission()),
         },
-        Proposal { origin: None, command: Command::Membership(remove) },
+        Proposal { origin: None, command: Command::Membership(withdraw) },
     ];
     Batch { at: LogTime::from_millis(1_800_000_000_000), proposals: proposals.into() }
 }

@@ -3,6 +3,7 @@
 use super::compared::Compared;
 use super::entries::Group;
 use super::freshness::Freshness;
+use super::outlook::Outlook;
 use super::proposer::Pending;
 use super::settings::Timings;
 use crate::host::Disk;
@@ -14,6 +15,7 @@ use crate::transport::{LeaderHint, Link, Links};
 use crate::trust::{Keyring, Register};
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver as _;
+use parking_lot::Mutex;
 use quorate_domain::{BootId, Clock, ClusterId, NodeId, Span};
 use quorate_membership::Profile;
 use std::collections::BTreeSet;
@@ -54,6 +56,7 @@ pub(crate) struct Core {
     pub(super) pending: mpsc::Sender<Pending>,
     pub(super) groups: mpsc::Sender<Group>,
     pub(super) freshness: Freshness,
+    pub(super) outlook: Mutex<Outlook>,
 }
 
 impl Core {

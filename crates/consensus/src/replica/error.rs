@@ -131,6 +131,9 @@ pub enum ChangeError {
     /// Only the leader can do this.
     #[error("this node does not lead; ask node {0:?}")]
     NotLeader(Option<NodeId>),
+    /// The leader could not do it.
+    #[error("{0}")]
+    Refused(String),
     /// It did not come about in time; it may still.
     #[error("not done in time; it may still come about")]
     TimedOut,

@@ -3,7 +3,7 @@
 use super::core::Core;
 use super::error::{ChangeError, ProposeError, ReadError};
 use super::status::{self, Status};
-use super::{everywhere, proposer, runner};
+use super::{everywhere, outlook, proposer, runner};
 use crate::host;
 use crate::machine::{Command, Outcome, State};
 use crate::transport::{Lane, Request, Response};
@@ -11,7 +11,7 @@ use crate::trust;
 use openraft::ReadPolicy;
 use quorate_domain::{BootId, ClusterId, MonoTime, NodeId, Secret, Span};
 use quorate_lease::{Lease, Standing};
-use quorate_membership::{self as membership, JoinToken, NewToken, Rejection, TokenId};
+use quorate_membership::{self as membership, Ask, By, JoinToken, NewToken, Plan, Rejection, Sight, TokenId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -19,6 +19,8 @@ use tokio::sync::watch;
 /// How long a proposal is tried unless the caller says otherwise: two elections.
 const PROPOSE_PATIENCE: Duration = Duration::from_secs(5);
 const CHANGE_PATIENCE: Duration = Duration::from_secs(10);
+/// The leader waits a second for the other to lead.
+const HAND_OVER_PATIENCE: Duration = Duration::from_secs(2);
 /// More than any cluster has voters: one that is reached is enough.
 const SEEDS_MAX: usize = 16;
 /// Between attempts to have a read confirmed.
@@ -179,20 +181,56 @@ impl Replica {
         tokio::time::timeout(PROPOSE_PATIENCE, founded).await.map(drop).map_err(|_| ChangeError::TimedOut)
     }
 
-    /// Takes a node out of the cluster for good, and waits until it no longer counts.
+    /// What the leader sees of the members: what plans are made from.
+    ///
+    /// # Errors
+    /// When no leader answers in time.
+    pub async fn sight(&self, within: Duration) -> Result<Sight, ReadError> {
+        let seen = async {
+            loop {
+                match self.ask_sight().await {
+                    Some(sight) => return Ok(sight),
+                    None if self.0.pending.is_closed() => return Err(ReadError::Stopped),
+                    None => tokio::time::sleep(PAUSE).await,
+                }
+            }
+        };
+        tokio::time::timeout(within, seen).await.unwrap_or(Err(ReadError::Unavailable))
+    }
+
+    async fn ask_sight(&self) -> Option<Sight> {
+        let core = &self.0;
+        let leader = core.leader()?;
+        if leader == core.node {
+            return outlook::sight(core);
+        }
+        let answer =
+            core.link(leader)?.ask(Lane::Control, &Request::Sight, core.timings.election_max * 2).await;
+        if let Ok(Response::Sight(sight)) = answer { Some(sight) } else { None }
+    }
+
+    /// Takes a node out of the cluster for good whatever plans would say of it, and waits until it no longer counts.
     ///
     /// # Errors
     /// When there is no such node, when it is the last voter, or when it takes too long.
     pub async fn remove(&self, node: NodeId) -> Result<(), ChangeError> {
-        let members = self.status().peers;
-        if !members.iter().any(|peer| peer.node == node) && self.0.state.membership.read().get(node).is_none()
-        {
-            return Err(ChangeError::UnknownNode(node));
+        self.until_founded().await?;
+        loop {
+            let sight = self.sight(PROPOSE_PATIENCE).await.map_err(|_| ChangeError::TimedOut)?;
+            self.read_barrier(PROPOSE_PATIENCE).await.map_err(|_| ChangeError::TimedOut)?;
+            let plan = Plan::of(&self.0.state.membership.read(), &sight, &Ask::Remove(node));
+            let plan = plan.map_err(|_| ChangeError::UnknownNode(node))?;
+            if plan.voters_after.is_empty() {
+                return Err(ChangeError::LastVoter(node));
+            }
+            let change = membership::Change::Remove { node, voters: plan.voters_after };
+            let by = By { actor: format!("node {}", self.0.node), reason: None };
+            let order = membership::Order { expected: plan.revision, by, change };
+            match self.change(membership::Command::Change(order)).await {
+                Err(ChangeError::Rejected(Rejection::Conflict { .. })) => {}
+                done => break done?,
+            }
         }
-        if members.iter().filter(|peer| peer.votes).all(|peer| peer.node == node) {
-            return Err(ChangeError::LastVoter(node));
-        }
-        self.propose(Command::Membership(quorate_membership::Command::Remove { node })).await?;
         let wait = self.0.raft.wait(Some(CHANGE_PATIENCE));
         let left = wait.metrics(
             |metrics| metrics.committed_membership_config.get_node(&node.get()).is_none(),
@@ -201,14 +239,25 @@ impl Replica {
         left.await.map(drop).map_err(|_| ChangeError::TimedOut)
     }
 
-    /// Hands leadership to a node, or to the one that is furthest if `None`, and waits until somebody else leads.
+    /// Has leadership handed to a node, or to the one that is furthest if `None`, and waits until it was.
     ///
     /// # Errors
-    /// When this node does not lead, when the other does not vote, or when it takes too long.
+    /// When nobody leads, when the other does not vote, or when it takes too long.
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), ChangeError> {
-        match to {
-            Some(node) => runner::hand_over_to(&self.0, node).await,
-            None => runner::hand_over(&self.0).await,
+        let core = &self.0;
+        let leader = core.leader().ok_or(ChangeError::NotLeader(None))?;
+        if leader == core.node {
+            return runner::hand_over_to_any(core, to).await;
+        }
+        if Some(leader) == to {
+            return Ok(());
+        }
+        let link = core.link(leader).ok_or(ChangeError::NotLeader(None))?;
+        match link.ask(Lane::Control, &Request::HandOver { to }, HAND_OVER_PATIENCE).await {
+            Ok(Response::HandedOver) => Ok(()),
+            Ok(Response::NotLeader(hint)) => Err(ChangeError::NotLeader(hint.map(|hint| hint.node))),
+            Ok(Response::Failed(cause)) => Err(ChangeError::Refused(cause)),
+            Ok(_) | Err(_) => Err(ChangeError::TimedOut),
         }
     }
 

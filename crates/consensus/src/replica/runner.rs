@@ -88,8 +88,16 @@ async fn retire(core: &Arc<Core>) {
     }
 }
 
+/// Hands leadership to this voter, or to the one that has most of the log.
+pub(super) async fn hand_over_to_any(core: &Core, to: Option<NodeId>) -> Result<(), ChangeError> {
+    match to {
+        Some(node) => hand_over_to(core, node).await,
+        None => hand_over(core).await,
+    }
+}
+
 /// Hands leadership to the voter that has most of the log.
-pub(super) async fn hand_over(core: &Core) -> Result<(), ChangeError> {
+async fn hand_over(core: &Core) -> Result<(), ChangeError> {
     let others = status::status(core).peers.into_iter().filter(|peer| peer.votes && peer.node != core.node);
     let nearest = others.min_by_key(|peer| peer.lag.unwrap_or(u64::MAX));
     match nearest {

@@ -3,8 +3,9 @@
 use super::certificates;
 use super::core::Core;
 use super::entries::NotWritten;
+use super::error::ChangeError;
 use super::everywhere::APPLY_PATIENCE;
-use super::proposer;
+use super::{outlook, proposer, runner};
 use crate::codec;
 use crate::machine::{Command, Outcome, Proposal};
 use crate::transport::{Joined, Response};
@@ -56,6 +57,20 @@ impl Service {
             return Response::Failed(format!("node {node} is no member"));
         }
         Response::Renewed { index, bound: freshness.bound.span() }
+    }
+
+    /// What this node sees of the members, if it leads.
+    pub(crate) fn sight(&self) -> Response {
+        outlook::sight(&self.0).map_or_else(|| Response::NotLeader(self.0.leader_hint()), Response::Sight)
+    }
+
+    /// Leaves the lead to another voter, if this node leads.
+    pub(crate) async fn hand_over(&self, to: Option<NodeId>) -> Response {
+        match runner::hand_over_to_any(&self.0, to).await {
+            Ok(()) => Response::HandedOver,
+            Err(ChangeError::NotLeader(_)) => Response::NotLeader(self.0.leader_hint()),
+            Err(error) => Response::Failed(error.to_string()),
+        }
     }
 
     /// Says so once this node has applied the log up to there.

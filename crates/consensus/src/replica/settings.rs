@@ -10,9 +10,6 @@ use std::time::Duration;
 /// The usual lifetime of a certificate; it is renewed when a third of it is left.
 pub const CERTIFICATE_LIFETIME: Span = Span::from_millis(90 * 24 * 60 * 60 * 1_000);
 
-/// Members that vote. Further nodes are learners: they serve from their replica but no write waits for them.
-pub(super) const VOTERS_MAX: usize = 7;
-
 /// A replica's settings.
 #[derive(Clone, Debug)]
 pub struct Settings {

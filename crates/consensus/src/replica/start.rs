@@ -19,6 +19,7 @@ use crate::store::{LogStore, Snapshots, StateStore, StoreError};
 use crate::transport::{Caller, Links, Listener, Local, Network, Told};
 use crate::trust::{Myself, Register};
 use openraft::{Config, Raft};
+use parking_lot::Mutex;
 use quorate_domain::{BootId, Clock, ClusterId, NodeId};
 use quorate_membership::Profile;
 use std::collections::BTreeMap;
@@ -146,6 +147,7 @@ impl Opened {
             pending,
             groups,
             freshness: Freshness::new(self.settings.revocation_bound, askers),
+            outlook: Mutex::default(),
         });
         let service = Service(core.clone());
         let listener = Listener { keyring, register, told: told.clone(), raft, snapshots, service };

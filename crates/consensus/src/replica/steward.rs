@@ -1,11 +1,11 @@
-//! Keeps Raft's membership as the table of nodes says: newcomers are added, caught-up ones vote, removed ones leave.
+//! Keeps Raft's membership as the table of nodes says: newcomers are added, who has a seat votes, removed ones leave. When it is so,
+//! the autopilot may wish for another table.
 //!
 //! It compares and corrects instead of following steps, so that a new leader goes on where the old one stopped.
 
 use super::core::Core;
 use super::proposer;
-use super::settings::VOTERS_MAX;
-use super::status;
+use super::{outlook, status};
 use crate::machine::{Command, Outcome, Proposal};
 use crate::raft::{Peer, Types};
 use crate::transport::{Lane, Request, Response};
@@ -13,7 +13,7 @@ use crate::trust::Myself;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::{ChangeMembers, RaftMetrics, ReadPolicy};
 use quorate_domain::NodeId;
-use quorate_membership::{self as membership, Founding, Introduction, Rejection};
+use quorate_membership::{self as membership, By, Founding, Introduction, Order, Rejection, Wish};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,19 +21,19 @@ use std::time::Duration;
 /// How often the two are compared. A newcomer waits for it a few times.
 const EVERY: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A learner that lacks no more than this votes without holding up the log.
-const CAUGHT_UP: u64 = 1_000;
+/// Who changes the table when the autopilot wishes for it.
+const AUTOPILOT: &str = "autopilot";
 
 /// One correction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
     AddLearner(u64, Peer),
     Readdress(u64, Peer),
-    Promote(u64),
-    RemoveVoter(u64),
+    /// One change, by joint consensus, whoever comes and goes.
+    Seat(BTreeSet<u64>),
     RemoveLearner(u64),
-    /// This node is to leave but leads: somebody else must remove it.
-    HandOver,
+    /// This node has lost its seat but leads: another voter must see to it.
+    HandOver(u64),
 }
 
 /// Runs until the replica stops.
@@ -44,12 +44,34 @@ pub(super) async fn run(core: Arc<Core>) {
             // Who is told so cannot go on; peers say the same at the next handshake, and that stops the node.
             tracing::error!(%rejection, "the cluster does not know this node as the one it says it is");
         }
-        if core.leads()
-            && let Err(cause) = correct(&core).await
-        {
+        if !core.leads() {
+            continue;
+        }
+        if let Err(cause) = lead(&core).await {
             tracing::debug!(cause, "membership is not as it should be yet");
         }
     }
+}
+
+/// Corrects what is due; if nothing is, changes the table as the autopilot wishes.
+async fn lead(core: &Core) -> Result<(), String> {
+    let Some(sight) = outlook::sight(core) else { return Ok(()) };
+    if plan(core).is_some() {
+        return correct(core).await;
+    }
+    let wished = {
+        let table = core.state.membership.read();
+        membership::wish(&table, &sight).map(|wish| (wish, table.revision()))
+    };
+    let Some((Wish { change, why }, expected)) = wished else { return Ok(()) };
+    let by = By { actor: AUTOPILOT.to_owned(), reason: Some(why) };
+    tracing::info!(?change, %by, "the autopilot changes the table of nodes");
+    let order = membership::Command::Change(Order { expected, by, change });
+    // Refused if somebody was faster: then it looks again.
+    proposer::propose(core, Command::Membership(order), PATIENCE)
+        .await
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 /// Enters this node into the table if it founded the cluster; says that it started, or that it listens elsewhere now.
@@ -106,9 +128,6 @@ fn introduction(core: &Core) -> Option<membership::Command> {
 
 /// Takes the first correction that is due.
 async fn correct(core: &Core) -> Result<(), String> {
-    if plan(core).is_none() {
-        return Ok(());
-    }
     // The membership comes into force when it is written, the table when it is applied: without this, a new leader
     // could remove nodes whose admission it has not applied yet.
     core.raft.ensure_linearizable(ReadPolicy::ReadIndex).await.map_err(|error| error.to_string())?;
@@ -126,59 +145,54 @@ fn plan(core: &Core) -> Option<Step> {
         .iter()
         .map(|(id, record)| (id.get(), Peer { address: record.address().to_owned() }))
         .collect();
-    next_step(core.node, &table, &metrics)
+    let seats = members.voters().iter().map(|voter| voter.get()).collect();
+    next_step(core.node, &table, &seats, &metrics)
 }
 
-fn next_step(own: NodeId, table: &BTreeMap<u64, Peer>, metrics: &RaftMetrics<Types>) -> Option<Step> {
+fn next_step(
+    own: NodeId,
+    table: &BTreeMap<u64, Peer>,
+    seats: &BTreeSet<u64>,
+    metrics: &RaftMetrics<Types>,
+) -> Option<Step> {
     let membership = &metrics.membership_config;
     let members: BTreeMap<u64, &Peer> = membership.nodes().map(|(id, peer)| (*id, peer)).collect();
-    let voters: BTreeSet<u64> = membership.voter_ids().collect();
     let newcomer = table.iter().find(|(id, _)| !members.contains_key(id));
     let moved = table.iter().find(|(id, peer)| members.get(id).is_some_and(|known| known != peer));
-    let gone = members.keys().find(|id| !table.contains_key(id)).copied();
     if let Some((id, peer)) = newcomer {
         return Some(Step::AddLearner(*id, peer.clone()));
     }
     if let Some((id, peer)) = moved {
         return Some(Step::Readdress(*id, peer.clone()));
     }
-    match gone {
-        Some(id) if id == own.get() => Some(Step::HandOver),
-        Some(id) if voters.contains(&id) => Some(Step::RemoveVoter(id)),
-        Some(id) => Some(Step::RemoveLearner(id)),
-        None => promotion(&members, &voters, metrics),
+    if membership.get_joint_config().as_slice() != std::slice::from_ref(seats) {
+        return Some(seat(own.get(), seats, &membership.voter_ids().collect()));
     }
+    let gone = members.keys().find(|id| !table.contains_key(id)).copied();
+    gone.map(Step::RemoveLearner)
 }
 
-fn promotion(
-    members: &BTreeMap<u64, &Peer>,
-    voters: &BTreeSet<u64>,
-    metrics: &RaftMetrics<Types>,
-) -> Option<Step> {
-    if voters.len() >= VOTERS_MAX {
-        return None;
+/// A leader without a seat hands over to one that keeps its own; if there is none, it makes the change and steps down.
+fn seat(own: u64, seats: &BTreeSet<u64>, voters: &BTreeSet<u64>) -> Step {
+    match voters.iter().find(|voter| seats.contains(voter)) {
+        Some(heir) if !seats.contains(&own) => Step::HandOver(*heir),
+        Some(_) | None => Step::Seat(seats.clone()),
     }
-    let last = metrics.last_log_index.unwrap_or(0);
-    let replication = metrics.replication.as_ref()?;
-    let caught_up = |id: &u64| {
-        let matching = replication.get(id).and_then(|matching| matching.as_ref());
-        matching.is_some_and(|matching| matching.index + CAUGHT_UP >= last)
-    };
-    members.keys().filter(|id| !voters.contains(id)).find(|id| caught_up(id)).map(|id| Step::Promote(*id))
 }
 
 async fn take(core: &Core, step: Step) -> Result<(), String> {
     let raft = &core.raft;
-    let one = |id| BTreeSet::from([id]);
     let (change, retain) = match step {
         Step::AddLearner(id, peer) => {
             return raft.add_learner(id, peer, false).await.map(drop).map_err(|error| error.to_string());
         }
-        Step::HandOver => return super::runner::hand_over(core).await.map_err(|error| error.to_string()),
+        Step::HandOver(heir) => {
+            let handed = super::runner::hand_over_to(core, NodeId::new(heir)).await;
+            return handed.map_err(|error| error.to_string());
+        }
         Step::Readdress(id, peer) => (ChangeMembers::SetNodes(BTreeMap::from([(id, peer)])), true),
-        Step::Promote(id) => (ChangeMembers::AddVoterIds(one(id)), true),
-        Step::RemoveVoter(id) => (ChangeMembers::RemoveVoters(one(id)), false),
-        Step::RemoveLearner(id) => (ChangeMembers::RemoveNodes(one(id)), true),
+        Step::Seat(voters) => (ChangeMembers::ReplaceAllVoters(voters), true),
+        Step::RemoveLearner(id) => (ChangeMembers::RemoveNodes(BTreeSet::from([id])), true),
     };
     raft.change_membership(change, retain).await.map(drop).map_err(|error| error.to_string())
 }

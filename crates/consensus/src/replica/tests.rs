@@ -3,7 +3,7 @@
 use super::*;
 use crate::{Command, Metrics};
 use prometheus_client::registry::Registry;
-use quorate_domain::{Clock, LogTime, MonoTime, NodeId};
+use quorate_domain::{Clock, LogTime, MonoTime};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,8 @@ async fn a_failed_write_stops_the_node_and_names_the_cause() {
     let (replica, runner) = Replica::start(settings, clock, metrics, Start::Found).await.unwrap();
     let mut running = tokio::task::JoinSet::new();
     running.spawn(runner.run(CancellationToken::new()));
-    let command = || Command::Membership(quorate_membership::Command::Remove { node: NodeId::new(99) });
+    let token = quorate_membership::TokenId::new(99);
+    let command = || Command::Membership(quorate_membership::Command::WithdrawToken { token });
     replica.propose(command()).await.unwrap();
 
     replica.0.log.fail("no space left on device");

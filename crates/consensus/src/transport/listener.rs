@@ -134,6 +134,8 @@ impl Listener {
                 Peer::Stranger => failed(&"members alone renew certificates"),
             },
             Request::Renew { node, bound } => self.service.renew(node, bound).await,
+            Request::Sight => self.service.sight(),
+            Request::HandOver { to } => self.service.hand_over(to).await,
             Request::Applied { index } => self.service.applied(index).await,
             Request::History { version, index } => self.service.history(version, index).await,
             Request::Append { append, .. } => self.heartbeat(append).await,
@@ -212,6 +214,8 @@ impl Conversation {
             | Request::Renew { .. }
             | Request::Applied { .. }
             | Request::Certify { .. }
+            | Request::Sight
+            | Request::HandOver { .. }
             | Request::History { .. }) => self.answer_aside(id, other).await,
         }
         Ok(())

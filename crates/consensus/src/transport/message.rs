@@ -8,7 +8,7 @@ use openraft::raft::{
     AppendEntriesRequest, StreamAppendError, StreamAppendResult, VoteRequest, VoteResponse,
 };
 use quorate_domain::{LogTime, NodeId, Secret, Span};
-use quorate_membership::{Profile, Rejection, StorageId, TokenId};
+use quorate_membership::{Profile, Rejection, Sight, StorageId, TokenId};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -44,6 +44,10 @@ pub(crate) enum Request {
     History { version: u32, index: u64 },
     /// To the leader: a certificate for whoever asks, and this key of it.
     Certify { key: PublicKey },
+    /// To the leader: what does it see of the members?
+    Sight,
+    /// To the leader: that it leave the lead to this voter, or to the one that is furthest.
+    HandOver { to: Option<NodeId> },
 }
 
 /// An answer.
@@ -78,6 +82,8 @@ pub(crate) enum Response {
     Certified(Certified),
     /// The newcomer has no place here, for this reason.
     NotAdmitted(Rejection),
+    Sight(Sight),
+    HandedOver,
 }
 
 /// What a newcomer is given.

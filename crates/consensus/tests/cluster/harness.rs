@@ -8,7 +8,7 @@ use quorate_consensus::{
 use quorate_domain::{Amount, Clock, LogTime, MonoTime, Name, NodeId, Span, Subject, Unit};
 use quorate_lease::RevocationBound;
 use quorate_ledger::{BudgetSpec, Expected, Kind, PutBudget};
-use quorate_membership::{JoinToken, Levels};
+use quorate_membership::{self as membership, By, Change, JoinToken, Levels, Order};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -184,6 +184,7 @@ impl Cluster {
         self.addresses.push(node.replica.address().to_owned());
         self.dirs.push(dir);
         self.nodes.push(Some(node));
+        seat_all(self.running().next().unwrap()).await;
         let size = self.nodes.len();
         for node in self.running() {
             wait(node, "all nodes vote", |status| {
@@ -247,6 +248,23 @@ impl Cluster {
         let histories: Vec<_> = self.running().filter_map(|node| node.status().history).collect();
         let differ = |pair: &[Fingerprint]| pair[0].applied == pair[1].applied && pair[0] != pair[1];
         assert!(!histories.windows(2).any(differ), "I9: {histories:?}");
+    }
+}
+
+/// Gives every member a seat, whatever the autopilot thinks of their number.
+async fn seat_all(node: &Replica) {
+    loop {
+        node.read_barrier(PATIENCE).await.unwrap();
+        let (expected, voters) = {
+            let table = node.state().membership.read();
+            (table.revision(), table.iter().map(|(id, _)| id).collect())
+        };
+        let by = By { actor: "a test".to_owned(), reason: None };
+        let order = membership::Command::Change(Order { expected, by, change: Change::Seat { voters } });
+        let outcome = node.propose_within(Command::Membership(order), PATIENCE).await.unwrap();
+        if outcome == Outcome::Membership(membership::Outcome::Done) {
+            return;
+        }
     }
 }
 

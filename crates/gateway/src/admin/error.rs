@@ -301,8 +301,15 @@ fn told_of_membership(rejection: &Membership) -> Told {
             "rotation_under_way",
             "wait: `quorate authority show` says who is waited for",
         ),
+        Membership::Conflict { .. } => (
+            StatusCode::PRECONDITION_FAILED,
+            "revision_conflict",
+            "look at the new plan, and say yes to that",
+        ),
         // Said to nodes, never to operators.
         Membership::Removed
+        | Membership::AddressTaken(_)
+        | Membership::Voters(..)
         | Membership::OtherStorage { .. }
         | Membership::Cloned
         | Membership::RolledBack { .. }

@@ -1,7 +1,7 @@
 //! What the table takes, and what it refuses.
 
 use super::*;
-use crate::{Levels, NewToken, Phase};
+use crate::{Change, Levels, NewToken, Order, Phase, Progress, Report};
 use quorate_domain::Secret;
 
 const NOW: LogTime = LogTime::from_millis(1_000);
@@ -12,11 +12,15 @@ fn root(byte: u8) -> Root {
 }
 
 fn profile(name: Option<&str>) -> Profile {
+    profile_at(name, 1)
+}
+
+fn profile_at(name: Option<&str>, host: u64) -> Profile {
     Profile {
         name: name.map(|name| name.parse().unwrap()),
         zone: None,
-        peer_address: "10.0.0.1:7000".to_owned(),
-        admin_address: "10.0.0.1:8081".to_owned(),
+        peer_address: format!("10.0.0.{host}:7000"),
+        admin_address: format!("10.0.0.{host}:8081"),
         release: "1.0.0".to_owned(),
         levels: Levels::OURS,
     }
@@ -45,7 +49,7 @@ fn founded() -> Membership {
 }
 
 fn admit_as(members: &mut Membership, storage: u64, name: Option<&str>) -> Outcome {
-    let (token, storage, profile) = (TokenId::new(1), StorageId::new(storage), profile(name));
+    let (token, storage, profile) = (TokenId::new(1), StorageId::new(storage), profile_at(name, storage));
     members.apply(NOW, Command::Admit(Admission { token, storage, profile }))
 }
 
@@ -59,8 +63,23 @@ fn introduce(members: &mut Membership, node: u64, storage: u64, (starts, boot): 
     members.apply(NOW, Command::Introduce(Introduction { node, storage, starts, boot, profile }))
 }
 
+fn by(reason: &str) -> By {
+    By { actor: "ann".to_owned(), reason: Some(reason.to_owned()) }
+}
+
+fn change(members: &mut Membership, change: Change) -> Outcome {
+    let order = Order { expected: members.revision(), by: by("why"), change };
+    members.apply(NOW, Command::Change(order))
+}
+
 fn remove(members: &mut Membership, node: u64) -> Outcome {
-    members.apply(NOW, Command::Remove { node: NodeId::new(node) })
+    let (node, mut voters) = (NodeId::new(node), members.voters().clone());
+    voters.remove(&node);
+    change(members, Change::Remove { node, voters })
+}
+
+fn told(members: &Membership) -> Vec<String> {
+    members.events().iter().map(|event| event.what.to_string()).collect()
 }
 
 #[test]
@@ -196,4 +215,122 @@ fn a_root_is_replaced_step_by_step_when_the_last_node_is_there() {
     assert_eq!(seen(&members), (new.id(), 1, None));
     assert_eq!(members.apply(NOW, Command::Rotate { root: new.clone() }), Outcome::Done);
     assert_eq!(seen(&members), (new.id(), 1, None));
+}
+
+#[test]
+fn what_was_planned_for_another_state_is_refused_and_what_changes_nothing_leaves_plans_true() {
+    let mut members = founded();
+    let (node, stale) = (NodeId::new(1), members.revision());
+    admit(&mut members, 200);
+    let drain = Change::Drain { node, within: None };
+    let order = Order { expected: stale, by: by("late"), change: drain.clone() };
+    let conflict = Rejection::Conflict { expected: stale, revision: members.revision() };
+    assert_eq!(members.apply(NOW, Command::Change(order)), Outcome::Rejected(conflict));
+    assert_eq!(change(&mut members, drain.clone()), Outcome::Done);
+    let revision = members.revision();
+    assert_eq!(change(&mut members, drain), Outcome::Done);
+    assert_eq!(members.revision(), revision);
+}
+
+#[test]
+fn a_drain_goes_on_as_the_node_reports_and_ends_with_its_process() {
+    let mut members = founded();
+    admit(&mut members, 200);
+    introduce(&mut members, 2, 200, (1, 7));
+    let node = NodeId::new(2);
+    let report = |members: &mut Membership, boot, report| {
+        members.apply(NOW, Command::Report { node, boot: BootId::new(boot), report });
+        members.get(node).unwrap().standing.clone()
+    };
+    let unready = Report::Progress(Progress::Unready);
+    assert_eq!(report(&mut members, 7, unready), Standing::Serving, "nobody asked it to");
+    change(&mut members, Change::Drain { node, within: None });
+    assert!(
+        matches!(report(&mut members, 6, unready), Standing::Draining(drain) if drain.progress == Progress::Asked)
+    );
+    assert!(
+        matches!(report(&mut members, 7, unready), Standing::Draining(drain) if drain.progress == Progress::Unready)
+    );
+    let drained = Standing::Drained { since: NOW, by: by("why") };
+    assert_eq!(report(&mut members, 7, Report::Drained), drained);
+    introduce(&mut members, 2, 200, (1, 7));
+    assert_eq!(members.get(node).unwrap().standing, drained, "it moved, and did not start again");
+    introduce(&mut members, 2, 200, (2, 8));
+    assert_eq!(members.get(node).unwrap().standing, Standing::Serving);
+    change(&mut members, Change::Drain { node, within: None });
+    change(&mut members, Change::Undrain { node });
+    assert_eq!(report(&mut members, 8, Report::Drained), Standing::Serving);
+    let name = "node-2 (node 2)";
+    let since_admission = &told(&members)[2..];
+    let expected = [
+        "is to be drained",
+        "is drained",
+        "started again and serves",
+        "is to be drained",
+        "is not to be drained any more",
+    ];
+    assert_eq!(since_admission, expected.map(|what| format!("{name} {what}")));
+}
+
+#[test]
+fn a_wiped_directory_gets_its_place_back_only_by_replacement() {
+    let mut members = founded();
+    assert_eq!(admit_as(&mut members, 200, Some("second")), Outcome::Admitted(NodeId::new(2)));
+    let again = |members: &mut Membership, storage, name: Option<&str>| {
+        let (token, storage) = (TokenId::new(1), StorageId::new(storage));
+        let profile = profile_at(name, 200);
+        members.apply(NOW, Command::Admit(Admission { token, storage, profile }))
+    };
+    let old = NodeId::new(2);
+    assert_eq!(again(&mut members, 201, Some("second")), Outcome::Rejected(Rejection::NameTaken(old)));
+    assert_eq!(again(&mut members, 201, Some("other")), Outcome::Rejected(Rejection::AddressTaken(old)));
+    change(&mut members, Change::Replace { node: old, successor: Successor::Namesake });
+    let new = NodeId::new(3);
+    assert_eq!(again(&mut members, 201, Some("second")), Outcome::Admitted(new));
+    let record = members.get(new).unwrap();
+    assert_eq!((record.name.as_str(), record.replaces), ("second", Some(old)));
+    assert_eq!(members.get(old).unwrap().name.as_str(), "node-2");
+    let other = again(&mut members, 202, Some("second"));
+    assert_eq!(other, Outcome::Rejected(Rejection::NameTaken(new)), "a place is given once");
+    // The old one is not as dead as it was thought to be, and calls itself what it always did.
+    let (storage, boot) = (StorageId::new(200), BootId::new(5));
+    let profile = profile_at(Some("second"), 200);
+    let introduction = Introduction { node: old, storage, starts: 1, boot, profile };
+    assert_eq!(members.apply(NOW, Command::Introduce(introduction)), Outcome::Done);
+    assert_eq!(members.get(old).unwrap().name.as_str(), "node-2");
+    assert_eq!(remove(&mut members, 2), Outcome::Done);
+    assert_eq!(members.get(new).unwrap().replaces, None);
+    assert!(
+        told(&members)
+            .contains(&"second (node 3) was let in to take the place of second (node 2)".to_owned())
+    );
+}
+
+#[test]
+fn a_place_for_anyone_goes_to_the_next_that_comes() {
+    let mut members = founded();
+    admit(&mut members, 200);
+    change(&mut members, Change::Replace { node: NodeId::new(2), successor: Successor::Anyone });
+    assert_eq!(admit_as(&mut members, 300, Some("new")), Outcome::Admitted(NodeId::new(3)));
+    assert_eq!(members.get(NodeId::new(3)).unwrap().replaces, Some(NodeId::new(2)));
+    assert_eq!(admit_as(&mut members, 400, Some("next")), Outcome::Admitted(NodeId::new(4)));
+    assert_eq!(members.get(NodeId::new(4)).unwrap().replaces, None);
+}
+
+#[test]
+fn seats_go_to_members_alone_and_to_seven_at_most() {
+    let mut members = founded();
+    let voters = |ids: std::ops::RangeInclusive<u64>| ids.map(NodeId::new).collect::<BTreeSet<_>>();
+    for (wanted, count) in [(voters(1..=2), 2), (BTreeSet::new(), 0)] {
+        let refused = Outcome::Rejected(Rejection::Voters(count, 7));
+        assert_eq!(change(&mut members, Change::Seat { voters: wanted }), refused);
+    }
+    admit(&mut members, 200);
+    let node = NodeId::new(2);
+    let stays = Change::Remove { node, voters: voters(1..=2) };
+    assert_eq!(change(&mut members, stays), Outcome::Rejected(Rejection::Voters(2, 7)));
+    assert_eq!(change(&mut members, Change::Seat { voters: voters(1..=2) }), Outcome::Done);
+    assert_eq!(change(&mut members, Change::Demote { node, voters: voters(1..=1) }), Outcome::Done);
+    assert_eq!(members.get(node).unwrap().ballot, Ballot::KeptOut);
+    assert_eq!(members.voters(), &voters(1..=1));
 }
