@@ -136,6 +136,12 @@ impl Funds {
         (Self { shared: Arc::clone(&shared) }, Treasurer { shared })
     }
 
+    /// The tasks once more, after a treasurer has ended: the node serves again.
+    #[must_use]
+    pub fn treasurer(&self) -> Treasurer {
+        Treasurer { shared: Arc::clone(&self.shared) }
+    }
+
     /// The budgets that limit these subjects now. Permits come first: who waits for one keeps no money from others, and who
     /// keeps one from attempt to attempt takes everything else in the same order as others.
     ///

@@ -35,6 +35,8 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use http::header::CONNECTION;
+use http::{HeaderValue, Version};
 use parking_lot::Mutex;
 use quorate_catalog::{ApiKey, Role, WithoutQuorum};
 use quorate_dialect::Operation;
@@ -86,8 +88,10 @@ pub struct Proxy {
     too_many: meeting::TooMany,
     requests: TaskTracker,
     is_draining: AtomicBool,
-    /// Cancelled when nobody may wait for budget here any longer.
-    closing: CancellationToken,
+    /// Whether new requests are turned away.
+    is_closed: AtomicBool,
+    /// Cancelled when nobody may wait for budget here any longer. Another one for each time the node serves.
+    closing: Mutex<CancellationToken>,
     /// Numbers requests, and seeds the choice among weighted targets.
     n_requests: AtomicU64,
 }
@@ -104,7 +108,8 @@ impl Proxy {
             too_many: meeting::TooMany::default(),
             requests: TaskTracker::new(),
             is_draining: AtomicBool::new(false),
-            closing: CancellationToken::new(),
+            is_closed: AtomicBool::new(false),
+            closing: Mutex::default(),
             n_requests: AtomicU64::new(0),
         })
     }
@@ -134,7 +139,30 @@ impl Proxy {
 
     /// Turns away who waits for budget: another node may serve it before this one would have to break it off.
     pub fn clear_the_line(&self) {
-        self.closing.cancel();
+        self.closing.lock().cancel();
+    }
+
+    /// Turns new requests away, and who waits for budget. What is under way goes on. The listener stays: the node may come back.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+        self.clear_the_line();
+    }
+
+    /// Takes requests again, after a drain that was taken back.
+    pub fn reopen(&self) {
+        *self.closing.lock() = CancellationToken::new();
+        self.is_closed.store(false, Ordering::SeqCst);
+        self.is_draining.store(false, Ordering::Release);
+    }
+
+    /// How many requests are under way, those included that are being read.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.requests.len()
+    }
+
+    fn closing(&self) -> CancellationToken {
+        self.closing.lock().clone()
     }
 
     /// Whether the node is leaving.
@@ -169,11 +197,18 @@ impl Proxy {
     }
 
     async fn answer(self: Arc<Self>, operation: Operation, request: Request) -> Response {
+        // Before the look at the door: who closes it and counts nobody has nobody left inside.
+        let _inside = self.requests.token();
         let begun = self.parts.clock.mono();
         let mut ticket = request::Ticket::new(&self, request.headers(), begun);
-        let admitted = self.admit(operation, request, &mut ticket).await;
+        let is_old = request.version() <= Version::HTTP_11;
+        let admitted = if self.is_closed.load(Ordering::SeqCst) {
+            Err(RequestError::NotReady)
+        } else {
+            self.admit(operation, request, &mut ticket).await
+        };
         let id = ticket.label.id.clone();
-        let response = match admitted {
+        let mut response = match admitted {
             Ok(admitted) => {
                 let (sender, receiver) = oneshot::channel();
                 let caller = reply::Caller::new(sender);
@@ -186,6 +221,10 @@ impl Proxy {
                 error.into_response()
             }
         };
+        if is_old && self.is_draining() {
+            // The client's next request finds another node.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         reply::signed(response, &id)
     }
 }

@@ -133,7 +133,7 @@ impl Proxy {
             return Ok(None);
         }
         // Who is not counted because the line is cleared is told so there.
-        let until = Until { patience: admitted.wishes.budget_wait, closing: &self.closing };
+        let until = Until { patience: admitted.wishes.budget_wait, closing: &self.closing() };
         tokio::select! {
             biased;
             () = caller.gone() => Err(Unreserved::ClientGone),
@@ -187,7 +187,7 @@ impl Proxy {
         (need, since): (&Need, MonoTime),
         caller: &mut Caller,
     ) -> Result<Option<Reservation>, Unreserved> {
-        let (mut paths, mut known_until) = (0, None);
+        let (mut paths, mut known_until, closing) = (0, None, self.closing());
         while paths < PATHS_MAX {
             let waited = self.parts.clock.mono().since(since);
             let patience = admitted.wishes.budget_wait.saturating_sub(waited);
@@ -195,7 +195,7 @@ impl Proxy {
             let reserved = tokio::select! {
                 biased;
                 () = caller.gone() => return Err(Unreserved::ClientGone),
-                () = self.closing.cancelled() => {
+                () = closing.cancelled() => {
                     return Err(Unreserved::Refused(RequestError::NotReady));
                 }
                 reserved = self.parts.funds.reserve(&path, need, patience) => reserved,

@@ -104,7 +104,7 @@ impl Execution {
     /// Takes back what may have been begun, when nothing was sent.
     pub(super) fn withdraw(self, proxy: &Proxy) {
         let replica = Arc::clone(&proxy.parts.replica);
-        proxy.requests.spawn(withdraw(replica, self.command(Ending::Released), proxy.closing.clone()));
+        proxy.requests.spawn(withdraw(replica, self.command(Ending::Released), proxy.closing()));
     }
 
     async fn end(self, proxy: &Proxy, ending: Ending) {
@@ -123,7 +123,7 @@ impl Execution {
     fn keep_ending(&self, proxy: &Proxy, ending: Ending) {
         proxy.parts.metrics.record_ended_late();
         let replica = Arc::clone(&proxy.parts.replica);
-        proxy.requests.spawn(keep_ending(replica, self.command(ending), proxy.closing.clone()));
+        proxy.requests.spawn(keep_ending(replica, self.command(ending), proxy.closing()));
     }
 }
 

@@ -98,7 +98,7 @@ impl Proxy {
         patience: Duration,
         caller: &mut Caller,
     ) -> Result<Seen, Early> {
-        let mut applied = self.parts.replica.applied();
+        let (mut applied, closing) = (self.parts.replica.applied(), self.closing());
         loop {
             applied.borrow_and_update();
             let seen = self.look(claim);
@@ -109,7 +109,7 @@ impl Proxy {
             tokio::select! {
                 biased;
                 () = caller.gone() => return Err(Early::ClientGone),
-                () = self.closing.cancelled() => return Err(Early::Refused(RequestError::NotReady)),
+                () = closing.cancelled() => return Err(Early::Refused(RequestError::NotReady)),
                 Ok(()) = applied.changed() => {}
                 () = tokio::time::sleep(left) => {}
             }
