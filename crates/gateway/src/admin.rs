@@ -4,6 +4,7 @@
 //! `resource` for what providers, models, routes and tenants have in common.
 
 mod authority;
+mod autopilot;
 mod budget;
 mod calendar;
 mod caller;
@@ -14,6 +15,8 @@ mod explain;
 mod input;
 mod key;
 mod log;
+mod nodes;
+mod plans;
 mod query;
 mod resolve;
 mod resource;
@@ -34,6 +37,7 @@ pub use log::LogLevel;
 pub use setup::{Initialised, Setup, SetupError};
 
 use crate::funds::Funds;
+use crate::proxy::Proxy;
 use crate::replica::{Replica, Unavailable};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -62,13 +66,14 @@ pub struct Admin {
     log: Arc<dyn LogLevel>,
     replica: OnceLock<Arc<dyn Replica>>,
     funds: OnceLock<Funds>,
+    work: OnceLock<Arc<Proxy>>,
 }
 
 impl Admin {
     /// The API of a node that belongs to no cluster yet: it can be told to found one or to join one.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, setup: Arc<dyn Setup>, log: Arc<dyn LogLevel>) -> Self {
-        Self { clock, setup, log, replica: OnceLock::new(), funds: OnceLock::new() }
+        Self { clock, setup, log, replica: OnceLock::new(), funds: OnceLock::new(), work: OnceLock::new() }
     }
 
     /// Opens the rest of the API, now that the node belongs to a cluster. Only the first call counts.
@@ -79,6 +84,11 @@ impl Admin {
     /// Lets it show what requests under way on this node have reserved. Only the first call counts.
     pub fn attach_funds(&self, funds: Funds) {
         self.funds.get_or_init(|| funds);
+    }
+
+    /// Lets it show how many requests are under way. Only the first call counts.
+    pub fn attach_work(&self, proxy: Arc<Proxy>) {
+        self.work.get_or_init(|| proxy);
     }
 
     /// All of `/admin/v1`.
@@ -104,6 +114,12 @@ impl Admin {
             .route("/cluster", get(cluster::status))
             .route("/cluster/init", post(cluster::init))
             .route("/cluster/join", post(cluster::join))
+            .route("/cluster/events", get(autopilot::events))
+            .route("/cluster/transfer-leader", post(autopilot::transfer))
+            .route("/nodes", get(nodes::list))
+            .route("/nodes/{node}", get(nodes::show))
+            .route("/nodes/{node}/{verb}", post(plans::change))
+            .route("/autopilot", get(autopilot::show).put(autopilot::set))
             .route("/tokens", get(token::list).post(token::create))
             .route("/tokens/{id}", delete(token::withdraw))
             .route("/authority", get(authority::show))

@@ -7,7 +7,7 @@ use quorate_domain::{Amount, BootId, BudgetId, Clock, LogTime, MonoTime, NodeId,
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, Standing};
 use quorate_ledger::{Begun, Ledger, Mark};
-use quorate_membership::{JoinToken, Membership, Rejection};
+use quorate_membership::{JoinToken, Membership, Rejection, Sight};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -131,10 +131,10 @@ pub trait Replica: Send + Sync + 'static {
     /// How the cluster looks from here, for people.
     fn status(&self) -> ClusterStatus;
 
-    /// Takes a member out of the cluster for good.
-    fn remove(&self, node: NodeId) -> Eventually<'_, Result<(), String>>;
+    /// What the leader sees of the members.
+    fn sight(&self, limit: Duration) -> Eventually<'_, Result<Sight, Unavailable>>;
 
-    /// Hands leadership over, to a certain node or to any.
+    /// Has leadership handed over, to a certain node or to any, whoever has it.
     fn transfer_leadership(&self, to: Option<NodeId>) -> Eventually<'_, Result<(), String>>;
 }
 

@@ -17,7 +17,7 @@ use quorate_ledger::{
     Begun, BudgetSpec, Command, Evidence, Expected, Kind, Ledger, Mark, OpenSession, Outcome, Overspent,
     PutBudget, Sync,
 };
-use quorate_membership::{JoinToken, Membership};
+use quorate_membership::{JoinToken, Membership, Sight};
 use quorate_wallet::Cost;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -218,8 +218,8 @@ impl Replica for Seat {
         panic!("nobody asks")
     }
 
-    fn remove(&self, _node: NodeId) -> Eventually<'_, Result<(), String>> {
-        Box::pin(async { Ok(()) })
+    fn sight(&self, _limit: Duration) -> Eventually<'_, Result<Sight, Unavailable>> {
+        Box::pin(async { Err(Unavailable::NoQuorum) })
     }
 
     fn transfer_leadership(&self, _to: Option<NodeId>) -> Eventually<'_, Result<(), String>> {
@@ -472,6 +472,31 @@ async fn a_node_whose_session_was_declared_dead_reserves_and_overspends_nothing_
     assert!(funds.wallet().unwrap().session() > session);
     assert_eq!(World::request(funds.clone(), 100, 100).await, Ok(100));
     world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_drained_holds_nothing_and_spends_again_when_that_is_taken_back() {
+    let mut world = World::with_budget(1_000_000).await;
+    assert_eq!(admitted(&world.requests(3, 100, 100).await), 3);
+    let funds = world.nodes.clone();
+    world.stop.cancel();
+    while let Some(ended) = world.tasks.join_next().await {
+        ended.unwrap();
+    }
+    let report = world.cluster.ledger.read().report(BUDGET).unwrap();
+    assert_eq!((report.used.get(), report.outstanding.get()), (300, 0));
+    assert_eq!(World::request(funds[0].clone(), 100, 100).await, Err(Refusal::Unavailable));
+    world.stop = CancellationToken::new();
+    for funds in &funds {
+        let (treasurer, stop) = (funds.treasurer(), world.stop.clone());
+        world.tasks.spawn(async move { treasurer.run(stop, PATIENCE).await.unwrap() });
+    }
+    while !funds.iter().all(Funds::is_open) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(admitted(&world.requests(3, 100, 100).await), 3);
+    let report = world.close().await.ledger.read().report(BUDGET).unwrap();
+    assert_eq!((report.used.get(), report.outstanding.get()), (600, 0));
 }
 
 #[tokio::test(start_paused = true)]

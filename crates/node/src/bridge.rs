@@ -8,7 +8,7 @@ use quorate_gateway::replica::{
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, Standing};
 use quorate_ledger::{Begun, Ledger, Mark};
-use quorate_membership::{JoinToken, Membership};
+use quorate_membership::{JoinToken, Membership, Sight};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -137,12 +137,7 @@ impl replica::Replica for BridgedReplica {
     }
 
     fn read_barrier(&self, limit: Duration) -> Eventually<'_, Result<(), Unavailable>> {
-        Box::pin(async move {
-            self.0.read_barrier(limit).await.map_err(|error| match error {
-                ReadError::Unavailable => Unavailable::NoQuorum,
-                ReadError::Stopped => Unavailable::Stopped,
-            })
-        })
+        Box::pin(async move { self.0.read_barrier(limit).await.map_err(|error| not_read(&error)) })
     }
 
     fn applied(&self) -> watch::Receiver<u64> {
@@ -187,12 +182,19 @@ impl replica::Replica for BridgedReplica {
         }
     }
 
-    fn remove(&self, node: NodeId) -> Eventually<'_, Result<(), String>> {
-        Box::pin(async move { self.0.remove(node).await.map_err(|error: ChangeError| error.to_string()) })
+    fn sight(&self, limit: Duration) -> Eventually<'_, Result<Sight, Unavailable>> {
+        Box::pin(async move { self.0.sight(limit).await.map_err(|error| not_read(&error)) })
     }
 
     fn transfer_leadership(&self, to: Option<NodeId>) -> Eventually<'_, Result<(), String>> {
         Box::pin(async move { self.0.transfer_leadership(to).await.map_err(|error| error.to_string()) })
+    }
+}
+
+const fn not_read(error: &ReadError) -> Unavailable {
+    match error {
+        ReadError::Unavailable => Unavailable::NoQuorum,
+        ReadError::Stopped => Unavailable::Stopped,
     }
 }
 

@@ -61,6 +61,9 @@ pub struct Node {
     /// How long requests under way may take to finish when the node is told to stop, all together, in milliseconds. What
     /// comes before and after it takes 20 seconds more at the most.
     pub drain_ms: u64,
+    /// For how long a node that is drained says that it is unready before it takes no more requests, in milliseconds: as long as load
+    /// balancers may need to see it. When it is told to stop, it waits for 1.5 seconds at the most.
+    pub unready_ms: u64,
 }
 
 impl Default for Node {
@@ -73,6 +76,7 @@ impl Default for Node {
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             admin_address: None,
             drain_ms: 30_000,
+            unready_ms: 10_000,
         }
     }
 }

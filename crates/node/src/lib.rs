@@ -8,6 +8,7 @@ mod declared;
 mod doubts;
 mod entrance;
 mod founding;
+mod leaving;
 mod log;
 mod mint;
 mod next_step;

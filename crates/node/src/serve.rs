@@ -3,6 +3,7 @@
 use crate::bridge::{BridgedJournal, BridgedReplica};
 use crate::entrance::{Entrance, Member};
 use crate::founding::Foundation;
+use crate::leaving::{Leaving, Left};
 use crate::stop::StopSignal;
 use crate::tasks::{Ended, OnEnd, Tasks};
 use crate::waiting_room::WaitingRoom;
@@ -12,7 +13,7 @@ use prometheus_client::registry::Registry;
 use quorate_consensus::{Journal, JournalMetrics};
 use quorate_domain::Clock;
 use quorate_gateway::admin::Admin;
-use quorate_gateway::{Funds, Limits, Metrics, Operations, Parts, Proxy, server, time_zones};
+use quorate_gateway::{Funds, Limits, Metrics, Operations, Proxy, server, time_zones};
 use quorate_upstream::{Credentials, PoolSettings, Upstream};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
@@ -21,7 +22,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// For load balancers to see that the node is unready before it stops accepting. One probe a second is usual.
+/// For load balancers to see that the node is unready before it stops accepting, when it was not drained before it is told to stop. One
+/// probe a second is usual.
 const UNREADY_BEFORE_CLOSING: Duration = Duration::from_millis(1_500);
 /// Returning grants takes a few entries of the log; without a quorum it takes for ever, and the journal must do.
 const RETURN_LIMIT: Duration = Duration::from_secs(5);
@@ -109,6 +111,23 @@ impl Why {
     }
 }
 
+/// What works on a node that serves, in the order in which it ends.
+struct Parts {
+    edge: Tasks,
+    money: Tasks,
+    /// The treasurer alone: it ends with a drain, while the process goes on.
+    treasury: Tasks,
+    raft: Tasks,
+}
+
+/// Opens a session with the ledger, and keeps money flowing.
+fn treasury_of(funds: &Funds) -> Tasks {
+    let mut treasury = Tasks::new(CancellationToken::new());
+    let (treasurer, end) = (funds.treasurer(), treasury.stop());
+    treasury.spawn("treasurer", OnEnd::StopNode, async move { Ok(treasurer.run(end, RETURN_LIMIT).await?) });
+    treasury
+}
+
 /// A node with everything but its membership.
 struct Node {
     settings: Settings,
@@ -161,23 +180,63 @@ impl Node {
             );
         }
         let funds = self.fund(&replica, journal, &mut money);
-        let proxy = self.proxy(replica, funds);
+        let proxy = self.proxy(Arc::clone(&replica), funds.clone());
         self.operations.attach(&proxy);
+        self.admin.attach_work(Arc::clone(&proxy));
         let mut edge = Tasks::new(CancellationToken::new());
         spawn_server(&mut edge, "client server", client_listener, proxy.router(), self.settings.drain);
         tracing::info!(client = %self.settings.client_listen, admin = %self.settings.admin_listen, "serving");
 
-        let why = tokio::select! {
-            () = stop.told() => Why::Told,
-            ended = edge.first_fatal() => Why::Failed(ended),
-            ended = money.first_fatal() => Why::Failed(ended),
-            ended = raft.first_fatal() => Why::RaftFailed(ended),
-            ended = self.operators.first_fatal() => Why::Failed(ended),
-        };
-        self.drain(&proxy, [edge, money, raft], why).await
+        let leaving = Leaving { replica, proxy: Arc::clone(&proxy), unready: self.settings.unready };
+        let mut parts = Parts { edge, money, treasury: treasury_of(&funds), raft };
+        let why = self.work_until_the_end(&leaving, &funds, &mut parts, &mut stop).await;
+        self.drain(&proxy, parts, why).await
     }
 
-    /// Opens this node's funds, and sets the tasks to work that keep them and the cluster's time going.
+    /// Serves, drains when somebody asks for it and serves again when that is taken back, until something ends the node.
+    async fn work_until_the_end(
+        &mut self,
+        leaving: &Leaving,
+        funds: &Funds,
+        parts: &mut Parts,
+        stop: &mut StopSignal,
+    ) -> Why {
+        loop {
+            tokio::select! {
+                why = self.end(parts, stop) => return why,
+                () = leaving.asked() => {}
+            }
+            let left = tokio::select! {
+                why = self.end(parts, stop) => return why,
+                left = leaving.become_idle() => left,
+            };
+            if left == Left::Idle {
+                leaving.tell_returning().await;
+                let treasury = std::mem::take(&mut parts.treasury);
+                report(treasury.drain(RETURN_LIMIT.saturating_mul(2)).await);
+                tokio::select! {
+                    why = self.end(parts, stop) => return why,
+                    () = leaving.rest() => {}
+                }
+                parts.treasury = treasury_of(funds);
+            }
+            leaving.return_to_work();
+        }
+    }
+
+    /// Waits for what ends the node.
+    async fn end(&mut self, parts: &mut Parts, stop: &mut StopSignal) -> Why {
+        tokio::select! {
+            () = stop.told() => Why::Told,
+            ended = parts.edge.first_fatal() => Why::Failed(ended),
+            ended = parts.money.first_fatal() => Why::Failed(ended),
+            ended = parts.treasury.first_fatal() => Why::Failed(ended),
+            ended = parts.raft.first_fatal() => Why::RaftFailed(ended),
+            ended = self.operators.first_fatal() => Why::Failed(ended),
+        }
+    }
+
+    /// Makes this node's funds, and sets the tasks to work that keep the cluster's time going.
     fn fund(
         &self,
         replica: &Arc<dyn quorate_gateway::replica::Replica>,
@@ -185,10 +244,8 @@ impl Node {
         money: &mut Tasks,
     ) -> Funds {
         let journal = Arc::new(BridgedJournal(journal));
-        let (funds, treasurer) = Funds::new(Arc::clone(replica), journal, Arc::clone(&self.clock));
+        let (funds, _treasurer) = Funds::new(Arc::clone(replica), journal, Arc::clone(&self.clock));
         self.admin.attach_funds(funds.clone());
-        let end = money.stop();
-        money.spawn("treasurer", OnEnd::StopNode, async move { Ok(treasurer.run(end, RETURN_LIMIT).await?) });
         let (end, renewal) =
             (money.stop(), time_zones::refresh(Arc::clone(replica), Arc::clone(&self.clock)));
         money.spawn("time zones", OnEnd::Ignore, async move {
@@ -205,7 +262,7 @@ impl Node {
 
     fn proxy(&self, replica: Arc<dyn quorate_gateway::replica::Replica>, funds: Funds) -> Arc<Proxy> {
         let credentials = Credentials::new(|name| environment(name).ok());
-        Proxy::new(Parts {
+        Proxy::new(quorate_gateway::Parts {
             replica,
             funds,
             upstream: Upstream::new(PoolSettings::default(), credentials, Arc::clone(&self.clock)),
@@ -222,13 +279,15 @@ impl Node {
 
     /// The order is the point: unready → clear the line → stop accepting → finish requests → settle and return grants → hand
     /// leadership over → close. Something that failed skips what it made pointless.
-    async fn drain(self, proxy: &Proxy, parts: [Tasks; 3], why: Why) -> Result<()> {
-        let [edge, money, raft] = parts;
+    async fn drain(self, proxy: &Proxy, parts: Parts, why: Why) -> Result<()> {
+        let Parts { edge, money, treasury, raft } = parts;
         tracing::info!("draining");
-        proxy.begin_drain();
-        if let Why::Told = why {
-            tokio::time::sleep(UNREADY_BEFORE_CLOSING).await;
+        // Whoever was drained before is unready for long enough already.
+        if let (Why::Told, false) = (&why, proxy.is_draining()) {
+            proxy.begin_drain();
+            tokio::time::sleep(UNREADY_BEFORE_CLOSING.min(self.settings.unready)).await;
         }
+        proxy.begin_drain();
         proxy.clear_the_line();
         let closed_at = self.clock.mono();
         report(edge.drain(self.settings.drain).await);
@@ -238,7 +297,8 @@ impl Node {
         if unfinished > 0 {
             tracing::warn!(unfinished, "requests did not end in time; what they reserved stays charged");
         }
-        report(money.drain(why.return_limit()).await);
+        report(treasury.drain(why.return_limit()).await);
+        report(money.drain(ADMIN_LIMIT).await);
         report(raft.drain(CLOSE_LIMIT).await);
         report(self.operators.drain(ADMIN_LIMIT * 2).await);
         match why {

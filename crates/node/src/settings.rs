@@ -45,6 +45,8 @@ pub struct Settings {
     pub admin_address: String,
     /// How long requests may take to finish at the end.
     pub drain: Duration,
+    /// How long it is unready before it takes no more requests.
+    pub unready: Duration,
     /// How it finds its cluster.
     pub cluster: ClusterSettings,
     /// The filter of the log.
@@ -155,6 +157,7 @@ impl Settings {
             client_listen: config.node.client_listen,
             admin_listen: config.node.admin_listen,
             drain: Duration::from_millis(config.node.drain_ms),
+            unready: Duration::from_millis(config.node.unready_ms),
             cluster,
             log_level: config.log.level.clone(),
             body_bytes_max: config.limits.body_bytes_max,
@@ -600,7 +603,7 @@ mod tests {
         check(
             "[node]\nclient_lissten = \"127.0.0.1:1\"\n",
             &expect![
-                "line 2, column 1: unknown field `client_lissten`, expected one of `name`, `zone`, `data_dir`, `client_listen`, `admin_listen`, `admin_address`, `drain_ms`"
+                "line 2, column 1: unknown field `client_lissten`, expected one of `name`, `zone`, `data_dir`, `client_listen`, `admin_listen`, `admin_address`, `drain_ms`, `unready_ms`"
             ],
         );
     }

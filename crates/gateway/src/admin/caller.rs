@@ -1,7 +1,7 @@
 //! Who calls the admin API, and how fresh an answer they want.
 
 use super::input::Precondition;
-use super::query::{self, Consistency, Fresh, Guarded, NoQuery};
+use super::query::{self, Consistency, Fresh, Guarded, NoQuery, Planned};
 use super::{AGREEMENT_LIMIT, Admin, AdminError};
 use crate::replica::log_time;
 use axum::extract::FromRequestParts;
@@ -32,6 +32,14 @@ pub(super) struct Attendant(pub(super) Administrator);
 pub(super) struct Editor {
     pub(super) by: Administrator,
     pub(super) precondition: Precondition,
+}
+
+/// An administrator who changes the membership, or only wants to know what a change would do.
+pub(super) struct Planner {
+    pub(super) by: Administrator,
+    pub(super) is_dry_run: bool,
+    /// The revision of the membership that they have seen.
+    pub(super) expected: Option<u64>,
 }
 
 /// An administrator who reads: this replica has caught up, unless they asked for `?consistency=local`.
@@ -87,6 +95,16 @@ impl FromRequestParts<Arc<Admin>> for Editor {
         let by = Administrator::of(parts, admin).await?;
         let Guarded { expected_revision } = query::read(parts)?;
         Ok(Self { by, precondition: Precondition::of(&parts.headers, expected_revision.as_deref())? })
+    }
+}
+
+impl FromRequestParts<Arc<Admin>> for Planner {
+    type Rejection = AdminError;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, AdminError> {
+        let by = Administrator::of(parts, admin).await?;
+        let Planned { dry_run, expected_revision } = query::read(parts)?;
+        Ok(Self { by, is_dry_run: dry_run, expected: expected_revision })
     }
 }
 

@@ -34,6 +34,7 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>, _: Attendant) -> Res
         let left = replica.lease().left(admin.clock.mono()).as_millis();
         fields.insert("lease_left_ms".to_owned(), json!(u64::try_from(left).unwrap_or(u64::MAX)));
         fields.insert("revocation_bound_ms".to_owned(), json!(replica.revocation_bound()));
+        fields.insert("requests_under_way".to_owned(), json!(admin.work.get().map(|work| work.under_way())));
     }
     Ok(Json(shown))
 }

@@ -74,6 +74,12 @@ pub enum AdminError {
         /// The lowest at which it is written.
         needs: u32,
     },
+    /// What a plan's checks forbid.
+    #[error("{0}")]
+    Unsafe(String),
+    /// Nobody else took the lead.
+    #[error("leadership was not handed over: {0}")]
+    NotHandedOver(String),
     /// The machine could not make what was needed.
     #[error("{0}")]
     Failed(String),
@@ -149,6 +155,16 @@ impl AdminError {
                 StatusCode::CONFLICT,
                 "level_too_low",
                 "run `quorate upgrade finalize` once all nodes run the new release and all is well",
+            ),
+            Self::Unsafe(_) => (
+                StatusCode::CONFLICT,
+                "unsafe_change",
+                "nothing was changed; `quorate cluster status` says what is missing",
+            ),
+            Self::NotHandedOver(_) => (
+                StatusCode::CONFLICT,
+                "not_handed_over",
+                "give a voter that is caught up: `quorate node list`",
             ),
             Self::Failed(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "failed", "look at the node's log, then try again")

@@ -34,6 +34,15 @@ pub(super) struct Guarded {
     pub(super) expected_revision: Option<String>,
 }
 
+/// The query of a path that plans a change of the membership.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Planned {
+    #[serde(default)]
+    pub(super) dry_run: bool,
+    pub(super) expected_revision: Option<u64>,
+}
+
 /// Which state is shown, if not one that holds every change acknowledged before.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]

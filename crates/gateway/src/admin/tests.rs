@@ -3,6 +3,7 @@
 mod alone;
 mod doubts;
 mod lease;
+mod nodes;
 mod refusals;
 mod zones;
 

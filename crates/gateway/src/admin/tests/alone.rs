@@ -8,7 +8,7 @@ use quorate_domain::{BootId, MonoTime, NodeId, Span};
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, RevocationBound, Standing};
 use quorate_ledger::Ledger;
-use quorate_membership::{JoinToken, Membership};
+use quorate_membership::{JoinToken, Membership, Seen, Sight};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -142,8 +142,12 @@ impl Replica for Alone {
         }
     }
 
-    fn remove(&self, _node: NodeId) -> Eventually<'_, Result<(), String>> {
-        Box::pin(async { Err("alone".to_owned()) })
+    fn sight(&self, _limit: Duration) -> Eventually<'_, Result<Sight, Unavailable>> {
+        let table = self.members.read();
+        let well = Seen { lag: Some(0), silent: Span::default(), caught_up: Some(Span::default()) };
+        let nodes = table.iter().map(|(node, _)| (node, well)).collect();
+        let sight = Sight { leader: self.node(), voters: table.voters().clone(), nodes };
+        Box::pin(async move { self.outage.map_or(Ok(sight), Err) })
     }
 
     fn transfer_leadership(&self, _to: Option<NodeId>) -> Eventually<'_, Result<(), String>> {
