@@ -1,6 +1,7 @@
 //! The command line as a whole. Each command's own arguments are in its file.
 
 use crate::authority::AuthorityVerb;
+use crate::autopilot::AutopilotVerb;
 use crate::budget::{BudgetVerb, Usage};
 use crate::cluster::ClusterVerb;
 use crate::config::ConfigCommand;
@@ -8,6 +9,7 @@ use crate::dev::Dev;
 use crate::document::ApplyDocument;
 use crate::key::KeyVerb;
 use crate::model::ModelFields;
+use crate::node::NodeVerb;
 use crate::object::Verb;
 use crate::output::Format;
 use crate::provider::ProviderFields;
@@ -26,11 +28,13 @@ const EXIT_CODES: &str = "Exit codes:
    3  not found
    4  no admin key, or the wrong one
    5  no node could be reached
-   6  no answer in time: the change may have been made
-   7  refused
+   6  no answer in time: the change may have been made; a drain that takes longer goes on
+   7  refused, also by the checks of a plan
    8  conflict: it exists already, or somebody else changed it first
    9  done, but nodes that were not heard of may go on serving the key
+  10  the cluster is degraded: something is missing
   11  the cluster has no leader that a majority follows
+  12  the next failure of a voter would leave it without
   70  a node stopped because of a fault
   78  the configuration file cannot be used";
 
@@ -101,6 +105,12 @@ pub(crate) enum Question {
     /// Found a cluster, join one, see how it is.
     #[command(subcommand)]
     Cluster(ClusterVerb),
+    /// Who belongs to the cluster, and what each node is for: drain, remove, replace.
+    #[command(subcommand)]
+    Node(NodeVerb),
+    /// Who decides about votes, and by what.
+    #[command(subcommand)]
+    Autopilot(AutopilotVerb),
     /// Tokens with which nodes join.
     #[command(subcommand)]
     Token(TokenVerb),
@@ -163,6 +173,24 @@ mod tests {
             "authority rotate -m yearly",
             "upgrade finalize --dry-run",
             "cluster status -o json",
+            "cluster status --watch",
+            "cluster events",
+            "cluster transfer-leader --to gw-2",
+            "cluster rolling-restart --hook ./restart.sh --yes",
+            "cluster rolling-restart --hook ./restart.sh --from gw-2",
+            "node list",
+            "node show gw-2",
+            "node watch gw-2",
+            "node drain gw-3 --deadline 10m --yes",
+            "node drain --self --yes --deadline 9m",
+            "node undrain gw-3",
+            "node remove gw-3 --dry-run",
+            "node replace gw-4 --by-anyone --yes",
+            "node promote gw-4 --instead-of gw-2",
+            "node demote gw-4",
+            "autopilot show",
+            "autopilot set --target 7 --stable 10s",
+            "autopilot pause",
             "provider create openai --base-url https://api.openai.com/v1 --credential ${env:OPENAI_API_KEY}",
             "provider set openai --when-client-leaves cancel",
             "provider set openai --when-client-leaves 30s",

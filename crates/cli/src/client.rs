@@ -2,9 +2,11 @@
 
 use crate::arguments::Connection;
 use crate::error::CliError;
+use futures_util::future::join_all;
 use quorate_domain::Secret;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// An agreement takes up to five seconds, and a new leader may have to be found first.
@@ -55,6 +57,36 @@ impl Client {
             .send()
             .await
             .is_ok_and(|response| response.status().is_success())
+    }
+
+    /// Whether the node at this admin address serves requests.
+    pub(crate) async fn is_ready_at(&self, address: &str) -> bool {
+        let asked = self.http.get(format!("{}{address}/readyz", self.scheme())).timeout(CONNECT_LIMIT);
+        asked.send().await.is_ok_and(|response| response.status().is_success())
+    }
+
+    /// Asks nodes at the same time, each at its own admin address. Who does not answer is left out.
+    pub(crate) async fn ask_each(
+        &self,
+        nodes: impl Iterator<Item = (u64, String)>,
+        path: &str,
+    ) -> BTreeMap<u64, Value> {
+        let asked = nodes.map(|(id, address)| async move {
+            let url = format!("{}{address}/admin/v1{path}", self.scheme());
+            let request = self.dress(self.http.request(Method::GET, url), None).timeout(CONNECT_LIMIT);
+            let answered = answer(&address, request.send().await.ok()?).await.ok()?;
+            Some((id, answered))
+        });
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+
+    /// That of the first server that was given: the others are like it.
+    fn scheme(&self) -> &'static str {
+        if self.servers.first().is_some_and(|server| server.starts_with("https://")) {
+            "https://"
+        } else {
+            "http://"
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, CliError> {

@@ -3,8 +3,10 @@
 use crate::client::Client;
 use crate::error::CliError;
 use crate::output::{Column, Output, tell};
+use crate::rolling::RollingRestart;
+use crate::status;
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::PathBuf;
 
 /// What can be done with a cluster as a whole.
@@ -18,8 +20,22 @@ pub(crate) enum ClusterVerb {
         #[arg(long, value_name = "FILE")]
         join_token_file: PathBuf,
     },
-    /// Say how the cluster is.
-    Status,
+    /// Say how the cluster is. Exit 0: healthy; 10: degraded; 11: no quorum; 12: the next failure of a voter would leave it without.
+    Status {
+        /// Look again every two seconds.
+        #[arg(long, short)]
+        watch: bool,
+    },
+    /// Show the latest changes of who belongs, who votes and who drains, the newest first.
+    Events,
+    /// Have leadership handed to another voter.
+    TransferLeader {
+        /// Its name or id; whoever has most of the log if it is missing.
+        #[arg(long, value_name = "NODE")]
+        to: Option<String>,
+    },
+    /// Restart all nodes, one after the other: drain, run a command that restarts it, wait until it is back.
+    RollingRestart(RollingRestart),
     /// Declare the session of a node dead that will not come back: what it holds is in doubt then, and can be resolved.
     /// Say why with -m.
     Expire {
@@ -28,8 +44,8 @@ pub(crate) enum ClusterVerb {
     },
 }
 
-const MEMBERS: &[Column] =
-    &[("NODE", "/node"), ("PEER ADDRESS", "/peer_address"), ("VOTES", "/is_voter"), ("BEHIND", "/lag")];
+const EVENTS: &[Column] =
+    &[("NO", "/number"), ("AT", "/at"), ("BY", "/by"), ("WHAT", "/what"), ("REASON", "/reason")];
 
 impl ClusterVerb {
     pub(crate) async fn run(self, client: &Client, output: &Output) -> Result<(), CliError> {
@@ -45,7 +61,13 @@ impl ClusterVerb {
                     .map_err(|cause| CliError::Io { what: what(), cause })?;
                 output.show(&client.join(text.trim()).await?);
             }
-            Self::Status => status(&client.get("/cluster").await?, output)?,
+            Self::Status { watch } => status::show(client, output, watch).await?,
+            Self::Events => output.list(&client.get("/cluster/events").await?, EVENTS),
+            Self::TransferLeader { to } => {
+                let done = client.post("/cluster/transfer-leader", &json!({ "to": to })).await?;
+                output.sentence(&format!("node {} leads", done["leader"]), &done);
+            }
+            Self::RollingRestart(restart) => restart.run(client, output).await?,
             Self::Expire { session } => {
                 client.post(&format!("/sessions/{session}/expire"), &json!({})).await?;
                 tell(&format!(
@@ -55,25 +77,4 @@ impl ClusterVerb {
         }
         Ok(())
     }
-}
-
-fn status(status: &Value, output: &Output) -> Result<(), CliError> {
-    let part = |name: &str| status[name].as_str().unwrap_or_default();
-    output.sentence(
-        &format!("{} (cluster {}): {}", part("verdict").to_uppercase(), part("cluster"), part("sentence")),
-        status,
-    );
-    output.rows(&status["members"], MEMBERS);
-    if status["lease_left_ms"] == 0 {
-        tell("this node has not heard from a majority for too long: it refuses requests with 503 not_fresh");
-    }
-    if status["leader"].is_null() {
-        return Err(CliError::Refused {
-            status: 503,
-            code: "unavailable".to_owned(),
-            message: "the cluster has no leader that a majority follows".to_owned(),
-            next: "start the nodes that are missing, or mend the network between them".to_owned(),
-        });
-    }
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Why a command did not do what was asked: what, why, what to do next, and an exit code for scripts.
 
 use std::io;
+use std::time::Duration;
 
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,24 @@ pub(crate) enum CliError {
         "{what}; but these nodes did not confirm that, and may serve it until they hear of the others again: {nodes}"
     )]
     MayGoOn { what: String, nodes: String },
+    /// A drain takes longer than it was waited for.
+    #[error("{node} has not drained in time: {step}")]
+    StillDraining { node: String, step: String },
+    /// A drain is no more.
+    #[error("{node} serves again: the drain was taken back, or its process was started again")]
+    TakenBack { node: String },
+    /// Something that was agreed on has not come about yet.
+    #[error("{what}, after {within:?}")]
+    NotYet { what: String, within: Duration },
+    /// The cluster is not as it should be.
+    #[error("{sentence}")]
+    Unwell { word: &'static str, sentence: String, next: String, exit: u8 },
+    /// Something is not as it should be to go on.
+    #[error("{0}")]
+    Doubt(String),
+    /// A rolling restart went no further.
+    #[error("stopped at {node}: {cause}")]
+    Stopped { node: String, cause: Box<CliError> },
     /// A file could not be read or written, a process not be started.
     #[error("could not {what}: {cause}")]
     Io { what: String, cause: io::Error },
@@ -41,6 +60,7 @@ impl CliError {
     pub(crate) fn told(&self) -> String {
         match self.next() {
             "" => format!("error: {self}"),
+            next if matches!(self, Self::Unwell { .. }) => format!("Next: {next}"),
             next => format!("error: {self}\n next: {next}"),
         }
     }
@@ -55,6 +75,12 @@ impl CliError {
             }
             Self::TimedOut { .. } => "look whether the change was made before you repeat it",
             Self::NotANode { .. } => "--server takes the admin address of a node, by default port 8081",
+            Self::StillDraining { .. } => "the drain goes on: quorate node watch, or quorate node undrain",
+            Self::TakenBack { .. } => "look at quorate cluster events",
+            Self::NotYet { .. } => "look at quorate cluster status: it comes about by itself",
+            Self::Unwell { next, .. } => next,
+            Self::Doubt(_) => "look at quorate cluster status",
+            Self::Stopped { .. } => "when all is well again, go on with --from and its name",
             Self::Usage(_) => "see --help",
             Self::Config(_) => "correct the file, then run `quorate config validate FILE`",
             Self::Io { .. } => "",
@@ -66,7 +92,11 @@ impl CliError {
         match self {
             Self::Usage(_) => 2,
             Self::NoNode { .. } => 5,
-            Self::TimedOut { .. } => 6,
+            Self::TimedOut { .. } | Self::StillDraining { .. } | Self::NotYet { .. } => 6,
+            Self::Doubt(_) => 7,
+            Self::TakenBack { .. } => 8,
+            Self::Unwell { exit, .. } => *exit,
+            Self::Stopped { cause, .. } => cause.exit_code(),
             Self::MayGoOn { .. } => 9,
             Self::Refused { status, code, .. } => refusal_code(*status, code),
             Self::Config(_) => 78,

@@ -4,6 +4,7 @@
 mod amount;
 mod arguments;
 mod authority;
+mod autopilot;
 mod budget;
 mod calendar;
 mod client;
@@ -14,16 +15,21 @@ mod document;
 mod error;
 mod key;
 mod model;
+mod node;
 mod object;
 mod output;
+mod plan;
 mod provider;
 mod resolve;
+mod rolling;
 mod route;
 mod serve;
 mod span;
+mod status;
 mod tenant;
 mod token;
 mod upgrade;
+mod watch;
 
 use arguments::{Arguments, Command, Question};
 use clap::Parser;
@@ -60,6 +66,8 @@ fn run(arguments: Arguments) -> Result<(), CliError> {
 async fn ask(question: Question, client: &Client, output: &Output) -> Result<(), CliError> {
     match question {
         Question::Cluster(verb) => verb.run(client, output).await,
+        Question::Node(verb) => verb.run(client, output).await,
+        Question::Autopilot(verb) => verb.run(client, output).await,
         Question::Token(verb) => verb.run(client, output).await,
         Question::Authority(verb) => verb.run(client, output).await,
         Question::Upgrade(verb) => verb.run(client, output).await,
