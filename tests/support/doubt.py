@@ -21,10 +21,12 @@ def holds_some(cluster, node, key, model="chat"):
 
 
 def lose(cluster, node, what):
-    """The node dies, and comes back without a folder of its own: its journal, or all of its data. Then it needs a token."""
+    """The node dies, and comes back without a folder of its own: its journal, or all of its data. Then it
+    needs a token, and takes its own old place."""
     other = next(other for other in cluster.nodes if other is not node)
     node.kill()
     if what == "data":
+        other.admin.call("POST", f"/nodes/{node.id}/replace", {})
         cluster.folder.joinpath("data/join-token").write_text(other.admin.join_token())
     shutil.rmtree(cluster.folder / "data" / f"node-{node.id}" / what)
     node.start_again()

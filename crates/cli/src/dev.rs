@@ -42,6 +42,8 @@ pub(crate) struct Dev {
 const START_LIMIT: Duration = Duration::from_secs(90);
 /// The tables of a configuration file that the admin API applies.
 const OBJECTS: [&str; 6] = ["providers", "models", "routes", "organisations", "teams", "users"];
+/// Nobody watches a development cluster for ten seconds before it is whole.
+const STABLE_MS: u64 = 1_000;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 impl Dev {
@@ -94,8 +96,8 @@ impl Dev {
         }
         all_ready(members).await?;
         let first = members[0].client(Some(token.clone()))?;
-        let everybody = self.nodes;
-        members[0].until(async || votes(&first).await == Some(everybody)).await?;
+        first.put("/autopilot", &json!({ "stable_ms": STABLE_MS })).await?;
+        members[0].until(async || votes_are_given(&first).await == Some(true)).await?;
         first.post("/apply", &serving.objects()).await?;
         self.announce(layout, members, &token, serving.fake_url())?;
         member::note_ends(members).await;
@@ -195,12 +197,17 @@ async fn all_ready(members: &mut [Member]) -> Result<(), CliError> {
     Ok(())
 }
 
-/// How many nodes count for a majority, if all of them do.
-async fn votes(client: &Client) -> Option<u64> {
-    let status = client.get("/cluster").await.ok()?;
-    let members = status["members"].as_array()?;
-    let voters = members.iter().filter(|member| member["is_voter"] == true).count();
-    (voters == members.len()).then_some(voters as u64)
+/// Whether as many nodes vote as the autopilot would have of them: an odd number.
+async fn votes_are_given(client: &Client) -> Option<bool> {
+    let target = client.get("/autopilot").await.ok()?["target"].as_u64()?;
+    let (nodes, status) = (client.get("/nodes").await.ok()?, client.get("/cluster").await.ok()?);
+    let count = |list: &Value, field: &str| {
+        let items = list.as_array().into_iter().flatten();
+        items.filter(|item| item[field] == true).count() as u64
+    };
+    let wanted = count(&nodes["items"], "may_vote").min(target);
+    let voters = count(&status["members"], "is_voter");
+    Some(voters > 0 && voters + u64::from(wanted.is_multiple_of(2)) >= wanted)
 }
 
 async fn until_told_to_stop(

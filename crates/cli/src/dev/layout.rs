@@ -9,6 +9,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
+/// No load balancer looks at a development cluster.
+const UNREADY_MS: i64 = 1_500;
 /// Shorter than in production: nobody waits half a minute for Ctrl-C.
 const DRAIN_MS: i64 = 5_000;
 /// The tables of a configuration file that are for every node.
@@ -146,6 +148,7 @@ impl Layout {
             ("client_listen".to_owned(), Value::String(addresses.client.to_string())),
             ("admin_listen".to_owned(), Value::String(addresses.admin.to_string())),
             ("drain_ms".to_owned(), Value::Integer(DRAIN_MS)),
+            ("unready_ms".to_owned(), Value::Integer(UNREADY_MS)),
         ])
     }
 
