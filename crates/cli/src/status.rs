@@ -22,6 +22,8 @@ const COLUMNS: &[Column] = &[
     ("CERT", "/certificate_until"),
     ("RELEASE", "/release"),
 ];
+/// A few heartbeats. The leader itself takes longer to give a node up.
+const JUST_NOW_MS: u64 = 1_500;
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(2);
 
@@ -179,6 +181,10 @@ impl Picture {
 fn complete(node: &mut Value, views: &BTreeMap<u64, Value>, leader: &Value) {
     let view = node["id"].as_u64().and_then(|id| views.get(&id));
     node["answers"] = json!(view.is_some());
+    if leader.is_null() {
+        // What a leader saw that leads no more.
+        (node["silent_ms"], node["is_reachable"], node["lag"]) = (Value::Null, Value::Null, Value::Null);
+    }
     node["applied"] = view.map_or(Value::Null, |view| view["applied"].clone());
     node["requests"] = view.map_or(Value::Null, |view| view["requests_under_way"].clone());
     node["seen"] = node["silent_ms"].as_u64().map_or(Value::Null, |silent| json!(ago(silent)));
@@ -192,9 +198,10 @@ fn complete(node: &mut Value, views: &BTreeMap<u64, Value>, leader: &Value) {
     }
 }
 
-/// The leader has heard of it; if nobody leads, it answers.
+/// It answers, or the leader has heard of it just now; if nobody leads, it answers.
 fn is_there(node: &Value) -> bool {
-    node["is_reachable"].as_bool().unwrap_or(node["answers"] == true)
+    let is_heard = node["silent_ms"].as_u64().is_some_and(|silent| silent < JUST_NOW_MS);
+    node["is_reachable"] != false && (node["answers"] == true || is_heard)
 }
 
 fn name(node: &Value) -> String {

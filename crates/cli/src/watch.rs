@@ -10,8 +10,8 @@ use std::time::Duration;
 
 /// How often is looked.
 const EVERY: Duration = Duration::from_millis(250);
-/// What a drain takes beside its requests: load balancers, the hand-over, the return of grants.
-const SLACK: Duration = Duration::from_secs(30);
+/// What a drain may take beside its requests: load balancers, the hand-over, the return of grants.
+const SLACK: Duration = Duration::from_secs(120);
 
 /// Until when is looked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(crate) async fn follow(
     deadline: Option<Duration>,
 ) -> Result<(), CliError> {
     let begun = Stopwatch::start();
-    let mut last = String::new();
+    let (mut last, mut finishing) = (String::new(), None);
     loop {
         let standing = client.get(&format!("/nodes/{node}")).await?["standing"].take();
         let step = step(&standing);
@@ -47,7 +47,11 @@ pub(crate) async fn follow(
             (Some("serving"), Until::Drained) => return Err(CliError::TakenBack { node: node.to_owned() }),
             (_, Until::Drained | Until::Rest) => {}
         }
-        if deadline.is_some_and(|deadline| begun.elapsed() > deadline + SLACK) {
+        if standing["progress"] == "finishing" && finishing.is_none() {
+            finishing = Some(Stopwatch::start());
+        }
+        let waited = finishing.as_ref().map_or(Duration::ZERO, Stopwatch::elapsed);
+        if deadline.is_some_and(|deadline| waited > deadline || begun.elapsed() > deadline + SLACK) {
             return Err(CliError::StillDraining { node: node.to_owned(), step: last });
         }
         tokio::time::sleep(EVERY).await;

@@ -113,11 +113,14 @@ impl Leaving {
         }
     }
 
-    /// What is said of an earlier start of this node says nothing of this one.
+    /// What is said of an earlier start of this node says nothing of this one. A node that was removed serves no more: its peers are about
+    /// to tell it so.
     fn is_to_serve(&self) -> bool {
-        let table = self.replica.membership().read();
-        let own = table.get(self.replica.node()).filter(|record| record.boot == self.replica.boot());
-        own.is_none_or(|record| record.standing.is_serving())
+        let (table, node) = (self.replica.membership().read(), self.replica.node());
+        match table.get(node) {
+            Some(own) => own.boot != self.replica.boot() || own.standing.is_serving(),
+            None => !table.is_gone(node),
+        }
     }
 
     fn leads(&self) -> bool {
