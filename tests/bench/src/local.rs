@@ -7,7 +7,7 @@ use quorate_gateway::replica::{ClusterStatus, Eventually, Journal, NotChanged, R
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, RevocationBound, Standing};
 use quorate_ledger::{Begun, Command, Ledger, Mark};
-use quorate_membership::{JoinToken, Membership};
+use quorate_membership::{JoinToken, Membership, Sight};
 use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -215,8 +215,8 @@ impl Replica for Local {
         }
     }
 
-    fn remove(&self, _node: NodeId) -> Eventually<'_, Result<(), String>> {
-        Box::pin(ready(Err("nobody here can be removed".to_owned())))
+    fn sight(&self, _limit: Duration) -> Eventually<'_, Result<Sight, Unavailable>> {
+        Box::pin(ready(Err(Unavailable::NoQuorum)))
     }
 
     fn transfer_leadership(&self, _to: Option<NodeId>) -> Eventually<'_, Result<(), String>> {

@@ -91,6 +91,8 @@ pub enum AdminError {
     NoRandomness,
 }
 
+const LOOK_AND_TRY: &str = "look at the node's log, then try again";
+
 /// How an error is told: status, stable code, and what to do next.
 type Told = (StatusCode, &'static str, &'static str);
 
@@ -166,13 +168,9 @@ impl AdminError {
                 "not_handed_over",
                 "give a voter that is caught up: `quorate node list`",
             ),
-            Self::Failed(_) => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "failed", "look at the node's log, then try again")
-            }
+            Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed", LOOK_AND_TRY),
             Self::Setup(error) => told_of_setup(error),
-            Self::NoRandomness => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "no_randomness", "look at the node's log, then try again")
-            }
+            Self::NoRandomness => (StatusCode::INTERNAL_SERVER_ERROR, "no_randomness", LOOK_AND_TRY),
         }
     }
 }
