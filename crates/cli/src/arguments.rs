@@ -12,6 +12,7 @@ use crate::model::ModelFields;
 use crate::node::NodeVerb;
 use crate::object::Verb;
 use crate::output::Format;
+use crate::probe::Probe;
 use crate::provider::ProviderFields;
 use crate::route::RouteFields;
 use crate::serve::Serve;
@@ -102,6 +103,8 @@ pub(crate) enum Command {
 /// Commands that ask a cluster.
 #[derive(Subcommand)]
 pub(crate) enum Question {
+    /// Ask a node whether it is alive or ready.
+    Probe(Probe),
     /// Found a cluster, join one, see how it is.
     #[command(subcommand)]
     Cluster(ClusterVerb),
@@ -165,6 +168,7 @@ mod tests {
         for line in [
             "serve --config node.toml",
             "dev --nodes 3 --data-dir d --ready-file f",
+            "probe readyz --server http://10.0.0.1:8081",
             "cluster init",
             "cluster join --join-token-file token",
             "serve --config node.toml --join-token-file token",

@@ -12,6 +12,8 @@ use std::time::Duration;
 /// An agreement takes up to five seconds, and a new leader may have to be found first.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// Whoever probes gives up sooner than whoever changes something.
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
 /// A node asks its seeds for half a minute, and the last one may take seconds more to say nothing.
 const JOIN_LIMIT: Duration = Duration::from_secs(60);
 
@@ -86,6 +88,23 @@ impl Client {
             "https://"
         } else {
             "http://"
+        }
+    }
+
+    /// What the first node says to a probe, which needs no key.
+    pub(crate) async fn probe(&self, path: &str) -> Result<String, CliError> {
+        let server = self.servers.first().cloned().unwrap_or_default();
+        let asked = self.http.get(format!("{server}{path}")).timeout(PROBE_LIMIT).send().await;
+        let answer = asked.map_err(|error| match error.is_timeout() && !error.is_connect() {
+            true => CliError::TimedOut { server: server.clone() },
+            false => CliError::NoNode { servers: server.clone(), cause: innermost(&error) },
+        })?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(|_| CliError::TimedOut { server: server.clone() })?;
+        match status.as_u16() {
+            200 => Ok(text),
+            503 => Err(CliError::NotReady { said: text.trim_end().to_owned() }),
+            status => Err(CliError::NotANode { server, status }),
         }
     }
 

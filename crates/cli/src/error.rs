@@ -18,6 +18,9 @@ pub(crate) enum CliError {
     /// Somebody answered who is no node.
     #[error("{server} answered {status}, but not as a Quorate admin address does")]
     NotANode { server: String, status: u16 },
+    /// The node answers, and says that it is not.
+    #[error("{said}")]
+    NotReady { said: String },
     /// The cluster refused.
     #[error("{message}")]
     Refused { status: u16, code: String, message: String, next: String },
@@ -83,7 +86,7 @@ impl CliError {
             Self::Stopped { .. } => "when all is well again, go on with --from and its name",
             Self::Usage(_) => "see --help",
             Self::Config(_) => "correct the file, then run `quorate config validate FILE`",
-            Self::Io { .. } => "",
+            Self::Io { .. } | Self::NotReady { .. } => "",
         }
     }
 
@@ -99,6 +102,7 @@ impl CliError {
             Self::Stopped { cause, .. } => cause.exit_code(),
             Self::MayGoOn { .. } => 9,
             Self::Refused { status, code, .. } => refusal_code(*status, code),
+            Self::NotReady { .. } => 7,
             Self::Config(_) => 78,
             Self::Node { exit, .. } => *exit,
             Self::NotANode { .. } | Self::Io { .. } => 1,

@@ -19,6 +19,7 @@ mod node;
 mod object;
 mod output;
 mod plan;
+mod probe;
 mod provider;
 mod resolve;
 mod rolling;
@@ -65,6 +66,7 @@ fn run(arguments: Arguments) -> Result<(), CliError> {
 
 async fn ask(question: Question, client: &Client, output: &Output) -> Result<(), CliError> {
     match question {
+        Question::Probe(probe) => probe.run(client, output).await,
         Question::Cluster(verb) => verb.run(client, output).await,
         Question::Node(verb) => verb.run(client, output).await,
         Question::Autopilot(verb) => verb.run(client, output).await,
