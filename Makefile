@@ -74,6 +74,7 @@ test-simulation:
 
 .PHONY: test-end-to-end
 test-end-to-end: binaries .venv/ready ## only the tests against real processes (PYTEST_ARGS="-k budget")
+	@$(call install_missing,haproxy)
 	QUORATE_BIN=$(TARGET)/debug/quorate .venv/bin/python -m pytest tests $(PYTEST_ARGS)
 
 TABLE ?= --nodes 3,10,30,100

@@ -1,0 +1,53 @@
+#!/bin/sh
+# Founds a cluster at one node, unless that was done before, and makes a join token for the others. Leaves two files that only
+# their owner may read: admin-token, the first admin key, and join-token. Can be repeated; each time there is a new token.
+#
+#   found.sh FOLDER SERVER USES [TTL]    as: found.sh /run/quorate http://10.0.0.1:8081 2 30m
+#
+# QUORATE_BIN is the program (`quorate`).
+set -eu
+umask 077
+
+[ $# -ge 3 ] || { sed -n 's/^#   //p' "$0" >&2; exit 2; }
+folder=$1 server=$2 uses=$3 ttl=${4:-30m}
+program=${QUORATE_BIN:-quorate}
+limit_s=120
+
+say() { echo "found: $*" >&2; }
+
+# Repeats a command while it ends with one of some exit codes: no node answers (5), not ready yet (7), no leader (11). What it says
+# when it is done goes into a file, all at once.
+until_done() {
+  into=$1 again=$2; shift 2
+  tries=$limit_s
+  while :; do
+    code=0
+    "$program" "$@" --server "$server" >"$into.new" 2>"$into.error" || code=$?
+    if [ "$code" = 0 ]; then
+      mv "$into.new" "$into"
+      rm -f "$into.error"
+      return 0
+    fi
+    case " $again " in *" $code "*) ;; *) break ;; esac
+    [ "$tries" -gt 0 ] || break
+    tries=$((tries - 1))
+    sleep 1
+  done
+  say "quorate $*: exit $code: $(cat "$into.error")"
+  rm -f "$into.new" "$into.error"
+  return "$code"
+}
+
+mkdir -p "$folder"
+if [ ! -s "$folder/admin-token" ]; then
+  until_done "$folder/founded" "5" cluster init --output json
+  sed -n 's/.*"admin_token": *"\([^"]*\)".*/\1/p' "$folder/founded" >"$folder/admin-token.new"
+  mv "$folder/admin-token.new" "$folder/admin-token"
+  rm "$folder/founded"
+  say "the cluster is founded at $server; its first admin key is in $folder/admin-token"
+fi
+export QUORATE_TOKEN_FILE="$folder/admin-token"
+until_done "$folder/ready" "5 7" probe readyz
+rm "$folder/ready"
+until_done "$folder/join-token" "5 11" token create --ttl "$ttl" --uses "$uses"
+say "$uses nodes may join within $ttl by the token in $folder/join-token"
