@@ -53,10 +53,19 @@ demo: binaries ## a three-node cluster, a budget spent to the last request, the 
 demo-stop: ## stop the cluster that the demo left running
 	@python3 tests/demo.py stop
 
+# A virtual environment with what a list names.
+define make_venv
+python=python3; python3 -c 'import ensurepip, venv' 2>/dev/null || python=/usr/bin/python3; \
+echo "venv: $$($$python --version)"; $$python -m venv --clear $(@D); \
+$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<; touch $@
+endef
+
 .venv/ready: tests/requirements.txt
-	@python=python3; python3 -c 'import ensurepip, venv' 2>/dev/null || python=/usr/bin/python3; \
-	echo "venv: $$($$python --version)"; $$python -m venv --clear .venv; \
-	.venv/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt; touch $@
+	@$(make_venv)
+
+# Apart from the other: whoever only runs the tests needs no 100 MB of tools that check charts and containers.
+.venv-cluster/ready: cluster/checks/requirements.txt
+	@$(make_venv)
 
 .PHONY: test
 test: test-rust test-simulation test-end-to-end ## all tests: Rust, the simulation, then real processes with the OpenAI SDK
@@ -74,7 +83,7 @@ test-simulation:
 
 .PHONY: test-end-to-end
 test-end-to-end: binaries .venv/ready ## only the tests against real processes (PYTEST_ARGS="-k budget")
-	@$(call install_missing,haproxy)
+	@$(call install_missing,haproxy strace systemd)
 	QUORATE_BIN=$(TARGET)/debug/quorate .venv/bin/python -m pytest tests $(PYTEST_ARGS)
 
 TABLE ?= --nodes 3,10,30,100
@@ -111,7 +120,7 @@ mutants-cluster: rocksdb ## the same with mistakes in the nodes, for the simulat
 verify: checks test ## everything that must hold before a change is merged
 
 .PHONY: checks
-checks: fmt clippy layers tidy docs deny ## verify without the tests
+checks: fmt clippy layers tidy docs deny cluster-checks ## verify without the tests
 
 .PHONY: fmt
 fmt:
@@ -146,6 +155,11 @@ deny: $(CARGO_DENY)
 	  echo "##### deny: the advisory database cannot be fetched: KNOWN VULNERABILITIES ARE NOT CHECKED #####"; \
 	  checks="bans licenses sources"; fi; \
 	$(CARGO_DENY) --log-level error check --hide-inclusion-graph $$checks
+
+.PHONY: cluster-checks
+cluster-checks: .venv-cluster/ready ## hold the files of cluster/ against systemd, Docker, Helm, Kubernetes and Prometheus
+	@$(call install_missing,systemd shellcheck)
+	.venv-cluster/bin/python -m pytest --quiet cluster/checks
 
 .PHONY: bench
 bench: rocksdb ## measure against nginx and a bare pass-through; writes docs/performance.md

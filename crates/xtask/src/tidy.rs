@@ -39,7 +39,7 @@ pub(crate) fn check() -> Result<()> {
 /// Every Rust and Python file of ours.
 fn read_sources(root: &Path) -> Result<Vec<Source>> {
     let mut paths = Vec::new();
-    for folder in ["crates", "tests"] {
+    for folder in ["crates", "tests", "cluster"] {
         collect(&root.join(folder), &mut paths)?;
     }
     paths.sort();
