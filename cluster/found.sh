@@ -1,15 +1,16 @@
 #!/bin/sh
 # Founds a cluster at one node, unless that was done before, and makes a join token for the others. Leaves two files that only
-# their owner may read: admin-token, the first admin key, and join-token. Can be repeated; each time there is a new token.
+# their owner may read: the first admin key, which says that it was done before, and the token, a new one each time.
 #
-#   found.sh FOLDER SERVER USES [TTL]    as: found.sh /run/quorate http://10.0.0.1:8081 2 30m
+#   found.sh ADMIN_KEY_FILE JOIN_TOKEN_FILE SERVER USES [TTL]
+#   found.sh admin-token join-token http://10.0.0.1:8081 2 30m
 #
 # QUORATE_BIN is the program (`quorate`).
 set -eu
 umask 077
 
-[ $# -ge 3 ] || { sed -n 's/^#   //p' "$0" >&2; exit 2; }
-folder=$1 server=$2 uses=$3 ttl=${4:-30m}
+[ $# -ge 4 ] || { sed -n 's/^#   //p' "$0" >&2; exit 2; }
+admin=$1 join=$2 server=$3 uses=$4 ttl=${5:-30m}
 program=${QUORATE_BIN:-quorate}
 limit_s=120
 
@@ -38,16 +39,15 @@ until_done() {
   return "$code"
 }
 
-mkdir -p "$folder"
-if [ ! -s "$folder/admin-token" ]; then
-  until_done "$folder/founded" "5" cluster init --output json
-  sed -n 's/.*"admin_token": *"\([^"]*\)".*/\1/p' "$folder/founded" >"$folder/admin-token.new"
-  mv "$folder/admin-token.new" "$folder/admin-token"
-  rm "$folder/founded"
-  say "the cluster is founded at $server; its first admin key is in $folder/admin-token"
+if [ ! -s "$admin" ]; then
+  until_done "$admin.answer" "5" cluster init --output json
+  sed -n 's/.*"admin_token": *"\([^"]*\)".*/\1/p' "$admin.answer" >"$admin.new"
+  mv "$admin.new" "$admin"
+  rm "$admin.answer"
+  say "the cluster is founded at $server; its first admin key is in $admin"
 fi
-export QUORATE_TOKEN_FILE="$folder/admin-token"
-until_done "$folder/ready" "5 7" probe readyz
-rm "$folder/ready"
-until_done "$folder/join-token" "5 11" token create --ttl "$ttl" --uses "$uses"
-say "$uses nodes may join within $ttl by the token in $folder/join-token"
+export QUORATE_TOKEN_FILE="$admin"
+until_done "$join.ready" "5 7" probe readyz
+rm "$join.ready"
+until_done "$join" "5 11" token create --ttl "$ttl" --uses "$uses"
+say "$uses nodes may join within $ttl by the token in $join"

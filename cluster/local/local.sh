@@ -37,7 +37,7 @@ start() {
   case $nodes in 3 | 5) ;; *) die "3 or 5 nodes, not $nodes" ;; esac
   rm -f join-token
   for node in $(seq "$nodes"); do start_node "$node"; done
-  QUORATE_BIN=$program "$configs/../found.sh" . "$QUORATE_SERVER" "$nodes"
+  QUORATE_BIN=$program "$configs/../found.sh" admin-token join-token "$QUORATE_SERVER" "$nodes"
   export QUORATE_TOKEN_FILE=admin-token
   tries=$((limit_s * 10))
   until all_vote "$nodes"; do
