@@ -35,6 +35,7 @@ until_done() {
     sleep 1
   done
   say "quorate $*: exit $code: $(cat "$into.error")"
+  [ "$code" != 8 ] || say "its first admin key is in the file admin-token of that node's data directory; put it into $admin"
   rm -f "$into.new" "$into.error"
   return "$code"
 }
