@@ -8,6 +8,8 @@
 # QUORATE_BIN is the program (`quorate`).
 set -eu
 umask 077
+# Whoever runs this may be used to another cluster.
+unset QUORATE_SERVER QUORATE_TOKEN QUORATE_TOKEN_FILE
 
 [ $# -ge 4 ] || { sed -n 's/^#   //p' "$0" >&2; exit 2; }
 admin=$1 join=$2 server=$3 uses=$4 ttl=${5:-30m}

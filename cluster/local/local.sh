@@ -7,6 +7,8 @@
 #
 # QUORATE_BIN is the program (`quorate`), QUORATE_LOCAL the folder of data, logs and the admin key (`quorate-local`).
 set -eu
+# Whoever runs this may be used to another cluster.
+unset QUORATE_SERVER QUORATE_TOKEN QUORATE_TOKEN_FILE
 
 configs=$(cd "$(dirname "$0")" && pwd)
 program=$(command -v "${QUORATE_BIN:-quorate}") && program=$(realpath "$program")
