@@ -158,7 +158,7 @@ deny: $(CARGO_DENY)
 
 .PHONY: cluster-checks
 cluster-checks: .venv-cluster/ready ## hold the files of cluster/ against systemd, Docker, Helm, Kubernetes and Prometheus
-	@$(call install_missing,systemd shellcheck)
+	@$(call install_missing,systemd shellcheck prometheus)
 	.venv-cluster/bin/python -m pytest --quiet cluster/checks
 
 .PHONY: bench
