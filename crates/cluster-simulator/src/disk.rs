@@ -5,7 +5,7 @@ use crate::life::Life;
 use crate::trip::{Tripwire, Written};
 use parking_lot::Mutex;
 use quorate_consensus::host::{
-    BoxedFuture, Content, Disk, Durability, Hands, Job, Table, Tables, Visit, Write,
+    BoxedFuture, Content, Disk, Durability, Hands, Job, Room, Table, Tables, Visit, Write,
 };
 use quorate_consensus::{StoreError, WriterWork};
 use std::collections::{BTreeMap, BTreeSet};
@@ -226,6 +226,10 @@ impl Tables for Opened {
     fn reclaim(&self, _table: Table, _from: &[u8], _to: &[u8]) -> Result<(), StoreError> {
         Ok(())
     }
+
+    fn compact(&self, _table: Table) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 #[derive(Debug)]
@@ -377,6 +381,11 @@ impl Disk for NodeDisk {
             image.durable_names.extend(names.map(|(path, bytes)| (path.clone(), bytes.clone())));
             Ok(())
         })
+    }
+
+    /// Simulated disks are never full.
+    fn room(&self, _dir: &Path) -> io::Result<Room> {
+        Ok(Room { used: 0, left: u64::MAX })
     }
 }
 

@@ -10,8 +10,8 @@ use crate::world::World;
 use prometheus_client::registry::Registry;
 use quorate_consensus::host::Host;
 use quorate_consensus::{
-    CERTIFICATE_LIFETIME, Journal, JournalMetrics, Metrics, Refusal, Replica, RunError, Runner, Settings,
-    SnapshotPolicy, Start, StartError, Timings,
+    CERTIFICATE_LIFETIME, Journal, JournalMetrics, MachineLimits, Metrics, Refusal, Replica, RunError,
+    Runner, Settings, SnapshotPolicy, Start, StartError, Timings,
 };
 use quorate_domain::{Clock, NodeId, SessionId, Span};
 use quorate_gateway::{Funds, Treasurer};
@@ -171,6 +171,7 @@ impl World {
             timings: Timings::default(),
             revocation_bound: RevocationBound::DEFAULT,
             snapshots: SnapshotPolicy { every, keep },
+            machine: MachineLimits::DEFAULT,
         };
         Replica::start_on(host, settings, (clock.clone(), metrics), start).await
     }

@@ -10,7 +10,7 @@ mod randomness;
 mod rocks;
 mod tcp;
 
-pub use disk::{Content, Disk, Durability, Hands, Job, Table, Tables, Visit, Write};
+pub use disk::{Content, Disk, Durability, Hands, Job, Room, Table, Tables, Visit, Write};
 pub use network::{BoxedFuture, Network, Socket, Stream};
 pub use randomness::{Lots, seed_this_thread};
 

@@ -6,7 +6,7 @@
 use crate::codec::{self, BegunV1, CodecError, Kind, MarkV1, MarkV2};
 use crate::host::{Disk, Host, Table, Write};
 use crate::metrics::JournalMetrics;
-use crate::store::{Database, META, StoreError, Writer};
+use crate::store::{Database, META, StoreError, Underway, Writer};
 use quorate_domain::{Amount, BudgetId, GroupId, LogTime, SessionId, WindowId};
 use quorate_ledger::{Begun, Mark};
 use std::ops::ControlFlow;
@@ -54,6 +54,12 @@ impl Journal {
         let generation = Arc::new(Generation { given: opened.into(), durable: opened.into() });
         let writer = Arc::new(Writer::start(disk, "journal", database.clone(), metrics.sync.clone())?);
         Ok(Self { database, writer, generation })
+    }
+
+    /// Since when a write has been under way.
+    #[must_use]
+    pub fn underway(&self) -> Underway {
+        self.writer.underway().clone()
     }
 
     /// How many times the journal was written to, as far as the disk knows. One that is lower than before means that the disk was

@@ -24,8 +24,8 @@ pub use journal::Journal;
 pub use machine::{Batch, Command, Fingerprint, OpId, Outcome, Proposal, State};
 pub use metrics::{JournalMetrics, Metrics};
 pub use replica::{
-    CERTIFICATE_LIFETIME, ChangeError, Identity, PeerStatus, ProposeError, ReadError, Replica, Role,
-    RunError, Runner, Settings, SnapshotPolicy, Start, StartError, Status, Timings,
+    CERTIFICATE_LIFETIME, ChangeError, Identity, MachineLimits, PeerStatus, ProposeError, ReadError, Replica,
+    Role, RunError, Runner, Settings, SnapshotPolicy, Start, StartError, Status, Timings,
 };
-pub use store::{StoreError, WriterWork};
+pub use store::{StoreError, Underway, WriterWork};
 pub use transport::Refusal;

@@ -7,6 +7,7 @@ use prometheus_client::registry::{Registry, Unit};
 use quorate_domain::{Clock, LogTime, MonoTime};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// All metrics of a replica. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -16,6 +17,7 @@ pub struct Metrics {
     pub(crate) lease: LeaseMetrics,
     pub(crate) log: SyncMetrics,
     pub(crate) snapshot: SnapshotMetrics,
+    pub(crate) machine: MachineMetrics,
 }
 
 /// The journal's metrics. Cheap to clone.
@@ -60,6 +62,15 @@ pub(crate) struct LeaseMetrics {
 pub(crate) struct SnapshotMetrics {
     bytes: Gauge,
     taken: Gauge,
+}
+
+/// What the machine is like.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MachineMetrics {
+    pub(crate) disk_used: Gauge<f64, AtomicU64>,
+    pub(crate) skew: Gauge<f64, AtomicU64>,
+    pub(crate) unfit: Gauge,
+    pub(crate) stalls: Counter,
 }
 
 /// How long the disk takes, and how much one wait for it serves.
@@ -110,7 +121,8 @@ impl Metrics {
         );
         counter("lease_renewals_failed", "Renewals of it that came to nothing", &lease.failed);
         let log = SyncMetrics::register(registry, clock, "raft_log");
-        Self { raft, proposals, lease, log, snapshot }
+        let machine = MachineMetrics::register(registry);
+        Self { raft, proposals, lease, log, snapshot, machine }
     }
 }
 
@@ -118,6 +130,21 @@ impl JournalMetrics {
     /// Registers the journal's metrics.
     pub fn register(registry: &mut Registry, clock: Arc<dyn Clock>) -> Self {
         Self { sync: SyncMetrics::register(registry, clock, "journal") }
+    }
+}
+
+impl MachineMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        let machine = Self::default();
+        let used = "How much of the file system under the data is used, from 0 to 1";
+        registry.register("disk_used_ratio", used, machine.disk_used.clone());
+        let skew = "By how much this node's clock is ahead of most others'; 0 while no majority was heard";
+        registry.register_with_unit("clock_skew", skew, Unit::Seconds, machine.skew.clone());
+        let unfit = "1 while this node should not lead: its disk is almost full or slow, or its clock is off";
+        registry.register("unfit_to_lead", unfit, machine.unfit.clone());
+        let stalls = "Writes to the log or the journal that took more than two seconds";
+        registry.register("disk_stalls", stalls, machine.stalls.clone());
+        machine
     }
 }
 

@@ -17,6 +17,8 @@ mod join;
 mod observe;
 mod outlook;
 mod proposer;
+mod pulse;
+mod room;
 mod rounds;
 mod runner;
 mod service;
@@ -24,14 +26,16 @@ mod settings;
 mod start;
 mod status;
 mod steward;
+mod vitals;
 
 pub use error::{ChangeError, ProposeError, ReadError, RunError, StartError};
 pub use handle::Replica;
 pub use identity::Identity;
 pub use runner::Runner;
 pub(crate) use service::Service;
-pub use settings::{CERTIFICATE_LIFETIME, Settings, SnapshotPolicy, Start, Timings};
+pub use settings::{CERTIFICATE_LIFETIME, MachineLimits, Settings, SnapshotPolicy, Start, Timings};
 pub use status::{PeerStatus, Role, Status};
+pub(crate) use vitals::Pulse;
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ mod log;
 mod machine;
 mod snapshot;
 mod tail;
+mod underway;
 mod writer;
 
 pub(crate) use database::{Database, Keyspace, LOG, META};
@@ -15,6 +16,7 @@ pub use error::StoreError;
 pub(crate) use log::LogStore;
 pub(crate) use machine::StateStore;
 pub(crate) use snapshot::{Incoming, SnapshotFile, Snapshots};
+pub use underway::Underway;
 pub use writer::WriterWork;
 pub(crate) use writer::{Change, Done, Writer};
 

@@ -6,6 +6,7 @@ pub mod admin;
 mod error;
 mod funds;
 mod gauges;
+mod health;
 mod metrics;
 mod operations;
 mod proxy;

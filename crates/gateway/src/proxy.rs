@@ -126,10 +126,10 @@ impl Proxy {
             .with_state(Arc::clone(self))
     }
 
-    /// Whether requests would be served: a session is open, and the node is not leaving.
+    /// Whether the node has a session to spend in.
     #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.parts.funds.is_open() && !self.is_draining()
+    pub fn is_open(&self) -> bool {
+        self.parts.funds.is_open()
     }
 
     /// Says that the node is leaving, so that load balancers look elsewhere. Requests are still served.
@@ -171,17 +171,16 @@ impl Proxy {
         self.is_draining.load(Ordering::Acquire)
     }
 
-    /// Whether this node knows enough of its cluster to admit anybody: its lease lasts, or some key may do without.
+    /// Whether some key is served without a lease, too.
     #[must_use]
-    pub fn is_trusted(&self) -> bool {
+    pub fn may_do_without_a_lease(&self) -> bool {
         let replica = &self.parts.replica;
         let now = log_time(&**replica, &*self.parts.clock);
         let may_do_without = |key: &ApiKey| {
             let is_client = key.role == Role::Client && !key.is_revoked() && !key.has_expired_at(now);
             is_client && key.spec.without_quorum != WithoutQuorum::Closed
         };
-        replica.lease().is_fresh(self.parts.clock.mono())
-            || replica.catalog().read().keys().values().any(|key| may_do_without(key))
+        replica.catalog().read().keys().values().any(|key| may_do_without(key))
     }
 
     /// Sets the gauges to how budgets and grants stand now.

@@ -7,7 +7,7 @@ use quorate_domain::{Amount, BootId, BudgetId, Clock, LogTime, MonoTime, NodeId,
 use quorate_idempotency::Records;
 use quorate_lease::{Lease, Standing};
 use quorate_ledger::{Begun, Ledger, Mark};
-use quorate_membership::{JoinToken, Membership, Rejection, Sight};
+use quorate_membership::{DiskUse, JoinToken, Membership, Rejection, Sight, Unfit};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -167,6 +167,12 @@ pub struct ClusterStatus {
     pub history: Option<HistoryStatus>,
     /// Voters on which the same log had other outcomes, also those that are silent since.
     pub differs_from: Vec<NodeId>,
+    /// Why it should not lead while another one can.
+    pub unfit: Option<Unfit>,
+    /// How full its disk is.
+    pub disk: Option<DiskUse>,
+    /// By how many milliseconds its clock is ahead of most others'. None without a majority.
+    pub clock_skew_ms: Option<i64>,
     /// All members.
     pub members: Vec<MemberStatus>,
 }
@@ -193,6 +199,14 @@ pub struct MemberStatus {
     pub lag: Option<u64>,
     /// Up to which entry its history was last found equal to that of the node that answers. None while it never was.
     pub equal_at: Option<u64>,
+    /// For how many milliseconds the node that answers has heard nothing of it. None of itself, and while it never did.
+    pub silent_ms: Option<u64>,
+    /// By how many milliseconds its clock is ahead of that of the node that answers.
+    pub clock_ahead_ms: Option<i64>,
+    /// Why it says that it should not lead.
+    pub unfit: Option<Unfit>,
+    /// How full it says that its disk is.
+    pub disk: Option<DiskUse>,
 }
 
 /// The node's journal of watermarks.

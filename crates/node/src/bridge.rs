@@ -166,6 +166,10 @@ impl replica::Replica for BridgedReplica {
             is_voter: peer.votes,
             lag: peer.lag,
             equal_at: peer.equal_at,
+            silent_ms: peer.silent.map(Span::millis),
+            clock_ahead_ms: peer.clock_ahead_ms,
+            unfit: peer.unfit,
+            disk: peer.disk,
         };
         ClusterStatus {
             cluster: format!("{:016x}", status.cluster.get()),
@@ -178,6 +182,9 @@ impl replica::Replica for BridgedReplica {
             snapshot: status.snapshot,
             history: status.history.map(history),
             differs_from: status.differs_from.into_iter().collect(),
+            unfit: status.unfit,
+            disk: status.disk,
+            clock_skew_ms: status.clock_skew_ms,
             members: status.peers.into_iter().map(member).collect(),
         }
     }

@@ -4,7 +4,7 @@ use quorate_catalog::{
     EndUserPolicy, ModelSpec, OnRevocation, OrganisationSpec, ProviderSpec, RouteSpec, TeamSpec, UserSpec,
     WithoutQuorum,
 };
-use quorate_consensus::CERTIFICATE_LIFETIME;
+use quorate_consensus::{CERTIFICATE_LIFETIME, MachineLimits};
 use quorate_domain::{Name, Tags};
 use quorate_gateway::admin::BudgetInput;
 use serde::Deserialize;
@@ -21,6 +21,8 @@ pub struct Config {
     pub cluster: Option<Cluster>,
     /// What it writes to its log.
     pub log: Log,
+    /// What is done before its disk is full.
+    pub disk: Disk,
     /// Bounds on requests.
     pub limits: Limits,
     /// Organisations to begin with.
@@ -100,12 +102,20 @@ pub struct Cluster {
     /// For how long the certificates are good that this node signs while it leads, in milliseconds. They are renewed in time.
     #[serde(default = "default_certificate_ms")]
     pub certificate_ms: u64,
+    /// A node whose clock is off by more than so many milliseconds from that of most others does not lead while another one can; and
+    /// none joins with such a clock.
+    #[serde(default = "default_clock_skew_max_ms")]
+    pub clock_skew_max_ms: u64,
     /// Milliseconds between heartbeats.
     #[serde(default = "default_heartbeat_ms")]
     pub heartbeat_ms: u64,
     /// Milliseconds without a leader after which an election may begin; the longest wait is twice that.
     #[serde(default = "default_election_ms")]
     pub election_ms: u64,
+}
+
+const fn default_clock_skew_max_ms() -> u64 {
+    MachineLimits::DEFAULT.clock_skew_max.millis()
 }
 
 const fn default_certificate_ms() -> u64 {
@@ -121,6 +131,25 @@ pub(crate) const DEFAULT_ELECTION_MS: u64 = 300;
 
 const fn default_election_ms() -> u64 {
     DEFAULT_ELECTION_MS
+}
+
+/// What is done before the disk under `node.data_dir` is full.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Disk {
+    /// Percent that are used before the node warns.
+    pub warn_percent: u8,
+    /// Percent before it cuts its log as short as it can.
+    pub scarce_percent: u8,
+    /// Percent before it takes no changes from operators, and leaves the lead to another node.
+    pub read_only_percent: u8,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        let MachineLimits { warn_percent, scarce_percent, read_only_percent, .. } = MachineLimits::DEFAULT;
+        Self { warn_percent, scarce_percent, read_only_percent }
+    }
 }
 
 /// What is written to the log, as JSON lines on standard error.

@@ -137,6 +137,7 @@ impl Entrance<'_> {
                 election_max: cluster.election * 2,
             },
             snapshots: quorate_consensus::SnapshotPolicy::default(),
+            machine: self.settings.machine,
         };
         Replica::start(settings, Arc::clone(self.clock), self.metrics.clone(), start).await
     }

@@ -50,7 +50,7 @@ pub async fn serve(settings: Settings) -> Result<()> {
 
     let (door, room) = WaitingRoom::new();
     let admin = Arc::new(Admin::new(Arc::clone(&clock), Arc::new(door), Arc::new(filter)));
-    let operations = Arc::new(Operations::new(registry));
+    let operations = Arc::new(Operations::new(registry, Arc::clone(&clock)));
     let mut operators = Tasks::new(CancellationToken::new());
     let router = operations.router(&admin);
     spawn_server(&mut operators, "admin server", admin_listener, router, ADMIN_LIMIT);
@@ -153,6 +153,7 @@ impl Node {
         log::name(member.replica.node());
         let replica: Arc<dyn quorate_gateway::replica::Replica> = Arc::new(BridgedReplica(member.replica));
         self.admin.attach(Arc::clone(&replica));
+        self.operations.attach_replica(Arc::clone(&replica));
 
         let mut money = Tasks::new(CancellationToken::new());
         if let Some(founder) = member.founder {

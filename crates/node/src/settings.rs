@@ -3,7 +3,7 @@
 use crate::declared::{self, Config, DEFAULT_ELECTION_MS};
 use crate::problems::Problems;
 use crate::{Beginning, environment, log};
-use quorate_consensus::CERTIFICATE_LIFETIME;
+use quorate_consensus::{CERTIFICATE_LIFETIME, MachineLimits};
 use quorate_domain::{Name, Span, Tokens};
 use quorate_gateway::IdempotencyLimits;
 use quorate_lease::RevocationBound;
@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// A certificate that is good for less could run out while a busy machine renews it.
 const CERTIFICATE_MIN_MS: u64 = 10_000;
+/// Clocks of healthy machines differ by less, and answers on slow networks say nothing more exact.
+const CLOCK_SKEW_MIN_MS: u64 = 500;
 /// Elections need several lost heartbeats, or every hiccup would be one.
 const HEARTBEATS_PER_ELECTION_MIN: u64 = 3;
 /// A new leader is there after three times `election_ms`, and the last renewal may have been a quarter of the bound before:
@@ -49,6 +51,8 @@ pub struct Settings {
     pub unready: Duration,
     /// How it finds its cluster.
     pub cluster: ClusterSettings,
+    /// What its machine may be like.
+    pub machine: MachineLimits,
     /// The filter of the log.
     pub log_level: String,
     /// The largest request body, in bytes.
@@ -159,6 +163,7 @@ impl Settings {
             drain: Duration::from_millis(config.node.drain_ms),
             unready: Duration::from_millis(config.node.unready_ms),
             cluster,
+            machine: machine(&config, &mut problems),
             log_level: config.log.level.clone(),
             body_bytes_max: config.limits.body_bytes_max,
             budget_wait: Duration::from_millis(config.limits.budget_wait_ms),
@@ -229,6 +234,21 @@ fn idempotency(declared: &declared::Limits, problems: &mut Problems) -> Idempote
         bytes_max: declared.idempotency_bytes_max,
         records_max: declared.idempotency_records_max,
     }
+}
+
+fn machine(config: &Config, problems: &mut Problems) -> MachineLimits {
+    let declared::Disk { warn_percent, scarce_percent, read_only_percent } = config.disk;
+    if !(0 < warn_percent && warn_percent < scarce_percent && scarce_percent < read_only_percent)
+        || read_only_percent > 100
+    {
+        problems.add("disk", "warn_percent, scarce_percent and read_only_percent must rise, and end at 100");
+    }
+    let skew_ms = config.cluster.as_ref().map(|cluster| cluster.clock_skew_max_ms);
+    if skew_ms.is_some_and(|ms| ms < CLOCK_SKEW_MIN_MS) {
+        problems.add("cluster.clock_skew_max_ms", format_args!("must be at least {CLOCK_SKEW_MIN_MS}"));
+    }
+    let clock_skew_max = skew_ms.map_or(MachineLimits::DEFAULT.clock_skew_max, Span::from_millis);
+    MachineLimits { warn_percent, scarce_percent, read_only_percent, clock_skew_max }
 }
 
 fn cluster(declared: &declared::Cluster, problems: &mut Problems) -> ClusterSettings {

@@ -211,6 +211,9 @@ impl Replica for Local {
             snapshot: None,
             history: None,
             differs_from: Vec::new(),
+            unfit: None,
+            disk: None,
+            clock_skew_ms: None,
             members: Vec::new(),
         }
     }

@@ -51,6 +51,15 @@ pub enum Durability {
     Unsynced,
 }
 
+/// How much room there is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Taken, by whomever.
+    pub used: u64,
+    /// Left for this process.
+    pub left: u64,
+}
+
 /// What blocks, to be done aside.
 pub type Job = Box<dyn FnOnce() + Send>;
 
@@ -82,6 +91,12 @@ pub trait Tables: fmt::Debug + Send + Sync {
     /// # Errors
     /// When the disk fails.
     fn reclaim(&self, table: Table, from: &[u8], to: &[u8]) -> Result<(), StoreError>;
+
+    /// Frees all that removed records take. Needs some room and a while.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn compact(&self, table: Table) -> Result<(), StoreError>;
 }
 
 /// An open file.
@@ -178,6 +193,12 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// When the disk fails.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// How much room there is where this directory is.
+    ///
+    /// # Errors
+    /// When the disk does not say.
+    fn room(&self, dir: &Path) -> io::Result<Room>;
 }
 
 /// Does what blocks aside, and brings back what came of it.

@@ -1,7 +1,7 @@
 //! The machine's disk: RocksDB, ordinary files, and threads for what blocks.
 
 use super::rocks::Rocks;
-use super::{BoxedFuture, Content, Disk, Hands, Job, Table, Tables};
+use super::{BoxedFuture, Content, Disk, Hands, Job, Room, Table, Tables};
 use crate::store::{StoreError, WriterWork};
 use parking_lot::Mutex;
 use std::fs::File;
@@ -95,5 +95,11 @@ impl Disk for MachineDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
+    }
+
+    fn room(&self, dir: &Path) -> io::Result<Room> {
+        let found = rustix::fs::statvfs(dir)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok(Room { used: bytes(found.f_blocks.saturating_sub(found.f_bfree)), left: bytes(found.f_bavail) })
     }
 }

@@ -5,7 +5,8 @@ use super::entries::Group;
 use super::freshness::Freshness;
 use super::outlook::Outlook;
 use super::proposer::Pending;
-use super::settings::Timings;
+use super::settings::{MachineLimits, Timings};
+use super::vitals::Vitals;
 use crate::host::Disk;
 use crate::machine::State;
 use crate::metrics::Metrics;
@@ -20,6 +21,7 @@ use quorate_domain::{BootId, Clock, ClusterId, NodeId, Span};
 use quorate_membership::Profile;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -57,6 +59,10 @@ pub(crate) struct Core {
     pub(super) groups: mpsc::Sender<Group>,
     pub(super) freshness: Freshness,
     pub(super) outlook: Mutex<Outlook>,
+    /// Where everything is stored.
+    pub(super) dir: PathBuf,
+    pub(super) limits: MachineLimits,
+    pub(super) vitals: Mutex<Vitals>,
 }
 
 impl Core {

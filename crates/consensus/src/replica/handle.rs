@@ -6,6 +6,7 @@ use super::status::{self, Status};
 use super::{everywhere, outlook, proposer, runner};
 use crate::host;
 use crate::machine::{Command, Outcome, State};
+use crate::store::Underway;
 use crate::transport::{Lane, Request, Response};
 use crate::trust;
 use openraft::ReadPolicy;
@@ -108,6 +109,18 @@ impl Replica {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.0.profile.peer_address
+    }
+
+    /// Since when a write to the log has been under way.
+    #[must_use]
+    pub fn underway(&self) -> Underway {
+        self.0.log.underway().clone()
+    }
+
+    /// Notes that a write to one of this node's databases took seconds: it should not lead for a while.
+    pub fn note_stall(&self) {
+        self.0.metrics.machine.stalls.inc();
+        self.0.vitals.lock().stalled(self.0.clock.mono());
     }
 
     /// This node's view of the cluster.

@@ -5,7 +5,7 @@ use super::entries::{self, Group};
 use super::error::{ChangeError, RunError};
 use super::proposer::{self, Pending};
 use super::rounds::{self, Asker};
-use super::{certificates, comparison, freshness, observe, status, steward};
+use super::{certificates, comparison, freshness, observe, pulse, room, status, steward};
 use crate::host::{Socket, run_blocking};
 use crate::transport::{LinkTask, Listener, Told};
 use quorate_domain::NodeId;
@@ -45,6 +45,8 @@ impl Runner {
         tasks.spawn(certificates::run(core.clone()));
         tasks.spawn(rounds::run(core.clone(), self.rounds));
         tasks.spawn(freshness::run(core.clone()));
+        tasks.spawn(pulse::run(core.clone()));
+        tasks.spawn(room::run(core.clone()));
         tasks.spawn(run_links(self.links));
         tasks.spawn(self.listener.run(self.socket));
         let result = tokio::select! {

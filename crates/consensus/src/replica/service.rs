@@ -5,7 +5,7 @@ use super::core::Core;
 use super::entries::NotWritten;
 use super::error::ChangeError;
 use super::everywhere::APPLY_PATIENCE;
-use super::{outlook, proposer, runner};
+use super::{outlook, proposer, pulse, runner};
 use crate::codec;
 use crate::machine::{Command, Outcome, Proposal};
 use crate::transport::{Joined, Response};
@@ -71,6 +71,11 @@ impl Service {
             Err(ChangeError::NotLeader(_)) => Response::NotLeader(self.0.leader_hint()),
             Err(error) => Response::Failed(error.to_string()),
         }
+    }
+
+    /// What this node says of its machine.
+    pub(crate) fn pulse(&self) -> Response {
+        Response::Pulse(pulse::pulse(&self.0))
     }
 
     /// Says so once this node has applied the log up to there.

@@ -35,6 +35,8 @@ pub struct Settings {
     pub revocation_bound: RevocationBound,
     /// When the log is cut.
     pub snapshots: SnapshotPolicy,
+    /// What the machine may be like.
+    pub machine: MachineLimits,
 }
 
 /// How fast a lost leader is noticed. A new one follows after `election_max` and up to as long again.
@@ -56,6 +58,29 @@ impl Default for Timings {
             election_max: Duration::from_millis(600),
         }
     }
+}
+
+/// What the machine may be like before something is done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MachineLimits {
+    /// Of the disk is used: a warning.
+    pub warn_percent: u8,
+    /// The log is cut as short as it can be.
+    pub scarce_percent: u8,
+    /// Operators can change nothing, and another node should lead.
+    pub read_only_percent: u8,
+    /// A clock that is off by more does not lead while another one can.
+    pub clock_skew_max: Span,
+}
+
+impl MachineLimits {
+    /// The usual ones.
+    pub const DEFAULT: Self = Self {
+        warn_percent: 85,
+        scarce_percent: 92,
+        read_only_percent: 97,
+        clock_skew_max: Span::from_millis(2_000),
+    };
 }
 
 /// When the log is cut.

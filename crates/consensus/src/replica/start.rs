@@ -148,6 +148,9 @@ impl Opened {
             groups,
             freshness: Freshness::new(self.settings.revocation_bound, askers),
             outlook: Mutex::default(),
+            dir: self.settings.dir,
+            limits: self.settings.machine,
+            vitals: Mutex::default(),
         });
         let service = Service(core.clone());
         let listener = Listener { keyring, register, told: told.clone(), raft, snapshots, service };

@@ -4,7 +4,8 @@ use super::core::Core;
 use crate::machine::Fingerprint;
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver as _;
-use quorate_domain::{ClusterId, NodeId};
+use quorate_domain::{ClusterId, NodeId, Span};
+use quorate_membership::{DiskUse, Unfit};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -37,6 +38,12 @@ pub struct Status {
     pub history: Option<Fingerprint>,
     /// Voters on which the same log had other outcomes, also those that are silent since.
     pub differs_from: BTreeSet<NodeId>,
+    /// Why it should not lead while another one can.
+    pub unfit: Option<Unfit>,
+    /// How full its disk is; `None` until it was looked at.
+    pub disk: Option<DiskUse>,
+    /// By how many milliseconds its clock is ahead of most others'; `None` without a majority.
+    pub clock_skew_ms: Option<i64>,
     /// All members.
     pub peers: Vec<PeerStatus>,
 }
@@ -71,6 +78,14 @@ pub struct PeerStatus {
     pub lag: Option<u64>,
     /// Up to which index its history was last found equal to this node's; `None` of this node itself, and while it never was.
     pub equal_at: Option<u64>,
+    /// For how long nothing was heard of it by this node; `None` of this node itself, and while nothing ever was.
+    pub silent: Option<Span>,
+    /// By how many milliseconds its clock is ahead of this node's, when it was heard last.
+    pub clock_ahead_ms: Option<i64>,
+    /// Why it says that it should not lead.
+    pub unfit: Option<Unfit>,
+    /// How full it says that its disk is.
+    pub disk: Option<DiskUse>,
 }
 
 impl From<ServerState> for Role {
@@ -98,12 +113,20 @@ pub(super) fn status(core: &Core) -> Status {
         Some(last_log.saturating_sub(matching.index))
     };
     let compared = core.compared.borrow().clone();
-    let peers = membership.nodes().map(|(id, peer)| PeerStatus {
-        node: NodeId::new(*id),
-        address: peer.address.clone(),
-        votes: votes(id),
-        lag: lag(id),
-        equal_at: compared.equal_at(NodeId::new(*id)),
+    let (now, vitals) = (core.clock.mono(), core.vitals.lock());
+    let peers = membership.nodes().map(|(id, peer)| {
+        let heard = vitals.last(NodeId::new(*id));
+        PeerStatus {
+            node: NodeId::new(*id),
+            address: peer.address.clone(),
+            votes: votes(id),
+            lag: lag(id),
+            equal_at: compared.equal_at(NodeId::new(*id)),
+            silent: heard.map(|heard| Span::of(now.since(heard.at))),
+            clock_ahead_ms: heard.map(|heard| heard.ahead_ms),
+            unfit: heard.and_then(|heard| heard.pulse.unfit),
+            disk: heard.and_then(|heard| heard.pulse.disk),
+        }
     });
     Status {
         node: core.node,
@@ -118,6 +141,9 @@ pub(super) fn status(core: &Core) -> Status {
         purged: seen.purged.map(|id| id.index),
         history: core.state.history(),
         differs_from: compared.differing(),
+        unfit: vitals.unfit(now, &core.limits),
+        disk: vitals.disk,
+        clock_skew_ms: vitals.skew_ms,
         peers: peers.collect(),
     }
 }

@@ -37,6 +37,7 @@ async fn a_failed_write_stops_the_node_and_names_the_cause() {
         timings: Timings::default(),
         revocation_bound: quorate_lease::RevocationBound::DEFAULT,
         snapshots: SnapshotPolicy::default(),
+        machine: MachineLimits::DEFAULT,
     };
     let clock: Arc<dyn Clock> = Arc::new(Stopped);
     let metrics = Metrics::register(&mut Registry::default(), clock.clone());

@@ -1,7 +1,7 @@
 //! The Raft log, vote, committed and purged marks, as openraft wants them kept.
 
 use super::tail::Tail;
-use super::{Change, Database, Done, Keyspace, LOG, META, StoreError, Writer};
+use super::{Change, Database, Done, Keyspace, LOG, META, StoreError, Underway, Writer};
 use crate::codec::{self, EntryV1, Kind, LogIdV1, VoteV1};
 use crate::host::{Disk, Write};
 use crate::metrics::SyncMetrics;
@@ -75,6 +75,17 @@ impl LogStore {
     pub(crate) fn last_index(&self) -> u64 {
         let view = self.0.view.read();
         view.tail.last().or(view.purged).map_or(0, |last| last.index)
+    }
+
+    /// Since when a write has been under way.
+    pub(crate) fn underway(&self) -> &Underway {
+        self.0.writer.underway()
+    }
+
+    /// Gives back all that removed entries take. Blocks.
+    pub(crate) fn compact(&self) -> Result<(), StoreError> {
+        let database = self.database()?;
+        [LOG, META].into_iter().try_for_each(|table| database.raw.compact(table))
     }
 
     /// Whether an earlier write failed.

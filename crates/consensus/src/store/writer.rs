@@ -1,7 +1,7 @@
 //! The one thread that writes a database: takes all that waits, writes one batch, syncs once, calls back in order.
 //! Whose thread it is, the disk decides.
 
-use super::{Database, StoreError};
+use super::{Database, StoreError, Underway};
 use crate::host::{Disk, Durability, Hands, Write};
 use crate::metrics::SyncMetrics;
 use crate::raft;
@@ -44,6 +44,7 @@ pub(crate) struct Writer {
     queue: Sender<Order>,
     slots: Arc<Semaphore>,
     failure: Arc<OnceLock<String>>,
+    underway: Underway,
     hands: Box<dyn Hands>,
 }
 
@@ -59,10 +60,12 @@ impl Writer {
         let (queue, orders) = crossbeam::channel::bounded(QUEUE_MAX + 1);
         let failure = Arc::new(OnceLock::new());
         let dir = database.dir.clone();
-        let work = WriterWork { orders, database, metrics, failure: failure.clone() };
+        let underway = Underway::default();
+        let (failed, under) = (failure.clone(), underway.clone());
+        let work = WriterWork { orders, database, metrics, failure: failed, underway: under };
         let hands = disk.start_writer(name, work).map_err(|error| StoreError::from_io(&dir, &error))?;
         let slots = Arc::new(Semaphore::new(QUEUE_MAX));
-        Ok(Self { queue, slots, failure, hands })
+        Ok(Self { queue, slots, failure, underway, hands })
     }
 
     /// Puts a change into the queue. Waits for a place, not for the disk.
@@ -82,6 +85,11 @@ impl Writer {
         let (sender, reply) = oneshot::channel();
         self.submit(Change { writes, done: Done::Reply { entries, sender } }).await?;
         reply.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Since when a write has been under way.
+    pub(crate) fn underway(&self) -> &Underway {
+        &self.underway
     }
 
     /// Fails if an earlier write failed.
@@ -123,6 +131,7 @@ pub struct WriterWork {
     database: Arc<Database>,
     metrics: SyncMetrics,
     failure: Arc<OnceLock<String>>,
+    underway: Underway,
 }
 
 /// What is written together.
@@ -189,7 +198,9 @@ impl WriterWork {
         let sync = dones.iter().any(|done| !matches!(done, Done::Unsynced));
         let durability = if sync { Durability::Synced } else { Durability::Unsynced };
         let timer = self.metrics.start();
+        self.underway.begin(timer);
         let written = self.database.raw.write(batch, durability);
+        self.underway.end();
         if sync {
             self.metrics.synced(timer, entries);
         }

@@ -136,6 +136,7 @@ impl Listener {
             Request::Renew { node, bound } => self.service.renew(node, bound).await,
             Request::Sight => self.service.sight(),
             Request::HandOver { to } => self.service.hand_over(to).await,
+            Request::Pulse => self.service.pulse(),
             Request::Applied { index } => self.service.applied(index).await,
             Request::History { version, index } => self.service.history(version, index).await,
             Request::Append { append, .. } => self.heartbeat(append).await,
@@ -216,6 +217,7 @@ impl Conversation {
             | Request::Certify { .. }
             | Request::Sight
             | Request::HandOver { .. }
+            | Request::Pulse
             | Request::History { .. }) => self.answer_aside(id, other).await,
         }
         Ok(())

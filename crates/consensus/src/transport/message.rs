@@ -3,6 +3,7 @@
 use crate::codec::{EntryV1, LogIdV1, VoteV1};
 use crate::machine::{Fingerprint, Outcome, Proposal};
 use crate::raft::{self, Types};
+use crate::replica::Pulse;
 use crate::trust::PublicKey;
 use openraft::raft::{
     AppendEntriesRequest, StreamAppendError, StreamAppendResult, VoteRequest, VoteResponse,
@@ -48,6 +49,8 @@ pub(crate) enum Request {
     Sight,
     /// To the leader: that it leave the lead to this voter, or to the one that is furthest.
     HandOver { to: Option<NodeId> },
+    /// What is the peer's machine like?
+    Pulse,
 }
 
 /// An answer.
@@ -84,6 +87,7 @@ pub(crate) enum Response {
     NotAdmitted(Rejection),
     Sight(Sight),
     HandedOver,
+    Pulse(Pulse),
 }
 
 /// What a newcomer is given.

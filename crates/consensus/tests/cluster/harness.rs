@@ -2,8 +2,8 @@
 
 use prometheus_client::registry::Registry;
 use quorate_consensus::{
-    CERTIFICATE_LIFETIME, Command, Fingerprint, Metrics, Outcome, ProposeError, Replica, RunError, Settings,
-    SnapshotPolicy, Start, StartError, Status, Timings,
+    CERTIFICATE_LIFETIME, Command, Fingerprint, MachineLimits, Metrics, Outcome, ProposeError, Replica,
+    RunError, Settings, SnapshotPolicy, Start, StartError, Status, Timings,
 };
 use quorate_domain::{Amount, Clock, LogTime, MonoTime, Name, NodeId, Span, Subject, Unit};
 use quorate_lease::RevocationBound;
@@ -80,6 +80,7 @@ pub(crate) fn settings(dir: &Path) -> Settings {
         timings: Timings::default(),
         revocation_bound: RevocationBound::DEFAULT,
         snapshots: SnapshotPolicy::default(),
+        machine: MachineLimits::DEFAULT,
     }
 }
 

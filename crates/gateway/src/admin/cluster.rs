@@ -119,6 +119,9 @@ mod tests {
             snapshot: None,
             history: None,
             differs_from: Vec::new(),
+            unfit: None,
+            disk: None,
+            clock_skew_ms: None,
             members: Vec::new(),
         };
         assert_eq!(verdict(&status).0, "healthy");

@@ -138,6 +138,9 @@ impl Replica for Alone {
             snapshot: None,
             history: None,
             differs_from: Vec::new(),
+            unfit: None,
+            disk: None,
+            clock_skew_ms: None,
             members: Vec::new(),
         }
     }
