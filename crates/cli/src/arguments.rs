@@ -20,6 +20,7 @@ use crate::tenant::{OrganisationFields, TeamFields, UserFields};
 use crate::token::TokenVerb;
 use crate::upgrade::UpgradeVerb;
 use clap::{Args, Parser, Subcommand};
+use quorate_node::ExitCode;
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "Exit codes:
@@ -36,12 +37,17 @@ const EXIT_CODES: &str = "Exit codes:
   10  the cluster is degraded: something is missing
   11  the cluster has no leader that a majority follows
   12  the next failure of a voter would leave it without
-  70  a node stopped because of a fault
-  78  the configuration file cannot be used";
+of a node (docs/errors/README.md says of each what to do):";
+
+/// Those of commands, and those of nodes from their one table.
+fn exit_codes() -> String {
+    let of_nodes = ExitCode::ALL.map(|code| format!("\n  {}  {}", code.number(), code.line()));
+    format!("{EXIT_CODES}{}", of_nodes.concat())
+}
 
 /// An AI gateway that runs as a cluster, with budgets that are never overspent.
 #[derive(Parser)]
-#[command(name = "quorate", version, after_help = EXIT_CODES, max_term_width = 110)]
+#[command(name = "quorate", version, after_help = exit_codes(), max_term_width = 110)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) connection: Connection,

@@ -29,7 +29,7 @@ impl Serve {
         runtime.block_on(quorate_node::serve(settings)).map_err(|error| CliError::Node {
             message: format!("{error:#}"),
             next: quorate_node::next_step(&error),
-            exit: quorate_node::exit_code(&error),
+            exit: quorate_node::exit_code(&error).number(),
         })
     }
 }

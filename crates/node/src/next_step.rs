@@ -1,6 +1,7 @@
 //! What an operator does about a node that did not start, or that stopped: the last column of the table in
 //! docs/errors/README.md, in one sentence; and the exit code by which scripts know whose turn it is.
 
+use crate::ExitCode;
 use crate::entrance::TokenFileError;
 use crate::founding::FileRejected;
 use quorate_consensus::{Refusal, RunError, StartError, StoreError};
@@ -8,16 +9,6 @@ use quorate_gateway::JournalFailure;
 use quorate_membership::{Mismatch, Rejection};
 use std::io::{self, ErrorKind};
 
-/// Of sysexits.h.
-const EX_SOFTWARE: u8 = 70;
-const EX_CONFIG: u8 = 78;
-/// Ours, beside them: a restart does not help.
-const ROLLED_BACK: u8 = 72;
-const OTHER_CLUSTER: u8 = 73;
-const REMOVED: u8 = 74;
-const LEVEL: u8 = 75;
-const CLONED: u8 = 77;
-const NAME_TAKEN: u8 = 79;
 const JOIN_ANEW: &str =
     "this data directory can be used no more: put it aside, and start with an empty one and a join token";
 const AGAIN: &str = "start the node again; if it ends like this again, report it with its log";
@@ -33,68 +24,72 @@ const OF_SYSTEM: &[(ErrorKind, &str)] = &[
 
 /// The exit code for an error of [`serve`](crate::serve), as docs/errors/README.md lists them.
 #[must_use]
-pub fn exit_code(error: &anyhow::Error) -> u8 {
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     if error.is::<FileRejected>() || error.is::<TokenFileError>() {
-        return EX_CONFIG;
+        return ExitCode::Configuration;
     }
     if let Some(error) = error.downcast_ref::<StartError>() {
         return code_of_start(error);
     }
-    if error.downcast_ref().is_some_and(is_newer) {
-        return LEVEL;
+    if let Some(error) = error.downcast_ref::<StoreError>() {
+        return code_of_store(error);
     }
     match error.downcast_ref::<RunError>() {
         Some(RunError::Expelled(refusal)) => code_of_refusal(refusal),
-        Some(RunError::Storage(error)) if is_newer(error) => LEVEL,
-        Some(RunError::Storage(_) | RunError::Raft(_) | RunError::Diverged { .. }) | None => EX_SOFTWARE,
+        Some(RunError::Storage(error)) => code_of_store(error),
+        Some(RunError::Raft(_) | RunError::Diverged { .. }) | None => ExitCode::Internal,
     }
 }
 
-/// Whether a later program wrote it.
-const fn is_newer(error: &StoreError) -> bool {
-    matches!(error, StoreError::Newer { .. })
-}
-
-const fn code_of_start(error: &StartError) -> u8 {
+const fn code_of_start(error: &StartError) -> ExitCode {
     match error {
-        StartError::Store(error) if is_newer(error) => LEVEL,
-        StartError::OtherCluster { .. } => OTHER_CLUSTER,
+        StartError::OtherCluster { .. } => ExitCode::OtherCluster,
         StartError::Refused { refusal, .. } => code_of_refusal(refusal),
         StartError::NotAdmitted { rejection, .. } => code_of_rejection(rejection),
-        StartError::Store(_)
-        | StartError::Listen { .. }
+        StartError::Store(error) => code_of_store(error),
+        StartError::Listen { .. }
         | StartError::NotJoined { .. }
         | StartError::NoIdentity
         | StartError::Settings(_)
         | StartError::Random(_)
         | StartError::Certificate(_)
         | StartError::Tls(_)
-        | StartError::Raft(_) => EX_SOFTWARE,
+        | StartError::Raft(_) => ExitCode::Internal,
     }
 }
 
-const fn code_of_refusal(refusal: &Refusal) -> u8 {
+const fn code_of_store(error: &StoreError) -> ExitCode {
+    match error {
+        StoreError::DiskFull { .. } => ExitCode::DiskFull,
+        StoreError::Corrupt { .. } => ExitCode::Damaged,
+        StoreError::Foreign { .. } => ExitCode::Configuration,
+        StoreError::Newer { .. } => ExitCode::Level,
+        StoreError::Locked { .. } | StoreError::Io { .. } | StoreError::Stopped { .. } => ExitCode::Internal,
+    }
+}
+
+const fn code_of_refusal(refusal: &Refusal) -> ExitCode {
     match refusal {
         Refusal::Card(mismatch) => match mismatch {
-            Mismatch::Cluster { .. } | Mismatch::Lineage { .. } => OTHER_CLUSTER,
-            Mismatch::Removed(_) => REMOVED,
-            Mismatch::OtherStorage { .. } | Mismatch::Cloned(_) => CLONED,
-            Mismatch::RolledBack(_) => ROLLED_BACK,
-            Mismatch::Level { .. } => LEVEL,
+            Mismatch::Cluster { .. } | Mismatch::Lineage { .. } => ExitCode::OtherCluster,
+            Mismatch::Removed(_) => ExitCode::Removed,
+            Mismatch::OtherStorage { .. } | Mismatch::Cloned(_) => ExitCode::Cloned,
+            Mismatch::RolledBack(_) => ExitCode::Damaged,
+            Mismatch::Level { .. } => ExitCode::Level,
         },
-        Refusal::Version { .. } => LEVEL,
-        Refusal::Certificate { .. } | Refusal::Node { .. } => EX_SOFTWARE,
+        Refusal::Version { .. } => ExitCode::Level,
+        Refusal::Certificate { .. } | Refusal::Node { .. } => ExitCode::Internal,
     }
 }
 
-const fn code_of_rejection(rejection: &Rejection) -> u8 {
+const fn code_of_rejection(rejection: &Rejection) -> ExitCode {
     match rejection {
-        Rejection::Removed => REMOVED,
-        Rejection::OtherStorage { .. } | Rejection::Cloned => CLONED,
-        Rejection::RolledBack { .. } => ROLLED_BACK,
-        Rejection::Level { .. } => LEVEL,
-        Rejection::NameTaken(_) | Rejection::AddressTaken(_) => NAME_TAKEN,
-        Rejection::TokenUnknown | Rejection::TokenExpired | Rejection::TokenUsedUp => EX_CONFIG,
+        Rejection::Removed => ExitCode::Removed,
+        Rejection::OtherStorage { .. } | Rejection::Cloned => ExitCode::Cloned,
+        Rejection::RolledBack { .. } => ExitCode::Damaged,
+        Rejection::Level { .. } => ExitCode::Level,
+        Rejection::NameTaken(_) | Rejection::AddressTaken(_) => ExitCode::NameTaken,
+        Rejection::TokenUnknown | Rejection::TokenExpired | Rejection::TokenUsedUp => ExitCode::Configuration,
         Rejection::Unknown(_)
         | Rejection::NotFounded
         | Rejection::TooManyTokens(_)
@@ -103,7 +98,7 @@ const fn code_of_rejection(rejection: &Rejection) -> u8 {
         | Rejection::LevelUnknown { .. }
         | Rejection::Conflict { .. }
         | Rejection::Voters(..)
-        | Rejection::RotationUnderWay => EX_SOFTWARE,
+        | Rejection::RotationUnderWay => ExitCode::Internal,
     }
 }
 
@@ -224,7 +219,7 @@ const fn of_store(error: &StoreError) -> &'static str {
         StoreError::Foreign { .. } => "correct node.data_dir: it is the directory of something else",
         StoreError::Newer { .. } => "run the version of quorate that wrote it, or a later one",
         StoreError::Corrupt { .. } => {
-            "put the directory aside and start with an empty one: docs/configuration.md says what becomes of the old node"
+            "put the directory aside, run `quorate node replace NAME` on another node, and start this one with an empty directory and a join token"
         }
     }
 }
