@@ -26,6 +26,7 @@ class NodeFile:
         self.cluster = cluster
         self.node = {}
         self.before = self.objects = ""
+        self.env = None
         self.command = [binary("quorate", "QUORATE_BIN"), "serve", "--config", str(self.path)]
 
     def join_by(self, token):
@@ -50,12 +51,12 @@ class NodeFile:
     def refused(self):
         """Runs a node that does not start: its exit code, and what it said on standard error."""
         self.write()
-        return subprocess.run(self.command, capture_output=True, text=True, timeout=REFUSAL_S)
+        return subprocess.run(self.command, capture_output=True, text=True, timeout=REFUSAL_S, env=self.env)
 
     def start(self):
         """Starts a node, and goes on at once."""
         self.write()
-        return Process(self.command, self.folder / "node.log")
+        return Process(self.command, self.folder / "node.log", env=self.env)
 
     def wait_for(self, process, path):
         """Waits until the node answers on a path of its admin address: `/livez`, `/readyz`."""

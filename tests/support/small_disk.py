@@ -26,6 +26,10 @@ class SmallDisk:
     def make_room(self):
         self._ballast.unlink()
 
+    def size(self):
+        found = os.statvfs(self.folder)
+        return found.f_blocks * found.f_frsize
+
     def room(self):
         found = os.statvfs(self.folder)
         return found.f_bavail * found.f_frsize

@@ -20,6 +20,7 @@ mod plans;
 mod query;
 mod resolve;
 mod resource;
+mod room;
 mod session;
 mod setup;
 mod token;
@@ -142,6 +143,10 @@ impl Admin {
     /// Has changes agreed on, and waits until they show on this node.
     async fn change(&self, by: &Administrator, changes: Vec<Change>) -> Result<Revision, AdminError> {
         let replica = self.replica()?;
+        let only_withdraws = |change: &Change| matches!(change, Change::RevokeKey { .. });
+        if !changes.iter().all(only_withdraws) {
+            room::for_changes(&replica.status())?;
+        }
         let told: Vec<String> = changes.iter().map(ToString::to_string).collect();
         let apply = Apply { actor: by.actor(), reason: by.reason.clone(), changes };
         match replica.propose_catalog(Command::Apply(apply), AGREEMENT_LIMIT).await? {
@@ -161,7 +166,9 @@ impl Admin {
         told: String,
         command: quorate_ledger::Command,
     ) -> Result<quorate_ledger::Outcome, AdminError> {
-        match self.replica()?.propose_ledger(command, AGREEMENT_LIMIT).await? {
+        let replica = self.replica()?;
+        room::for_changes(&replica.status())?;
+        match replica.propose_ledger(command, AGREEMENT_LIMIT).await? {
             quorate_ledger::Outcome::Rejected(rejection) => Err(AdminError::Ledger(rejection)),
             done @ (quorate_ledger::Outcome::Done
             | quorate_ledger::Outcome::BudgetStored { .. }

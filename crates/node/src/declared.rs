@@ -133,6 +133,9 @@ const fn default_election_ms() -> u64 {
     DEFAULT_ELECTION_MS
 }
 
+/// Enough to start and to cut the log.
+const RESERVE_BYTES: u64 = 64 << 20;
+
 /// What is done before the disk under `node.data_dir` is full.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -143,12 +146,15 @@ pub struct Disk {
     pub scarce_percent: u8,
     /// Percent before it takes no changes from operators, and leaves the lead to another node.
     pub read_only_percent: u8,
+    /// Bytes that are kept in reserve in the data directory, and given up when the disk is full at a start. At most a thirty-second part of
+    /// the disk; 0 for none.
+    pub reserve_bytes: u64,
 }
 
 impl Default for Disk {
     fn default() -> Self {
         let MachineLimits { warn_percent, scarce_percent, read_only_percent, .. } = MachineLimits::DEFAULT;
-        Self { warn_percent, scarce_percent, read_only_percent }
+        Self { warn_percent, scarce_percent, read_only_percent, reserve_bytes: RESERVE_BYTES }
     }
 }
 

@@ -15,12 +15,14 @@ mod mint;
 mod next_step;
 mod problems;
 mod reference;
+mod reserve;
 mod serve;
 mod settings;
 mod stop;
 mod tasks;
 mod ticker;
 mod waiting_room;
+mod watchdog;
 
 pub use beginning::Beginning;
 pub use bridge::{BridgedJournal, BridgedReplica};

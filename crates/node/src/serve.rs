@@ -7,7 +7,8 @@ use crate::leaving::{Leaving, Left};
 use crate::stop::StopSignal;
 use crate::tasks::{Ended, OnEnd, Tasks};
 use crate::waiting_room::WaitingRoom;
-use crate::{Settings, SystemClock, environment, log, ticker};
+use crate::watchdog::{Watchdog, Watched};
+use crate::{Settings, SystemClock, environment, log, reserve, ticker};
 use anyhow::{Context, Result, anyhow};
 use prometheus_client::registry::Registry;
 use quorate_consensus::{Journal, JournalMetrics};
@@ -40,6 +41,7 @@ pub async fn serve(settings: Settings) -> Result<()> {
     let filter = log::start(&settings.log_level)?;
     let mut stop = StopSignal::listen()?;
     make_private(&settings.data_dir)?;
+    reserve::keep(&settings.data_dir, settings.reserve_bytes)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let client_listener = server::bind(settings.client_listen).await?;
     let admin_listener = server::bind(settings.admin_listen).await?;
@@ -149,6 +151,7 @@ impl Node {
         let mut raft = Tasks::new(CancellationToken::new());
         let (end, runner) = (raft.stop(), member.runner);
         raft.spawn("raft", OnEnd::StopNode, async move { Ok(runner.run(end).await?) });
+        let _watchdog = self.watch(&member.replica, &journal)?;
         let cluster = member.replica.cluster();
         log::name(member.replica.node());
         let replica: Arc<dyn quorate_gateway::replica::Replica> = Arc::new(BridgedReplica(member.replica));
@@ -235,6 +238,15 @@ impl Node {
             ended = parts.raft.first_fatal() => Why::RaftFailed(ended),
             ended = self.operators.first_fatal() => Why::Failed(ended),
         }
+    }
+
+    /// Watches over the disk for as long as the node lives.
+    fn watch(&self, replica: &quorate_consensus::Replica, journal: &Journal) -> Result<Watchdog> {
+        let log = Watched { what: "log", underway: replica.underway() };
+        let marks = Watched { what: "journal", underway: journal.underway() };
+        let told = replica.clone();
+        let dog = Watchdog::start(Arc::clone(&self.clock), vec![log, marks], move || told.note_stall());
+        dog.context("watch over the disk")
     }
 
     /// Makes this node's funds, and sets the tasks to work that keep the cluster's time going.

@@ -53,6 +53,8 @@ pub struct Settings {
     pub cluster: ClusterSettings,
     /// What its machine may be like.
     pub machine: MachineLimits,
+    /// Bytes that are kept in reserve on its disk.
+    pub reserve_bytes: u64,
     /// The filter of the log.
     pub log_level: String,
     /// The largest request body, in bytes.
@@ -164,6 +166,7 @@ impl Settings {
             unready: Duration::from_millis(config.node.unready_ms),
             cluster,
             machine: machine(&config, &mut problems),
+            reserve_bytes: config.disk.reserve_bytes,
             log_level: config.log.level.clone(),
             body_bytes_max: config.limits.body_bytes_max,
             budget_wait: Duration::from_millis(config.limits.budget_wait_ms),
@@ -237,7 +240,7 @@ fn idempotency(declared: &declared::Limits, problems: &mut Problems) -> Idempote
 }
 
 fn machine(config: &Config, problems: &mut Problems) -> MachineLimits {
-    let declared::Disk { warn_percent, scarce_percent, read_only_percent } = config.disk;
+    let declared::Disk { warn_percent, scarce_percent, read_only_percent, .. } = config.disk;
     if !(0 < warn_percent && warn_percent < scarce_percent && scarce_percent < read_only_percent)
         || read_only_percent > 100
     {

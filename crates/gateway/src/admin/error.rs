@@ -5,7 +5,7 @@ use crate::replica::{NotChanged, Unavailable};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use quorate_catalog::Rejection;
-use quorate_domain::SessionId;
+use quorate_domain::{NodeId, SessionId};
 use quorate_membership::Rejection as Membership;
 use serde_json::json;
 
@@ -63,6 +63,9 @@ pub enum AdminError {
     /// The cluster gave no answer.
     #[error(transparent)]
     Replica(#[from] Unavailable),
+    /// There would soon be no room for what serves requests.
+    #[error("the disk of node {0} is almost full")]
+    DiskAlmostFull(NodeId),
     /// The membership refused.
     #[error(transparent)]
     Membership(Membership),
@@ -152,6 +155,11 @@ impl AdminError {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid_object", "say an amount between the two")
             }
             Self::Replica(error) => told_of_replica(*error),
+            Self::DiskAlmostFull(_) => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                "disk_almost_full",
+                "make room on that machine; nothing was changed. Keys can be revoked all the same",
+            ),
             Self::Membership(rejection) => told_of_membership(rejection),
             Self::Level { .. } => (
                 StatusCode::CONFLICT,
