@@ -5,7 +5,7 @@ use super::identity::{Identity, Place};
 use super::join::{self, Newcomer};
 use super::settings::{Settings, Start};
 use crate::host::{self, Host};
-use crate::store::StoreError;
+use crate::store::{LogStore, StoreError};
 use crate::transport::Joined;
 use crate::trust::{self, Held, Keyring, Lifetime};
 use quorate_domain::{Clock, ClusterId, NodeId};
@@ -29,6 +29,7 @@ pub(super) struct Entrant<'a> {
     pub(super) settings: &'a Settings,
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) profile: &'a Profile,
+    pub(super) log: &'a LogStore,
 }
 
 impl Entrant<'_> {
@@ -55,7 +56,10 @@ impl Entrant<'_> {
     fn begin(&self) -> Result<Identity, StartError> {
         let known = Identity::load_from(&*self.host.disk, &self.settings.dir)?;
         let mut identity = match known {
-            Some(identity) => identity,
+            Some(identity) => {
+                self.log.must_be_old()?;
+                identity
+            }
             None => Identity { storage: StorageId::new(random()?), place: None, starts: 0 },
         };
         identity.starts += 1;

@@ -61,7 +61,8 @@ impl Replica {
         host.disk.create_dir(&settings.dir).map_err(|error| StoreError::from_io(&settings.dir, &error))?;
         let log = LogStore::open(&*host.disk, &settings.dir.join("raft"), metrics.log.clone())?;
         let profile = entrance::profile(&settings, address);
-        let entrant = Entrant { host: &host, settings: &settings, clock: &clock, profile: &profile };
+        let entrant =
+            Entrant { host: &host, settings: &settings, clock: &clock, profile: &profile, log: &log };
         let settled = entrant.settle(start).await?;
         Opened { host, settings, clock, metrics, socket, profile, log, settled }.run().await
     }
@@ -99,6 +100,7 @@ impl Opened {
         let boot = BootId::new(host::random().map_err(|error| StartError::Random(error.to_string()))?);
         let snapshots =
             Arc::new(Snapshots::open(self.host.disk.clone(), &self.settings.dir.join("snapshots"))?);
+        snapshots.reach(self.log.purged())?;
         let (applied_sender, applied) = watch::channel(0);
         let (metrics, levels) = (self.metrics.snapshot.clone(), self.settings.levels);
         let store = StateStore::new(snapshots.clone(), applied_sender, metrics, levels);
@@ -114,7 +116,7 @@ impl Opened {
         let links = Arc::new(links);
         let config = Arc::new(raft_config(&self.settings, cluster)?);
         let raft = Raft::new(node.get(), config, Network(links.clone()), self.log.clone(), store).await;
-        let raft = raft.map_err(|fatal| not_started(refused.get(), &fatal))?;
+        let raft = raft.map_err(|fatal| not_started(refused.get(), &snapshots, &fatal))?;
         register.attach(raft.clone());
         if founder {
             found(&raft, node, &self.profile.peer_address).await?;
@@ -168,8 +170,15 @@ impl Opened {
     }
 }
 
-fn not_started(refused: Option<&StoreError>, fatal: &dyn std::fmt::Display) -> StartError {
-    refused.map_or_else(|| StartError::Raft(fatal.to_string()), |error| StartError::Store(error.clone()))
+/// openraft says that it could not read, but not what.
+fn not_started(
+    refused: Option<&StoreError>,
+    snapshots: &Snapshots,
+    fatal: &dyn std::fmt::Display,
+) -> StartError {
+    let unreadable = || snapshots.verify().err();
+    let cause = refused.cloned().or_else(unreadable);
+    cause.map_or_else(|| StartError::Raft(fatal.to_string()), StartError::Store)
 }
 
 /// Makes the founder the only member, unless it was done before.

@@ -50,6 +50,8 @@ struct Format {
 pub(crate) struct Database {
     pub(crate) raw: Box<dyn Tables>,
     pub(crate) dir: PathBuf,
+    /// Whether there was none before.
+    pub(crate) is_new: bool,
 }
 
 impl Database {
@@ -60,8 +62,9 @@ impl Database {
         purpose: &str,
         tables: &[Table],
     ) -> Result<Self, StoreError> {
-        let database = Self { raw: disk.open_database(dir, tables)?, dir: dir.to_owned() };
-        check_format(&database, purpose)?;
+        let raw = disk.open_database(dir, tables)?;
+        let mut database = Self { raw, dir: dir.to_owned(), is_new: false };
+        database.is_new = check_format(&database, purpose)?;
         Ok(database)
     }
 
@@ -76,13 +79,14 @@ impl Database {
     }
 }
 
-/// Reads what the database says about itself; writes it when the database is new.
-fn check_format(database: &Database, purpose: &str) -> Result<(), StoreError> {
+/// Reads what the database says about itself; writes it when the database is new, and says so.
+fn check_format(database: &Database, purpose: &str) -> Result<bool, StoreError> {
     let key = Keyspace::default().tag(FORMAT_TAG);
     let ours = Format { version: FORMAT, purpose: purpose.to_owned() };
     let Some(bytes) = database.get(META, &key)? else {
         let value = codec::encode(Kind::Format, &ours);
-        return database.write_synced(vec![Write::Put { table: META, key, value }]);
+        database.write_synced(vec![Write::Put { table: META, key, value }])?;
+        return Ok(true);
     };
     let found: Format =
         codec::decode(Kind::Format, &bytes).map_err(|error| StoreError::from_codec(&database.dir, &error))?;
@@ -94,5 +98,5 @@ fn check_format(database: &Database, purpose: &str) -> Result<(), StoreError> {
         let found = format!("it is a {}, not a {purpose}", found.purpose);
         return Err(StoreError::Foreign { dir: database.dir.clone(), found });
     }
-    Ok(())
+    Ok(false)
 }

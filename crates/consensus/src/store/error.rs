@@ -72,6 +72,10 @@ impl StoreError {
         if cause.contains("LOCK") || cause.contains("lock hold") {
             return Self::Locked { dir };
         }
+        // A file that another one names: the directory itself was made before.
+        if cause.contains("No such file or directory") {
+            return Self::Corrupt { dir, cause };
+        }
         match error.kind() {
             rocksdb::ErrorKind::Corruption => Self::Corrupt { dir, cause },
             rocksdb::ErrorKind::InvalidArgument => Self::Foreign { dir, found: cause },
@@ -99,6 +103,19 @@ impl StoreError {
             return Self::DiskFull { dir };
         }
         Self::Io { dir, cause: error.to_string() }
+    }
+
+    /// The same of a file that nobody else puts there: strange bytes in it are damage.
+    pub(crate) fn from_own(path: &Path, error: &CodecError) -> Self {
+        match error {
+            CodecError::Foreign(_) => Self::Corrupt { dir: path.to_owned(), cause: error.to_string() },
+            CodecError::Newer { .. }
+            | CodecError::WrongKind { .. }
+            | CodecError::Length { .. }
+            | CodecError::TooLarge(_)
+            | CodecError::Damaged
+            | CodecError::Unreadable { .. } => Self::from_codec(path, error),
+        }
     }
 
     /// Tells unreadable records apart.

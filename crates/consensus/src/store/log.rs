@@ -88,6 +88,21 @@ impl LogStore {
         [LOG, META].into_iter().try_for_each(|table| database.raw.compact(table))
     }
 
+    /// The last entry that is gone from the log.
+    pub(crate) fn purged(&self) -> Option<raft::LogId> {
+        self.0.view.read().purged
+    }
+
+    /// Fails if there was no log before this start: a node that has started before may have voted and acknowledged what is gone.
+    pub(crate) fn must_be_old(&self) -> Result<(), StoreError> {
+        let database = self.database()?;
+        if database.is_new {
+            let cause = "it is empty, although this node has started before".to_owned();
+            return Err(StoreError::Corrupt { dir: database.dir.clone(), cause });
+        }
+        Ok(())
+    }
+
     /// Whether an earlier write failed.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         self.0.writer.check()

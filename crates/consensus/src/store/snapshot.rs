@@ -60,6 +60,29 @@ impl Snapshots {
         Ok(Some((meta.clone(), SnapshotFile::open(&*self.disk, path)?)))
     }
 
+    /// Reads the current snapshot to its end.
+    pub(crate) fn verify(&self) -> Result<(), StoreError> {
+        match self.current()? {
+            Some((_, file)) => file.read().map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Fails unless the snapshots go on to where the log begins, after the entry that was purged last.
+    pub(crate) fn reach(&self, purged: Option<raft::LogId>) -> Result<(), StoreError> {
+        let covered = self.current.lock().as_ref().and_then(|(meta, _)| meta.last_log_id);
+        match purged {
+            Some(purged) if covered.is_none_or(|covered| covered.index < purged.index) => {
+                let cause = format!(
+                    "the log begins after entry {}, and no snapshot has what was before",
+                    purged.index
+                );
+                Err(StoreError::Corrupt { dir: self.dir.clone(), cause })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Writes a snapshot and makes it the current one. Blocks until it is durable.
     pub(crate) fn write(
         &self,
@@ -126,7 +149,7 @@ impl SnapshotFile {
         let header = self.bytes(0, HEADER_LEN as u64)?;
         let length = self.first_record(&header)?;
         let stored: SnapshotMetaV1 = codec::decode(Kind::SnapshotMeta, &self.bytes(0, length)?)
-            .map_err(|error| StoreError::from_codec(&self.path, &error))?;
+            .map_err(|error| StoreError::from_own(&self.path, &error))?;
         stored.try_into().map_err(|error| self.corrupt(&error))
     }
 
@@ -135,7 +158,7 @@ impl SnapshotFile {
         let bytes = self.bytes(0, self.size)?;
         let meta = self.meta()?;
         let state = usize::try_from(self.first_record(&bytes)?).map_or(&[][..], |start| &bytes[start..]);
-        let state = Frozen::decode(state).map_err(|error| StoreError::from_codec(&self.path, &error))?;
+        let state = Frozen::decode(state).map_err(|error| StoreError::from_own(&self.path, &error))?;
         Ok((meta, state))
     }
 
@@ -148,7 +171,7 @@ impl SnapshotFile {
     fn first_record(&self, bytes: &[u8]) -> Result<u64, StoreError> {
         let header = bytes.first_chunk().copied().unwrap_or_default();
         let length = codec::open_header(Kind::SnapshotMeta, header)
-            .map_err(|error| StoreError::from_codec(&self.path, &error))?;
+            .map_err(|error| StoreError::from_own(&self.path, &error))?;
         let end = (HEADER_LEN + length) as u64;
         if end <= self.size { Ok(end) } else { Err(self.corrupt(&"it is cut off")) }
     }

@@ -83,7 +83,7 @@ impl Keyring {
         let path = dir.join(FILE);
         let held = match disk.open(&path).and_then(|file| file.read(0, file.size()?)) {
             Ok(bytes) => codec::decode(Kind::Certificate, &bytes)
-                .map_err(|error| StoreError::from_codec(&path, &error))?,
+                .map_err(|error| StoreError::from_own(&path, &error))?,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::from_io(&path, &error)),
         };
