@@ -2,7 +2,11 @@
 
 import pytest
 
+from support.admin import Admin
+from support.bad_machine import BadMachine
+from support.documented import check_told
 from support.machines import Machines
+from support.node_file import NodeFile
 from support.wait import eventually
 
 OFF_MS = 5_000
@@ -38,3 +42,25 @@ def test_a_clock_that_is_a_little_off_is_told_and_nothing_is_done(machines):
     leader.machine.suffers(clock_ms=700)
     eventually(lambda: "this node's clock is not that of most others" in leader.process.log.read_text(), what="a warning")
     assert leader.metric("quorate_unfit_to_lead") == 0 and leader.leads()
+
+
+@pytest.mark.timeout(120)
+def test_a_newcomer_whose_clock_is_off_is_turned_away_until_it_is_right(tmp_path):
+    first = NodeFile(tmp_path / "first", found=True)
+    process = first.start()
+    started = []
+    try:
+        first.wait_for(process, "/readyz")
+        admin = Admin(f"http://{first.admin}", first.data.joinpath("admin-token").read_text().strip())
+        newcomer, machine = NodeFile(tmp_path / "newcomer"), BadMachine(tmp_path / "machine")
+        newcomer.env = machine.env
+        newcomer.join_by(admin.join_token())
+        machine.suffers(clock_ms=OFF_MS)
+        done = newcomer.refused()
+        check_told("the clock of this machine is off by N ms from that of the leader at ADDRESS, and may be by M ms", done.returncode, done.stderr)
+        machine.recovers()
+        started.append(newcomer.start())
+        newcomer.wait_for(started[0], "/readyz")
+    finally:
+        for one in (process, *started):
+            one.kill()

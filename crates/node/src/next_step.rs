@@ -47,6 +47,7 @@ const fn code_of_start(error: &StartError) -> ExitCode {
         StartError::Refused { refusal, .. } => code_of_refusal(refusal),
         StartError::NotAdmitted { rejection, .. } => code_of_rejection(rejection),
         StartError::Store(error) => code_of_store(error),
+        StartError::ClockOff { .. } => ExitCode::Clock,
         StartError::Listen { .. }
         | StartError::NotJoined { .. }
         | StartError::NoIdentity
@@ -155,6 +156,7 @@ pub(crate) const fn of_start(error: &StartError) -> &'static str {
         StartError::OtherCluster { .. } => {
             "correct node.data_dir or the join token: one of them is of another cluster"
         }
+        StartError::ClockOff { .. } => "set the clock of this machine, as by NTP, then start the node again",
         StartError::Certificate(_) | StartError::Tls(_) => AGAIN,
         StartError::Settings(_) => "correct what is named in the configuration file",
         StartError::Random(_) => "mend the machine: its operating system gives no random numbers",
@@ -228,7 +230,7 @@ const fn of_store(error: &StoreError) -> &'static str {
 mod tests {
     use super::*;
     use anyhow::{Context, anyhow};
-    use quorate_domain::{ClusterId, NodeId};
+    use quorate_domain::{ClusterId, NodeId, Span};
     use quorate_membership::{Levels, StorageId};
     use std::time::Duration;
 
@@ -255,6 +257,9 @@ mod tests {
             StartError::NotAdmitted { rejection, .. } => shown_of_rejection(rejection),
             StartError::OtherCluster { .. } => {
                 "the data directory belongs to cluster A, the join token to cluster B"
+            }
+            StartError::ClockOff { .. } => {
+                "the clock of this machine is off by N ms from that of the leader at ADDRESS, and may be by M ms"
             }
             StartError::Certificate(_) => "no certificate could be made",
             StartError::Tls(_) => "TLS cannot be set up",
@@ -370,6 +375,11 @@ mod tests {
             refused(Refusal::Certificate { cause: cause() }),
             refused(Refusal::Node { expected: one, actual: two }),
             StartError::OtherCluster { own: expected, other: actual },
+            StartError::ClockOff {
+                seed: "a:1".to_owned(),
+                off: Span::from_millis(5_000),
+                max: Span::from_millis(2_000),
+            },
             StartError::Certificate(text()),
             StartError::Tls(text()),
             StartError::NotJoined { within: Duration::from_secs(30), seed: "a:1".to_owned(), cause: cause() },

@@ -118,7 +118,9 @@ impl Entrant<'_> {
         let key = draw()?;
         let newcomer = Newcomer { storage, profile: self.profile.clone(), key: trust::public(&key)? };
         let network = Arc::clone(&self.host.network);
-        let Joined { node, certified, roots } = join::join(network, token, newcomer, self.clock).await?;
+        let (clock, max) = (self.clock, self.settings.machine.clock_skew_max);
+        let joined = join::join(network, token, newcomer, (clock, max)).await?;
+        let Joined { node, certified, roots, wall: _ } = joined;
         let held = Held {
             key,
             certificate: certified.certificate,

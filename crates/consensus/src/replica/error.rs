@@ -2,7 +2,7 @@
 
 use crate::store::StoreError;
 use crate::transport::Refusal;
-use quorate_domain::{ClusterId, NodeId};
+use quorate_domain::{ClusterId, NodeId, Span};
 use quorate_membership::Rejection;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -47,6 +47,16 @@ pub enum StartError {
         own: ClusterId,
         /// That of the token.
         other: ClusterId,
+    },
+    /// A node with such a clock should not lead, and is better set right before it belongs to a cluster.
+    #[error("the clock of this machine is off by {} ms from that of the leader at {seed}, and may be by {} ms", off.millis(), max.millis())]
+    ClockOff {
+        /// The leader.
+        seed: String,
+        /// By how much, at the least.
+        off: Span,
+        /// By how much it may be.
+        max: Span,
     },
     /// A certificate could not be made.
     #[error("no certificate could be made: {0}")]

@@ -4,7 +4,7 @@ use super::error::StartError;
 use crate::host::Network;
 use crate::transport::{AskError, Caller, HandshakeError, Joined, Local, Request, Response, Told, ask_once};
 use crate::trust::{PublicKey, Stranger};
-use quorate_domain::{Clock, Span};
+use quorate_domain::{Clock, LogTime, Span};
 use quorate_membership::{JoinToken, Profile, StorageId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(super) async fn join(
     network: Arc<dyn Network>,
     token: &JoinToken,
     newcomer: Newcomer,
-    clock: &Arc<dyn Clock>,
+    (clock, skew_max): (&Arc<dyn Clock>, Span),
 ) -> Result<Joined, StartError> {
     let stranger = Stranger::new(token.root, clock).map_err(|error| StartError::Tls(error.to_string()))?;
     let local = Local::Stranger(stranger, token.cluster);
@@ -39,8 +39,16 @@ pub(super) async fn join(
     let mut hint = None;
     let mut asked = String::new();
     while let Some(seed) = hint.take().or_else(|| turn.next().cloned()) {
+        let sent = clock.mono();
         match ask_once(&caller, &seed, &request, ONE_QUESTION).await {
-            Ok(Response::Joined(joined)) => return Ok(joined),
+            Ok(Response::Joined(joined)) => {
+                let took = Span::of(clock.mono().since(sent));
+                let off = off_by(clock.wall(), joined.wall, took);
+                if off > skew_max {
+                    return Err(StartError::ClockOff { seed, off, max: skew_max });
+                }
+                return Ok(joined);
+            }
             Ok(Response::NotAdmitted(rejection)) => return Err(StartError::NotAdmitted { seed, rejection }),
             Ok(Response::NotLeader(leader)) => {
                 cause = "it does not lead and knows no leader".to_owned();
@@ -61,4 +69,27 @@ pub(super) async fn join(
         }
     }
     Err(StartError::NotJoined { within: PATIENCE, seed: asked, cause })
+}
+
+/// By how much two clocks differ at the least. The other was read at some moment of the time that it took to ask.
+fn off_by(own: LogTime, other: LogTime, took: Span) -> Span {
+    let ahead = own.since(other).millis().saturating_sub(took.millis());
+    Span::from_millis(ahead.max(other.since(own).millis()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_answer_does_not_make_a_clock_wrong() {
+        let off = |own, other, took| {
+            let at = LogTime::from_millis;
+            off_by(at(own), at(other), Span::from_millis(took)).millis()
+        };
+        assert_eq!(off(10_000, 10_000, 0), 0);
+        assert_eq!(off(14_000, 10_000, 4_000), 0, "it may have been read four seconds ago");
+        assert_eq!(off(14_000, 10_000, 500), 3_500);
+        assert_eq!(off(10_000, 14_000, 4_000), 4_000, "nobody reads a clock before it is asked");
+    }
 }

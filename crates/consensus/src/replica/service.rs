@@ -125,7 +125,10 @@ impl Service {
             Err(error) => return Response::Failed(error.to_string()),
         };
         match certificates::certify(core, node, key).await {
-            Ok(certified) => Response::Joined(Joined { node, certified, roots: self.roots() }),
+            Ok(certified) => {
+                let (roots, wall) = (self.roots(), core.clock.wall());
+                Response::Joined(Joined { node, certified, roots, wall })
+            }
             Err(cause) => Response::Failed(cause),
         }
     }

@@ -97,6 +97,8 @@ pub(crate) struct Joined {
     pub(crate) certified: Certified,
     /// Whom it is to trust, the newest last.
     pub(crate) roots: Vec<Vec<u8>>,
+    /// What time it is, by the leader's clock.
+    pub(crate) wall: LogTime,
 }
 
 /// A certificate, and who signed it.
