@@ -6,7 +6,9 @@ use crate::process::{Running, poll};
 use crate::statistics;
 use anyhow::{Context, Result, ensure};
 use prometheus_client::registry::Registry;
-use quorate_consensus::{CERTIFICATE_LIFETIME, Metrics, Replica, Settings, SnapshotPolicy, Start, Timings};
+use quorate_consensus::{
+    CERTIFICATE_LIFETIME, MachineLimits, Metrics, Replica, Settings, SnapshotPolicy, Start, Timings,
+};
 use quorate_domain::{Clock, SessionId, Span};
 use quorate_membership::{JoinToken, Levels};
 use serde::{Deserialize, Serialize};
@@ -147,6 +149,7 @@ pub(crate) async fn play(folder: PathBuf, leader: Option<String>) -> Result<()> 
         admin_address: "127.0.0.1:1".to_owned(),
         certificates: CERTIFICATE_LIFETIME,
         levels: Levels::OURS,
+        machine: MachineLimits::default(),
         revocation_bound: quorate_lease::RevocationBound::DEFAULT,
         timings: Timings::default(),
         snapshots: SnapshotPolicy::default(),
