@@ -5,7 +5,7 @@ use crate::{
     ApiKey, Apply, Catalog, Change, Command, Digest, Expected, Foundation, Founding, KeySpec, KeyState,
     NewKey, Object, ObjectId, Outcome, Pepper, Rejection, Role,
 };
-use quorate_domain::{KeyId, LogTime, Name, Revision, Span};
+use quorate_domain::{ClusterId, KeyId, LogTime, Name, Revision, Span};
 use std::sync::Arc;
 
 impl Catalog {
@@ -20,6 +20,7 @@ impl Catalog {
         let done = match command {
             Command::Found(founding) => self.found(at, founding),
             Command::Apply(Apply { actor: _, reason: _, changes }) => self.apply_all(at, changes),
+            Command::GoOn { cluster, left_out } => self.go_on(cluster, left_out),
         };
         match done {
             Ok(revision) => Outcome::Applied { revision },
@@ -41,6 +42,13 @@ impl Catalog {
         self.foundation = Some(Foundation { cluster, at, pepper: Pepper::new(pepper) });
         let new = NewKey { id: admin, role: Role::Admin, spec: KeySpec::default(), digest: admin_digest };
         self.keys.insert(admin, Arc::new(new.born(at, self.revision)));
+        Ok(self.revision)
+    }
+
+    fn go_on(&mut self, cluster: Option<ClusterId>, left_out: u64) -> Result<Revision, Rejection> {
+        let foundation = self.foundation.as_mut().ok_or(Rejection::NotFounded)?;
+        foundation.cluster = cluster.unwrap_or(foundation.cluster);
+        self.revision = Revision::new(self.revision.get().saturating_add(left_out));
         Ok(self.revision)
     }
 

@@ -15,6 +15,13 @@ pub enum Command {
     Found(Founding),
     /// Changes objects: all of them or none.
     Apply(Apply),
+    /// A copy of the catalogue goes on without the original: its revisions leave out so many that none is given a second time.
+    GoOn {
+        /// The cluster, if it is another one from now on.
+        cluster: Option<ClusterId>,
+        /// So many revisions are left out.
+        left_out: u64,
+    },
 }
 
 /// What a new cluster begins with.

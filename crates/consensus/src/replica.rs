@@ -10,6 +10,7 @@ mod entrance;
 mod entries;
 mod error;
 mod everywhere;
+mod fencing;
 mod freshness;
 mod handle;
 mod identity;

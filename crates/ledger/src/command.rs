@@ -47,6 +47,12 @@ pub enum Command {
     MeetEndUser(MeetEndUser),
     /// Part of what a node's journal proves, ahead of [`Command::OpenSession`], where all of it does not fit into one entry.
     TellMarks(TellMarks),
+    /// A copy of the ledger goes on without the original: its counters leave out so many that no revision, budget or session is given
+    /// a number a second time.
+    GoOn {
+        /// So many are left out.
+        left_out: u64,
+    },
 }
 
 impl Command {
@@ -63,7 +69,9 @@ impl Command {
             | Self::PutTimeZone(_)
             | Self::MeetEndUser(_)
             | Self::TellMarks(_) => true,
-            Self::PutBudget(_) | Self::PutTemplate(_) | Self::RemoveBudget { .. } => false,
+            Self::PutBudget(_) | Self::PutTemplate(_) | Self::RemoveBudget { .. } | Self::GoOn { .. } => {
+                false
+            }
         }
     }
 }

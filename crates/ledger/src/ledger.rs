@@ -79,6 +79,7 @@ impl Ledger {
                 self.zones.put(zone);
                 Outcome::Done
             }
+            Command::GoOn { left_out } => self.go_on(left_out),
         }
     }
 
@@ -179,6 +180,14 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    fn go_on(&mut self, left_out: u64) -> Outcome {
+        let beyond = |number: u64| number.saturating_add(left_out);
+        self.revision = Revision::new(beyond(self.revision.get()));
+        self.last_budget = BudgetId::new(beyond(self.last_budget.get()));
+        self.last_session = SessionId::new(beyond(self.last_session.get()));
+        Outcome::Done
     }
 
     fn put_budget(&mut self, put: PutBudget, end_users_max: Option<u32>) -> Result<Outcome, Rejection> {

@@ -2,7 +2,7 @@
 //!
 //! The order of variants and fields is a stored format: add at the end, never reorder.
 
-use crate::{Certificate, Order, Profile, Report, Root, RootId, StorageId, TokenId};
+use crate::{Certificate, Order, PlanId, Profile, Report, Root, RootId, StorageId, TokenId};
 use quorate_domain::{BootId, ClusterId, LogTime, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +63,10 @@ pub enum Command {
         /// How far.
         report: Report,
     },
+    /// The cluster has lost its quorum for good and goes on from the copy of one node, in the next lineage.
+    Recover(Recovery),
+    /// Another cluster begins with a copy of this one's state.
+    Refound(Founding),
 }
 
 impl Command {
@@ -79,7 +83,9 @@ impl Command {
             | Self::Trust { .. }
             | Self::Raise { .. }
             | Self::Change(_)
-            | Self::Report { .. } => 1,
+            | Self::Report { .. }
+            | Self::Recover(_)
+            | Self::Refound(_) => 1,
             Self::Rotate { .. } => 2,
         }
     }
@@ -96,7 +102,9 @@ impl Command {
             | Self::Trust { .. }
             | Self::Rotate { .. }
             | Self::Raise { .. }
-            | Self::Report { .. } => true,
+            | Self::Report { .. }
+            | Self::Recover(_)
+            | Self::Refound(_) => true,
             // The second time there is nothing left to take out, or another revision.
             Self::Change(_) | Self::WithdrawToken { .. } => false,
         }
@@ -118,6 +126,15 @@ pub struct Founding {
     pub starts: u64,
     /// This start.
     pub boot: BootId,
+}
+
+/// A cluster that goes on from one copy of its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovery {
+    /// The node whose copy it is. It is the only member from now on.
+    pub keeper: NodeId,
+    /// The plan that says so. The same plan changes nothing twice.
+    pub plan: PlanId,
 }
 
 /// A fresh node that asks for a place.

@@ -58,6 +58,8 @@ pub enum What {
     LetIn(Named),
     /// The autopilot goes by other settings.
     Autopilot(AutopilotSettings),
+    /// The cluster had lost its quorum for good, and goes on from the copy of this node, in this lineage.
+    Recovered(Named, u32),
 }
 
 /// A node, as it was called then.
@@ -123,6 +125,9 @@ impl fmt::Display for What {
             Self::KeptOut(node) => write!(f, "{node} gets no vote until it is promoted"),
             Self::LetIn(node) => write!(f, "{node} may vote"),
             Self::Autopilot(settings) => write!(f, "autopilot: {settings}"),
+            Self::Recovered(node, lineage) => {
+                write!(f, "the cluster was recovered from the copy of {node}, in lineage {lineage}")
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::command::{Admission, Command, Founding, Introduction, Outcome, Rejection};
 use crate::seats::Ballot;
 use crate::{
-    Authority, AutopilotSettings, By, Certificate, Events, Named, NodeRecord, Profile, Root, RootId,
+    Authority, AutopilotSettings, By, Certificate, Events, Fence, Named, NodeRecord, Profile, Root, RootId,
     Standing, StorageId, Successor, TokenId, Tokens, What,
 };
 use quorate_domain::{BootId, ClusterId, LogTime, Name, NodeId};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The lineage of a cluster that was never recovered.
-const FIRST_LINEAGE: u32 = 1;
+pub const FIRST_LINEAGE: u32 = 1;
 /// The level of a cluster before it is founded: then it is the highest that its founder knows.
 const FIRST_LEVEL: u32 = 1;
 
@@ -33,6 +33,7 @@ pub struct Membership {
     voters: BTreeSet<NodeId>,
     autopilot: AutopilotSettings,
     events: Events,
+    fence: Fence,
 }
 
 impl Default for Membership {
@@ -50,6 +51,7 @@ impl Default for Membership {
             voters: BTreeSet::new(),
             autopilot: AutopilotSettings::default(),
             events: Events::default(),
+            fence: Fence::default(),
         }
     }
 }
@@ -137,6 +139,12 @@ impl Membership {
         self.authority.as_ref()
     }
 
+    /// Who was left behind when the cluster was recovered.
+    #[must_use]
+    pub const fn fence(&self) -> &Fence {
+        &self.fence
+    }
+
     /// Applies a command. Total and deterministic.
     pub fn apply(&mut self, at: LogTime, command: Command) -> Outcome {
         let done = match command {
@@ -154,6 +162,8 @@ impl Membership {
             Command::Raise { from, to, actor: _, reason: _ } => self.raise(from, to),
             Command::Change(order) => self.order(at, order),
             Command::Report { node, boot, report } => self.report(at, (node, boot), report),
+            Command::Recover(recovery) => self.recover(at, recovery),
+            Command::Refound(founding) => return self.refound(at, founding),
         };
         self.advance();
         done.map_or_else(Outcome::Rejected, |()| Outcome::Done)
@@ -392,5 +402,6 @@ fn numbered(id: NodeId) -> Name {
 }
 
 mod orders;
+mod rebirth;
 #[cfg(test)]
 mod tests;

@@ -35,7 +35,8 @@ impl Bounds {
             | Command::PutTimeZone(_)
             | Command::PutTemplate(_)
             | Command::MeetEndUser(_)
-            | Command::TellMarks(_) => Self::Free,
+            | Command::TellMarks(_)
+            | Command::GoOn { .. } => Self::Free,
         }
     }
 

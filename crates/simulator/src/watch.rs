@@ -166,7 +166,8 @@ impl World {
             | Command::ExpireSession { .. }
             | Command::Resolve(_)
             | Command::PutTimeZone(_)
-            | Command::PutTemplate(_) => {}
+            | Command::PutTemplate(_)
+            | Command::GoOn { .. } => {}
             Command::TellMarks(_) => self.coverage.reach(Reached::ToldInParts),
             Command::MeetEndUser(meet) => self.watch_meeting(meet),
         }

@@ -149,7 +149,7 @@ pub(crate) async fn play(folder: PathBuf, leader: Option<String>) -> Result<()> 
         admin_address: "127.0.0.1:1".to_owned(),
         certificates: CERTIFICATE_LIFETIME,
         levels: Levels::OURS,
-        machine: MachineLimits::default(),
+        machine: MachineLimits::DEFAULT,
         revocation_bound: quorate_lease::RevocationBound::DEFAULT,
         timings: Timings::default(),
         snapshots: SnapshotPolicy::default(),

@@ -38,6 +38,21 @@ fn a_cluster_is_founded_once() {
 }
 
 #[test]
+fn a_copy_goes_on_with_revisions_that_the_original_never_gave() {
+    let mut catalog = furnished();
+    let key = catalog.keys().keys().next().copied().unwrap();
+    let (cluster, left_out) = (Some(ClusterId::new(77)), 1_000_000);
+    let gone_on = catalog.apply(at(5), Command::GoOn { cluster, left_out });
+    assert_eq!(gone_on, Outcome::Applied { revision: Revision::new(1_000_002) });
+    assert_eq!(catalog.foundation().unwrap().cluster, ClusterId::new(77));
+    assert_eq!(catalog.key(key), furnished().key(key), "keys stay as they are");
+    apply(&mut catalog, [put_organisation("new")]).unwrap();
+    assert_eq!(catalog.revision(), Revision::new(1_000_003));
+    let refused = Outcome::Rejected(Rejection::NotFounded);
+    assert_eq!(Catalog::default().apply(at(5), Command::GoOn { cluster, left_out }), refused);
+}
+
+#[test]
 fn nothing_changes_before_the_cluster_is_founded() {
     refuses(
         &mut Catalog::default(),

@@ -9,7 +9,7 @@ use crate::store::{LogStore, StoreError};
 use crate::transport::Joined;
 use crate::trust::{self, Held, Keyring, Lifetime};
 use quorate_domain::{Clock, ClusterId, NodeId};
-use quorate_membership::{JoinToken, Profile, StorageId};
+use quorate_membership::{FIRST_LINEAGE, JoinToken, Profile, StorageId};
 use std::sync::Arc;
 
 /// The first node of a cluster.
@@ -111,7 +111,7 @@ impl Entrant<'_> {
             roots: vec![root.certificate.clone()],
             founding: Some(root),
         };
-        Ok((Place { cluster, node: FOUNDER, founder: true }, self.hold(held)?))
+        Ok((Place { cluster, node: FOUNDER, founder: true, lineage: FIRST_LINEAGE }, self.hold(held)?))
     }
 
     async fn join(&self, storage: StorageId, token: &JoinToken) -> Result<(Place, Keyring), StartError> {
@@ -120,7 +120,7 @@ impl Entrant<'_> {
         let network = Arc::clone(&self.host.network);
         let (clock, max) = (self.clock, self.settings.machine.clock_skew_max);
         let joined = join::join(network, token, newcomer, (clock, max)).await?;
-        let Joined { node, certified, roots, wall: _ } = joined;
+        let Joined { node, certified, roots, wall: _, lineage } = joined;
         let held = Held {
             key,
             certificate: certified.certificate,
@@ -130,7 +130,7 @@ impl Entrant<'_> {
             roots,
             founding: None,
         };
-        Ok((Place { cluster: token.cluster, node, founder: false }, self.hold(held)?))
+        Ok((Place { cluster: token.cluster, node, founder: false, lineage }, self.hold(held)?))
     }
 
     fn hold(&self, held: Held) -> Result<Keyring, StartError> {

@@ -32,6 +32,8 @@ pub struct Place {
     pub node: NodeId,
     /// Whether this directory founded the cluster.
     pub founder: bool,
+    /// The lineage in which it was given the place, or went on with it: the replica comes to it only at the end of an old log.
+    pub lineage: u32,
 }
 
 impl Identity {
@@ -43,7 +45,7 @@ impl Identity {
         Self::load_from(&*Host::machine().disk, dir)
     }
 
-    pub(super) fn load_from(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn load_from(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, StoreError> {
         let path = dir.join(FILE);
         match disk.open(&path).and_then(|file| file.read(0, file.size()?)) {
             Ok(bytes) => codec::decode(Kind::Identity, &bytes)
@@ -55,7 +57,7 @@ impl Identity {
     }
 
     /// Writes the identity and waits until it is on the disk.
-    pub(super) fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
+    pub(crate) fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
         let draft = dir.join(DRAFT);
         let write = || -> io::Result<()> {
             let mut file = disk.create(&draft)?;

@@ -5,7 +5,7 @@ use super::entries::{self, Group};
 use super::error::{ChangeError, RunError};
 use super::proposer::{self, Pending};
 use super::rounds::{self, Asker};
-use super::{certificates, comparison, freshness, observe, pulse, room, status, steward};
+use super::{certificates, comparison, fencing, freshness, observe, pulse, room, status, steward};
 use crate::host::{Socket, run_blocking};
 use crate::transport::{LinkTask, Listener, Told};
 use quorate_domain::NodeId;
@@ -43,6 +43,7 @@ impl Runner {
         tasks.spawn(proposer::run(core.clone(), self.pending));
         tasks.spawn(steward::run(core.clone()));
         tasks.spawn(certificates::run(core.clone()));
+        tasks.spawn(fencing::run(core.clone()));
         tasks.spawn(rounds::run(core.clone(), self.rounds));
         tasks.spawn(freshness::run(core.clone()));
         tasks.spawn(pulse::run(core.clone()));

@@ -127,7 +127,8 @@ impl Service {
         match certificates::certify(core, node, key).await {
             Ok(certified) => {
                 let (roots, wall) = (self.roots(), core.clock.wall());
-                Response::Joined(Joined { node, certified, roots, wall })
+                let lineage = self.0.state.membership.read().lineage();
+                Response::Joined(Joined { node, certified, roots, wall, lineage })
             }
             Err(cause) => Response::Failed(cause),
         }

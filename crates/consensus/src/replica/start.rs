@@ -105,9 +105,9 @@ impl Opened {
         let (metrics, levels) = (self.metrics.snapshot.clone(), self.settings.levels);
         let store = StateStore::new(snapshots.clone(), applied_sender, metrics, levels);
         let (state, refused) = (store.state().clone(), store.refused());
-        let Place { cluster, node, founder } = self.settled.place;
+        let Place { cluster, node, founder, lineage } = self.settled.place;
         let (storage, starts) = (self.settled.storage, self.settled.starts);
-        let myself = Myself { cluster, node, storage, starts, boot, levels };
+        let myself = Myself { cluster, lineage, node, storage, starts, boot, levels };
         let register = Arc::new(Register::new(myself, state.clone(), self.log.clone()));
         let (keyring, told) = (Arc::new(self.settled.keyring), Told::default());
         let local = Local::Member(keyring.clone(), register.clone());

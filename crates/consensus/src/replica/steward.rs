@@ -111,7 +111,7 @@ async fn announce(core: &Core, command: membership::Command) {
 
 fn introduction(core: &Core) -> Option<membership::Command> {
     let members = core.state.membership.read();
-    let Myself { cluster, node, storage, starts, boot, levels: _ } = core.register.myself;
+    let Myself { cluster, lineage: _, node, storage, starts, boot, levels: _ } = core.register.myself;
     let profile = core.profile.clone();
     match (members.cluster(), members.get(node)) {
         (None, _) if core.leads() => {

@@ -99,6 +99,8 @@ pub(crate) struct Joined {
     pub(crate) roots: Vec<Vec<u8>>,
     /// What time it is, by the leader's clock.
     pub(crate) wall: LogTime,
+    /// The cluster's lineage, which its replica does not know until it has caught up.
+    pub(crate) lineage: u32,
 }
 
 /// A certificate, and who signed it.

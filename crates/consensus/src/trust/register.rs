@@ -15,6 +15,8 @@ use std::sync::{Arc, OnceLock};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Myself {
     pub(crate) cluster: ClusterId,
+    /// The lineage that its data directory is of.
+    pub(crate) lineage: u32,
     pub(crate) node: NodeId,
     pub(crate) storage: StorageId,
     pub(crate) starts: u64,
@@ -43,11 +45,11 @@ impl Register {
 
     /// This node's card as it is now.
     pub(crate) fn card(&self) -> Card {
-        let Myself { cluster, node, storage, starts, boot, levels } = self.myself;
+        let Myself { cluster, lineage: _, node, storage, starts, boot, levels } = self.myself;
         let applied = self.state.history().map_or(0, |at| at.applied);
         Card {
             cluster,
-            lineage: self.state.membership.read().lineage(),
+            lineage: self.lineage(),
             node,
             storage,
             starts,
@@ -61,9 +63,17 @@ impl Register {
 
     /// Whether to believe a card that was made after this was noted.
     pub(crate) fn judge(&self, card: &Card, noted: &OnDisks) -> Result<(), Mismatch> {
+        if card.cluster == self.myself.cluster && card.lineage < self.lineage() {
+            return Err(Mismatch::Lineage { expected: card.lineage, actual: self.lineage() });
+        }
         let members = self.state.membership.read();
         let is_gone = members.is_gone(card.node) && !self.is_in_raft(card.node);
         judge(card, self.myself.cluster, &members, (is_gone, noted.0.get(&card.node).copied()))
+    }
+
+    /// The newest lineage that this node knows of: a replica comes to it only at the end of an old log.
+    fn lineage(&self) -> u32 {
+        self.myself.lineage.max(self.state.membership.read().lineage())
     }
 
     /// Whether the node has left: it is neither in the table nor in Raft's membership.

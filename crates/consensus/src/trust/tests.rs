@@ -7,7 +7,7 @@ use crate::metrics::Metrics;
 use crate::store::LogStore;
 use prometheus_client::registry::Registry;
 use quorate_domain::{BootId, Clock, ClusterId, LogTime, MonoTime, NodeId, Span};
-use quorate_membership::{Levels, Root, RootId, StorageId};
+use quorate_membership::{Levels, Mismatch, Root, RootId, StorageId};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -74,6 +74,7 @@ pub(crate) fn member(
     let log = LogStore::open(&*disk, &dir.join("raft"), metrics.log).unwrap();
     let myself = Myself {
         cluster: ClusterId::new(cluster),
+        lineage: 1,
         node: NodeId::new(node),
         storage: StorageId::new(node),
         starts: 1,
@@ -116,4 +117,21 @@ fn a_key_that_does_not_fit_its_certificate_is_found_when_it_is_read() {
     let (disk, clock) = (Host::machine().disk, Hand::at(NOW) as Arc<dyn Clock>);
     let wrong = Held { key: draw().unwrap(), ..held(&root_of(9), 9, 3) };
     assert!(Keyring::create(wrong, (&disk, dir.path(), &clock)).is_err());
+}
+
+#[test]
+fn a_node_that_joined_a_recovered_cluster_is_of_its_lineage_before_its_replica_knows() {
+    let dir = TempDir::new().unwrap();
+    let clock = Hand::at(NOW) as Arc<dyn Clock>;
+    let (_, register) = member(dir.path(), clock, held(&root_of(9), 9, 3), (9, 3));
+    let older = register.card();
+    let myself = Myself { lineage: 2, ..register.myself };
+    drop(register);
+    let metrics = Metrics::register(&mut Registry::default(), Hand::at(NOW));
+    let log = LogStore::open(&*Host::machine().disk, &dir.path().join("raft"), metrics.log).unwrap();
+    let register = Register::new(myself, Arc::new(State::default()), log);
+    assert_eq!((older.lineage, register.card().lineage), (1, 2));
+    let noted = register.on_disks();
+    assert_eq!(register.judge(&older, &noted), Err(Mismatch::Lineage { expected: 1, actual: 2 }));
+    assert_eq!(register.judge(&register.card(), &noted), Ok(()));
 }

@@ -108,6 +108,7 @@ const fn kind(what: &What) -> &'static str {
         What::KeptOut(_) => "kept_out",
         What::LetIn(_) => "let_in",
         What::Autopilot(_) => "autopilot",
+        What::Recovered(..) => "recovered",
     }
 }
 

@@ -1,7 +1,10 @@
 //! Lives of nodes: how one begins, and what becomes of the one before.
 
 use crate::script::*;
-use quorate_domain::{Amount, BootId, NodeId, SessionId, Unit, WindowId};
+use quorate_domain::{
+    Amount, BootId, BudgetId, Calendar, NodeId, Period, Revision, SessionId, Unit, Weekday, WindowId,
+    ZoneName,
+};
 use quorate_ledger::*;
 
 fn mark(session: SessionId, spent_bound: u64) -> Mark {
@@ -141,4 +144,23 @@ fn what_a_session_has_overrun_counts_although_it_was_declared_dead_before_its_jo
     script.open(1, 2, Evidence::Intact { generation: 1, marks: vec![mark] });
     let report = script.ledger.report(BUDGET).unwrap();
     assert_eq!((report.overrun, report.in_doubt, report.free), (overrun, spent_bound, Amount::new(65)));
+}
+
+#[test]
+fn a_copy_goes_on_with_numbers_that_the_original_never_gave_and_what_the_dead_held_counts() {
+    let (mut script, [session]) = Script::with_sessions(100);
+    script.ask(session, 40, 40);
+    let held = script.ledger.report(BUDGET).unwrap().outstanding;
+    script.apply(Command::ExpireSession { session });
+    assert_eq!(script.apply(Command::GoOn { left_out: 1_000_000 }), Outcome::Done);
+    let report = script.ledger.report(BUDGET).unwrap();
+    assert_eq!((report.in_doubt, report.outstanding), (held, held));
+    assert_eq!(script.open(2, 1, fresh()), SessionId::new(1_000_002));
+    let put = script.put(
+        10,
+        Kind::windowed(Calendar::new(Period::Day, ZoneName::utc(), Weekday::Monday)),
+        Expected::Absent,
+    );
+    let Outcome::BudgetStored { budget, revision } = put else { panic!("{put:?}") };
+    assert_eq!((budget, revision), (BudgetId::new(1_000_002), Revision::new(1_000_002)));
 }

@@ -4,9 +4,9 @@ use super::*;
 use crate::{Change, Levels, NewToken, Order, Phase, Progress, Report};
 use quorate_domain::Secret;
 
-const NOW: LogTime = LogTime::from_millis(1_000);
+pub(super) const NOW: LogTime = LogTime::from_millis(1_000);
 
-fn root(byte: u8) -> Root {
+pub(super) fn root(byte: u8) -> Root {
     let at = LogTime::from_millis;
     Root { certificate: vec![byte; 9], key: Secret::new([byte; 32]), since: at(0), until: at(9_000) }
 }
@@ -26,7 +26,7 @@ fn profile_at(name: Option<&str>, host: u64) -> Profile {
     }
 }
 
-fn founded() -> Membership {
+pub(super) fn founded() -> Membership {
     let mut members = Membership::default();
     let founding = Founding {
         cluster: ClusterId::new(9),
@@ -53,7 +53,7 @@ fn admit_as(members: &mut Membership, storage: u64, name: Option<&str>) -> Outco
     members.apply(NOW, Command::Admit(Admission { token, storage, profile }))
 }
 
-fn admit(members: &mut Membership, storage: u64) -> Outcome {
+pub(super) fn admit(members: &mut Membership, storage: u64) -> Outcome {
     admit_as(members, storage, None)
 }
 

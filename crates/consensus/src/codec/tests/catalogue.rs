@@ -18,7 +18,9 @@ pub(super) fn commands() -> Vec<(&'static str, machine::Command)> {
     let changes = [writes(), deletions(), of_keys()].concat();
     let changes = changes.into_iter().map(|(name, change)| (name, command(Actor::Key(KEY), change)));
     let by_node = ("catalogue_apply_by_node", command(Actor::Node(NodeId::new(4)), delete_user()));
-    [("catalogue_found", founding), by_node]
+    let (cluster, left_out) = (Some(ClusterId::new(0xC2)), 1_000_000);
+    let go_on = ("catalogue_go_on", Command::GoOn { cluster, left_out });
+    [("catalogue_found", founding), by_node, go_on]
         .into_iter()
         .chain(changes)
         .map(|(name, command)| (name, machine::Command::Catalog(command)))

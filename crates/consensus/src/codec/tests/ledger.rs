@@ -140,6 +140,7 @@ fn openings() -> Vec<(&'static str, Command)> {
                 marks: vec![mark],
             }),
         ),
+        ("ledger_go_on", Command::GoOn { left_out: 1_000_000 }),
     ]
 }
 

@@ -4,8 +4,8 @@ use crate::machine::{Command as AnyCommand, Outcome as AnyOutcome};
 use quorate_domain::{BootId, ClusterId, LogTime, NodeId, Secret, Span};
 use quorate_membership::{
     Admission, AutopilotSettings, By, Certificate, Change, Command, Founding, Introduction, Levels,
-    Membership, Mode, NewToken, Order, Outcome, Profile, Progress, Rejection, Report, Root, RootId,
-    StorageId, Successor, TokenId,
+    Membership, Mode, NewToken, Order, Outcome, PlanId, Profile, Progress, Recovery, Rejection, Report, Root,
+    RootId, StorageId, Successor, TokenId,
 };
 use std::collections::BTreeSet;
 
@@ -30,6 +30,15 @@ pub(super) fn founding() -> Command {
     Command::Found(Founding { cluster, storage, profile: profile(), root: root(1), starts: 1, boot })
 }
 
+fn refounding() -> Command {
+    let (cluster, storage, boot) = (ClusterId::new(0xC2), StorageId::new(0x5709), BootId::new(0));
+    Command::Refound(Founding { cluster, storage, profile: profile(), root: root(2), starts: 0, boot })
+}
+
+fn recovery() -> Command {
+    Command::Recover(Recovery { keeper: NodeId::new(1), plan: PlanId::new(0x91A2) })
+}
+
 pub(super) fn token() -> Command {
     Command::CreateToken(NewToken {
         token: TokenId::new(0x70C),
@@ -50,7 +59,7 @@ fn raise() -> Command {
     Command::Raise { from: 1, to: 2, actor: "key 17".to_owned(), reason: Some("all is well".to_owned()) }
 }
 
-/// A cluster whose nodes come, drain and go, and whose root is being replaced, at each phase of it.
+/// A cluster whose nodes come, drain and go, whose root is being replaced, at each phase of it, and that is recovered in the end.
 pub(super) fn memberships() -> Vec<Membership> {
     let mut members = Membership::default();
     let mut seen = vec![members.clone()];
@@ -100,6 +109,10 @@ pub(super) fn memberships() -> Vec<Membership> {
     let certificate = Certificate { root: root(1).id(), since, until };
     apply(&mut members, Command::Certify { node, certificate });
     apply(&mut members, Command::Trust { node, root: next.id() });
+    let late = Profile { name: None, peer_address: "10.0.0.6:7001".to_owned(), ..self::profile() };
+    let storage = StorageId::new(0x5710);
+    apply(&mut members, Command::Admit(Admission { token, storage, profile: late }));
+    apply(&mut members, recovery());
     seen
 }
 
@@ -149,6 +162,8 @@ pub(super) fn commands() -> Vec<(&'static str, AnyCommand)> {
         ("node_raise", raise()),
         ("node_progress", progress),
         ("node_report", Command::Report { node, boot: BootId::new(0xB007), report: Report::Drained }),
+        ("node_recover", recovery()),
+        ("node_refound", refounding()),
     ]
     .into_iter()
     .chain(changes())
