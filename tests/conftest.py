@@ -10,6 +10,7 @@ from support.command import run
 from support.node_file import NodeFile
 from support.provider import OwnProvider
 from support.relay import Network
+from support.trio import Trio
 from support.wait import eventually
 
 
@@ -42,6 +43,16 @@ def providers(tmp_path):
     yield start
     for provider in started:
         provider.process.stop()
+
+
+@pytest.fixture
+def trio(tmp_path, providers):
+    """Three nodes with folders of their own, which a test may kill and wipe."""
+    trio = Trio(tmp_path, providers())
+    try:
+        yield trio.begin()
+    finally:
+        trio.end()
 
 
 @pytest.fixture

@@ -14,8 +14,10 @@ use crate::object::Verb;
 use crate::output::Format;
 use crate::probe::Probe;
 use crate::provider::ProviderFields;
+use crate::recover::RecoverVerb;
 use crate::route::RouteFields;
 use crate::serve::Serve;
+use crate::snapshot::SnapshotVerb;
 use crate::tenant::{OrganisationFields, TeamFields, UserFields};
 use crate::token::TokenVerb;
 use crate::upgrade::UpgradeVerb;
@@ -102,6 +104,12 @@ pub(crate) enum Command {
     /// Configuration files of nodes.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// All of the state in a file: save it, look into it, begin a new cluster with it.
+    #[command(subcommand)]
+    Snapshot(SnapshotVerb),
+    /// Go on after the quorum was lost for good.
+    #[command(subcommand)]
+    Recover(RecoverVerb),
     #[command(flatten)]
     Ask(Box<Question>),
 }
@@ -227,6 +235,12 @@ mod tests {
             "usage --subject org:acme",
             "apply objects.toml",
             "config validate node.toml",
+            "snapshot save all.snapshot --stale",
+            "snapshot inspect all.snapshot -o json",
+            "snapshot restore all.snapshot --data-dir d --name gw-1 --peer-address 10.0.0.1:7000",
+            "recover plan --data-dir a --data-dir b --out plan.json --yes",
+            "recover apply plan.json --data-dir a",
+            "recover verify --data-dir a",
         ] {
             let words = std::iter::once("quorate").chain(line.split(' '));
             assert!(Arguments::try_parse_from(words).is_ok(), "{line}");

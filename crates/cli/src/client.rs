@@ -116,6 +116,25 @@ impl Client {
         self.send(Method::POST, path, Some(body)).await
     }
 
+    /// Begins to read what is too large to be read at once. How long all of it takes is up to the network.
+    pub(crate) async fn download(&self, path: &str) -> Result<Download, CliError> {
+        let mut cause = "no address was given".to_owned();
+        for server in &self.servers {
+            let request = self.dress(self.http.get(format!("{server}/admin/v1{path}")), None);
+            let timed_out = || CliError::TimedOut { server: server.clone() };
+            let sent = tokio::time::timeout(ANSWER_LIMIT, request.send()).await.map_err(|_| timed_out())?;
+            match sent {
+                Ok(response) if response.status().is_success() => {
+                    return Ok(Download { response, server: server.clone() });
+                }
+                Ok(response) => return Err(refusal(server, response).await),
+                Err(error) if error.is_connect() || error.is_builder() => cause = innermost(&error),
+                Err(_) => return Err(timed_out()),
+            }
+        }
+        Err(CliError::NoNode { servers: self.servers.join(", "), cause })
+    }
+
     /// Lets a node join a cluster, which takes as long as its seeds do.
     pub(crate) async fn join(&self, token: &str) -> Result<Value, CliError> {
         let body = json!({ "token": token });
@@ -168,6 +187,28 @@ impl Client {
     }
 }
 
+/// What is read piece by piece.
+pub(crate) struct Download {
+    response: reqwest::Response,
+    server: String,
+}
+
+impl Download {
+    /// How many bytes there are in all, as far as the node said.
+    pub(crate) fn size(&self) -> u64 {
+        self.response.content_length().unwrap_or_default()
+    }
+
+    /// The next piece; `None` at the end.
+    pub(crate) async fn piece(&mut self) -> Result<Option<Vec<u8>>, CliError> {
+        let piece = tokio::time::timeout(ANSWER_LIMIT, self.response.chunk()).await;
+        match piece {
+            Ok(Ok(piece)) => Ok(piece.map(Into::into)),
+            Ok(Err(_)) | Err(_) => Err(CliError::CutOff { server: self.server.clone() }),
+        }
+    }
+}
+
 fn token(connection: &Connection) -> Result<Option<Secret<String>>, CliError> {
     if let Some(token) = &connection.token {
         return Ok(Some(Secret::new(token.clone())));
@@ -176,6 +217,13 @@ fn token(connection: &Connection) -> Result<Option<Secret<String>>, CliError> {
     let what = || format!("read the token file {}", path.display());
     let text = std::fs::read_to_string(path).map_err(|cause| CliError::Io { what: what(), cause })?;
     Ok(Some(Secret::new(text.trim().to_owned())))
+}
+
+/// What an answer that is not a success says.
+async fn refusal(server: &str, response: reqwest::Response) -> CliError {
+    let status = response.status().as_u16();
+    let foreign = || CliError::NotANode { server: server.to_owned(), status };
+    answer(server, response).await.err().unwrap_or_else(foreign)
 }
 
 async fn answer(server: &str, response: reqwest::Response) -> Result<Value, CliError> {

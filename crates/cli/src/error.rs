@@ -15,6 +15,9 @@ pub(crate) enum CliError {
     /// An answer was on its way and did not come.
     #[error("{server} did not answer in time; the change may or may not have been made")]
     TimedOut { server: String },
+    /// What was read broke off.
+    #[error("{server} broke off in the middle of its answer")]
+    CutOff { server: String },
     /// Somebody answered who is no node.
     #[error("{server} answered {status}, but not as a Quorate admin address does")]
     NotANode { server: String, status: u16 },
@@ -53,9 +56,16 @@ pub(crate) enum CliError {
     /// The configuration file has problems.
     #[error("{0}")]
     Config(String),
-    /// A node ended because of a fault.
+    /// A node ended because of a fault, or what it left on its disk cannot be used.
     #[error("{message}")]
     Node { message: String, next: &'static str, exit: u8 },
+}
+
+impl From<quorate_node::OfflineError> for CliError {
+    fn from(error: quorate_node::OfflineError) -> Self {
+        let quorate_node::OfflineError { message, next, exit } = error;
+        Self::Node { message, next, exit }
+    }
 }
 
 impl CliError {
@@ -77,6 +87,7 @@ impl CliError {
                 "stop what runs there, or let it reach the others again; `quorate key revoke ID` can be repeated until it says that all know"
             }
             Self::TimedOut { .. } => "look whether the change was made before you repeat it",
+            Self::CutOff { .. } => "try again, or ask another node",
             Self::NotANode { .. } => "--server takes the admin address of a node, by default port 8081",
             Self::StillDraining { .. } => "the drain goes on: quorate node watch, or quorate node undrain",
             Self::TakenBack { .. } => "look at quorate cluster events",
@@ -105,7 +116,7 @@ impl CliError {
             Self::NotReady { .. } => 7,
             Self::Config(_) => 78,
             Self::Node { exit, .. } => *exit,
-            Self::NotANode { .. } | Self::Io { .. } => 1,
+            Self::NotANode { .. } | Self::CutOff { .. } | Self::Io { .. } => 1,
         }
     }
 }

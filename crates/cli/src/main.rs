@@ -21,10 +21,12 @@ mod output;
 mod plan;
 mod probe;
 mod provider;
+mod recover;
 mod resolve;
 mod rolling;
 mod route;
 mod serve;
+mod snapshot;
 mod span;
 mod status;
 mod tenant;
@@ -59,6 +61,8 @@ fn run(arguments: Arguments) -> Result<(), CliError> {
     match command {
         Command::Serve(serve) => serve.run(),
         Command::Config(config) => config.run(&output),
+        Command::Recover(recover) => recover.run(&output),
+        Command::Snapshot(snapshot) => on_one_thread(snapshot.run(connection, &output)),
         Command::Dev(dev) => on_one_thread(dev.run()),
         Command::Ask(question) => on_one_thread(ask(*question, &Client::new(connection)?, &output)),
     }

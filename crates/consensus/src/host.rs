@@ -5,6 +5,7 @@
 
 mod disk;
 mod files;
+mod look;
 mod network;
 mod randomness;
 mod rocks;
@@ -15,6 +16,7 @@ pub use network::{BoxedFuture, Network, Socket, Stream};
 pub use randomness::{Lots, seed_this_thread};
 
 pub(crate) use disk::run_blocking;
+pub(crate) use look::look;
 pub(crate) use randomness::{fill, random};
 
 use files::MachineDisk;

@@ -4,7 +4,7 @@
 //! Start with [`Replica::start`], which gives a cheap handle and a [`Runner`] for the owner to spawn. Commands go in
 //! through [`Replica::propose`] on any node; what came of them is read from [`Replica::state`], after
 //! [`Replica::read_barrier`] where the read must be linearizable. The [`Journal`] stands beside, independent of Raft.
-//! Inside: `codec` (bytes), `host` (the machine), `machine` (the state), `store` (the disk), `trust` (certificates), `transport` (peers), `replica` (the tasks).
+//! Inside: `codec` (bytes), `host` (the machine), `machine` (the state), `store` (the disk), `trust` (certificates), `transport` (peers), `replica` (the tasks), `recovery` (what is done while no node runs).
 
 mod codec;
 pub mod host;
@@ -13,6 +13,7 @@ mod machine;
 mod metrics;
 mod raft;
 mod raft_runtime;
+pub mod recovery;
 mod replica;
 mod store;
 mod transport;

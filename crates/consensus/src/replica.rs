@@ -2,6 +2,7 @@
 //!
 //! [`Replica`] is the handle; [`Runner`] is the work, to be spawned by the owner. Start with [`Replica::start`].
 
+mod backup;
 mod certificates;
 mod compared;
 mod comparison;
@@ -32,6 +33,7 @@ mod vitals;
 pub use error::{ChangeError, ProposeError, ReadError, RunError, StartError};
 pub use handle::Replica;
 pub use identity::Identity;
+pub(crate) use identity::Place;
 pub use runner::Runner;
 pub(crate) use service::Service;
 pub use settings::{CERTIFICATE_LIFETIME, MachineLimits, Settings, SnapshotPolicy, Start, Timings};

@@ -23,6 +23,7 @@ mod resource;
 mod room;
 mod session;
 mod setup;
+mod snapshot;
 mod token;
 mod upgrade;
 mod view;
@@ -127,6 +128,7 @@ impl Admin {
             .route("/authority/rotate", post(authority::rotate))
             .route("/upgrade", get(upgrade::show))
             .route("/upgrade/finalize", post(upgrade::finalize))
+            .route("/snapshot", get(snapshot::save))
             .route("/log", get(log::show).put(log::set));
         Router::new()
             .nest("/admin/v1", api)

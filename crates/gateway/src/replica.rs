@@ -1,6 +1,7 @@
 //! What the gateway needs of consensus and of the journal. The traits are the seam between the three worlds: real
 //! Raft in production, a simulated cluster, a single in-memory replica in tests.
 
+use bytes::Bytes;
 use parking_lot::RwLock;
 use quorate_catalog::Catalog;
 use quorate_domain::{Amount, BootId, BudgetId, Clock, LogTime, MonoTime, NodeId, SessionId, Span, WindowId};
@@ -127,6 +128,9 @@ pub trait Replica: Send + Sync + 'static {
     /// Waits until no node goes by what was withdrawn from the configuration any more: every member has applied the
     /// change, or its lease has ended. It was committed at `since` or before, and the local copy has it.
     fn everywhere(&self, since: MonoTime) -> Eventually<'_, Standing>;
+
+    /// All of the state as the local copy has it, as the bytes of a file. It holds every secret of the cluster.
+    fn snapshot(&self) -> Eventually<'_, Result<Vec<Bytes>, Unavailable>>;
 
     /// How the cluster looks from here, for people.
     fn status(&self) -> ClusterStatus;

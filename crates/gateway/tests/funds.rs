@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that finds something else has failed")]
 
+use bytes::Bytes;
 use parking_lot::RwLock;
 use quorate_catalog::Catalog;
 use quorate_domain::{
@@ -212,6 +213,10 @@ impl Replica for Seat {
 
     fn everywhere(&self, _since: MonoTime) -> Eventually<'_, Standing> {
         Box::pin(async { Standing::Acknowledged })
+    }
+
+    fn snapshot(&self) -> Eventually<'_, Result<Vec<Bytes>, Unavailable>> {
+        Box::pin(async { Err(Unavailable::NoQuorum) })
     }
 
     fn status(&self) -> ClusterStatus {

@@ -1,5 +1,6 @@
 //! What the gateway calls, answered by consensus. Only names change on the way.
 
+use bytes::Bytes;
 use quorate_consensus::{ChangeError, Command, Journal, Outcome, ProposeError, ReadError, Replica};
 use quorate_domain::{Amount, BootId, BudgetId, MonoTime, NodeId, SessionId, Span, WindowId};
 use quorate_gateway::replica::{
@@ -154,6 +155,16 @@ impl replica::Replica for BridgedReplica {
 
     fn everywhere(&self, since: MonoTime) -> Eventually<'_, Standing> {
         Box::pin(self.0.everywhere(since))
+    }
+
+    fn snapshot(&self) -> Eventually<'_, Result<Vec<Bytes>, Unavailable>> {
+        Box::pin(async move {
+            let file = self.0.backup().await.map_err(|error| match error {
+                ReadError::Unavailable => Unavailable::NoQuorum,
+                ReadError::Stopped => Unavailable::Stopped,
+            });
+            Ok(file?.pieces())
+        })
     }
 
     fn status(&self) -> ClusterStatus {

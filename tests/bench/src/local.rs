@@ -1,5 +1,6 @@
 //! A cluster without a log, and a journal without a disk: what is asked is done in memory, at once or after as long as it would take.
 
+use bytes::Bytes;
 use parking_lot::RwLock;
 use quorate_catalog::Catalog;
 use quorate_domain::{Amount, BootId, BudgetId, Clock, LogTime, MonoTime, NodeId, SessionId, Span, WindowId};
@@ -197,6 +198,10 @@ impl Replica for Local {
 
     fn everywhere(&self, _since: MonoTime) -> Eventually<'_, Standing> {
         Box::pin(async { Standing::Acknowledged })
+    }
+
+    fn snapshot(&self) -> Eventually<'_, Result<Vec<Bytes>, Unavailable>> {
+        Box::pin(async { Err(Unavailable::NoQuorum) })
     }
 
     fn status(&self) -> ClusterStatus {

@@ -24,6 +24,7 @@ pub(crate) enum Kind {
     Overspent = 11,
     Begun = 12,
     Certificate = 13,
+    Backup = 14,
     Handshake = 16,
     Frame = 17,
 }
@@ -53,6 +54,7 @@ impl Kind {
             | Self::Overspent
             | Self::Begun
             | Self::Certificate
+            | Self::Backup
             | Self::Handshake
             | Self::Frame => RECORD_MAX,
         }

@@ -7,6 +7,7 @@ use rocksdb::{
     ColumnFamily, DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode, Options, WriteBatch,
     WriteOptions,
 };
+use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,8 @@ const TEXT_LOGS_MAX: usize = 4;
 pub(super) struct Rocks {
     raw: DB,
     dir: PathBuf,
+    /// What keeps others out where RocksDB itself does not.
+    _lock: Option<File>,
 }
 
 impl Rocks {
@@ -30,7 +33,17 @@ impl Rocks {
         let names = tables.iter().map(|table| (table.0, options()));
         let raw = DB::open_cf_with_opts(&options(), dir, names)
             .map_err(|error| StoreError::from_rocksdb(dir, &error))?;
-        Ok(Self { raw, dir: dir.to_owned() })
+        Ok(Self { raw, dir: dir.to_owned(), _lock: None })
+    }
+
+    /// Opens a database to look at what is in it. Writes nothing, and does not see whether somebody has it open.
+    pub(super) fn look(dir: &Path, tables: &[Table], lock: Option<File>) -> Result<Self, StoreError> {
+        let mut only_there = options();
+        only_there.create_if_missing(false);
+        let names = tables.iter().map(|table| (table.0, options()));
+        let raw = DB::open_cf_with_opts_for_read_only(&only_there, dir, names, false)
+            .map_err(|error| StoreError::from_rocksdb(dir, &error))?;
+        Ok(Self { raw, dir: dir.to_owned(), _lock: lock })
     }
 
     /// The table's handle in RocksDB.

@@ -5,6 +5,7 @@ use super::history::{Digester, History};
 use super::{Batch, Command, Fingerprint, Outcome, Proposal};
 use crate::codec::{self, CodecError, EntryV1, Kind, LogIdV1, PayloadV1};
 use crate::raft;
+use openraft::EntryPayload;
 use parking_lot::{Mutex, RwLock};
 use quorate_catalog::Catalog;
 use quorate_domain::LogTime;
@@ -48,12 +49,12 @@ struct Progress {
 /// All of the state at one index, as it stands in a snapshot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Frozen {
-    time: LogTime,
+    pub(crate) time: LogTime,
     applied: Option<LogIdV1>,
     history: Fingerprint,
-    members: Membership,
+    pub(crate) members: Membership,
     dedup: Dedup,
-    catalog: Catalog,
+    pub(crate) catalog: Catalog,
     ledger: Ledger,
     idempotency: Records,
 }
@@ -69,6 +70,17 @@ impl State {
         let outcomes: Vec<_> = proposals.map(|proposal| self.apply_one(&mut progress, proposal)).collect();
         self.note(&mut progress, at, PayloadV1::Batch(batch.clone()), &outcomes);
         outcomes
+    }
+
+    /// Takes an entry as it stands in the log.
+    pub(crate) fn take(&self, entry: raft::Entry) -> Vec<Outcome> {
+        let at = entry.log_id;
+        match entry.payload {
+            EntryPayload::Blank => self.pass(at),
+            EntryPayload::Normal(batch) => return self.apply(at, &batch),
+            EntryPayload::Membership(membership) => self.apply_membership(at, membership),
+        }
+        Vec::new()
     }
 
     /// Notes an entry that changes nothing here.

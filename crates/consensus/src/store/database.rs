@@ -2,7 +2,7 @@
 
 use super::StoreError;
 use crate::codec::{self, Kind};
-use crate::host::{Disk, Durability, Table, Tables, Write};
+use crate::host::{self, Disk, Durability, Table, Tables, Write};
 use quorate_domain::GroupId;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -68,6 +68,16 @@ impl Database {
         Ok(database)
     }
 
+    /// Looks at a database of the machine's that is not in use. It cannot be written.
+    pub(crate) fn look(dir: &Path, purpose: &str, tables: &[Table]) -> Result<Self, StoreError> {
+        let database = Self { raw: host::look(dir, tables)?, dir: dir.to_owned(), is_new: false };
+        let found = stored_format(&database)?;
+        let nothing =
+            || StoreError::Foreign { dir: dir.to_owned(), found: "it says nothing of itself".to_owned() };
+        fits(&database, &found.ok_or_else(nothing)?, purpose)?;
+        Ok(database)
+    }
+
     /// One record.
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.raw.get(table, key)
@@ -81,15 +91,23 @@ impl Database {
 
 /// Reads what the database says about itself; writes it when the database is new, and says so.
 fn check_format(database: &Database, purpose: &str) -> Result<bool, StoreError> {
+    if let Some(found) = stored_format(database)? {
+        fits(database, &found, purpose)?;
+        return Ok(false);
+    }
     let key = Keyspace::default().tag(FORMAT_TAG);
-    let ours = Format { version: FORMAT, purpose: purpose.to_owned() };
-    let Some(bytes) = database.get(META, &key)? else {
-        let value = codec::encode(Kind::Format, &ours);
-        database.write_synced(vec![Write::Put { table: META, key, value }])?;
-        return Ok(true);
-    };
-    let found: Format =
-        codec::decode(Kind::Format, &bytes).map_err(|error| StoreError::from_codec(&database.dir, &error))?;
+    let value = codec::encode(Kind::Format, &Format { version: FORMAT, purpose: purpose.to_owned() });
+    database.write_synced(vec![Write::Put { table: META, key, value }])?;
+    Ok(true)
+}
+
+fn stored_format(database: &Database) -> Result<Option<Format>, StoreError> {
+    let Some(bytes) = database.get(META, &Keyspace::default().tag(FORMAT_TAG))? else { return Ok(None) };
+    let found = codec::decode(Kind::Format, &bytes);
+    found.map(Some).map_err(|error| StoreError::from_codec(&database.dir, &error))
+}
+
+fn fits(database: &Database, found: &Format, purpose: &str) -> Result<(), StoreError> {
     if found.version > FORMAT {
         let dir = database.dir.clone();
         return Err(StoreError::Newer { dir, found: found.version, supported: FORMAT });
@@ -98,5 +116,5 @@ fn check_format(database: &Database, purpose: &str) -> Result<bool, StoreError> 
         let found = format!("it is a {}, not a {purpose}", found.purpose);
         return Err(StoreError::Foreign { dir: database.dir.clone(), found });
     }
-    Ok(false)
+    Ok(())
 }

@@ -17,9 +17,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const VOTE: u8 = 1;
-const COMMITTED: u8 = 2;
-const PURGED: u8 = 3;
+pub(super) const VOTE: u8 = 1;
+pub(super) const COMMITTED: u8 = 2;
+pub(super) const PURGED: u8 = 3;
 
 /// One append to a follower carries no more than this, so that it fits into its deadline on a slow link.
 const READ_BYTES: usize = 1 << 20;
@@ -204,7 +204,7 @@ impl View {
     }
 }
 
-fn decode_entry(database: &Database, index: u64, bytes: &[u8]) -> Result<raft::Entry, StoreError> {
+pub(super) fn decode_entry(database: &Database, index: u64, bytes: &[u8]) -> Result<raft::Entry, StoreError> {
     let corrupt = |cause: String| StoreError::Corrupt { dir: database.dir.clone(), cause };
     let stored: EntryV1 =
         codec::decode(Kind::Entry, bytes).map_err(|error| StoreError::from_codec(&database.dir, &error))?;
@@ -216,7 +216,7 @@ fn decode_entry(database: &Database, index: u64, bytes: &[u8]) -> Result<raft::E
     }
 }
 
-fn read_mark<T: DeserializeOwned>(
+pub(super) fn read_mark<T: DeserializeOwned>(
     database: &Database,
     keys: Keyspace,
     tag: u8,

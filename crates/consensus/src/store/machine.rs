@@ -73,17 +73,7 @@ impl StateStore {
 
     fn apply_one(&self, (entry, responder): EntryResponder<Types>) {
         let at = entry.log_id;
-        let outcomes = match entry.payload {
-            EntryPayload::Blank => {
-                self.state.pass(at);
-                Vec::new()
-            }
-            EntryPayload::Normal(batch) => self.state.apply(at, &batch),
-            EntryPayload::Membership(membership) => {
-                self.state.apply_membership(at, membership);
-                Vec::new()
-            }
-        };
+        let outcomes = self.state.take(entry);
         // Before the answer: whoever is answered must find its own write in the state.
         self.applied.send_replace(at.index);
         if let Some(responder) = responder {

@@ -2,10 +2,11 @@
 
 use super::StoreError;
 use crate::codec::{self, HEADER_LEN, Kind, SnapshotMetaV1};
-use crate::host::{Content, Disk};
+use crate::host::{Content, Disk, Host};
 use crate::machine::Frozen;
 use crate::raft;
 use parking_lot::Mutex;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,6 +52,19 @@ impl Snapshots {
             None => None,
         };
         Ok(Self { disk, dir: dir.to_owned(), current: Mutex::new(current), drafts: AtomicU64::new(0) })
+    }
+
+    /// The newest snapshot of a node that is stopped. Nothing is changed.
+    pub(crate) fn look(dir: &Path) -> Result<Option<SnapshotFile>, StoreError> {
+        let disk = Host::machine().disk;
+        let listing = match disk.list(dir) {
+            Ok(listing) => listing,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::from_io(dir, &error)),
+        };
+        let is_finished = |path: &PathBuf| path.extension().is_some_and(|extension| extension == FINISHED);
+        let newest = listing.into_iter().filter(is_finished).max();
+        newest.map(|path| SnapshotFile::open(&*disk, &path)).transpose()
     }
 
     /// What the current snapshot covers, and the open file.

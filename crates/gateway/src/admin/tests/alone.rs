@@ -2,6 +2,7 @@
 
 use super::NOW;
 use crate::replica::{ClusterStatus, Eventually, NotChanged, Replica, Unavailable};
+use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use quorate_catalog::{Catalog, Command};
 use quorate_domain::{BootId, MonoTime, NodeId, Span};
@@ -124,6 +125,10 @@ impl Replica for Alone {
 
     fn everywhere(&self, _since: MonoTime) -> Eventually<'_, Standing> {
         Box::pin(async { Standing::Acknowledged })
+    }
+
+    fn snapshot(&self) -> Eventually<'_, Result<Vec<Bytes>, Unavailable>> {
+        Box::pin(async { Ok(vec![Bytes::from_static(b"the "), Bytes::from_static(b"state")]) })
     }
 
     fn status(&self) -> ClusterStatus {
