@@ -161,6 +161,11 @@ cluster-checks: .venv-cluster/ready ## hold the files of cluster/ against system
 	@$(call install_missing,systemd shellcheck prometheus)
 	.venv-cluster/bin/python -m pytest --quiet cluster/checks
 
+.PHONY: failover
+failover: binaries .venv/ready ## kill the leader again and again, and measure until the next write (KILLS=100)
+	QUORATE_BIN=$(TARGET)/debug/quorate .venv/bin/python tests/failover.py --kills $(or $(KILLS),100)
+	QUORATE_BIN=$(TARGET)/debug/quorate .venv/bin/python tests/failover.py --kills $(or $(KILLS),100) --heartbeat-ms 300 --election-ms 900
+
 .PHONY: bench
 bench: rocksdb ## measure against nginx and a bare pass-through; writes docs/performance.md
 	@$(call install_missing,nginx-light)

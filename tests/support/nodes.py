@@ -13,11 +13,12 @@ READY_S = 60
 class Member:
     """One node of a cluster that changes."""
 
-    def __init__(self, folder, name, **node):
+    def __init__(self, folder, name, cluster=None, objects=""):
         self.name = name
-        self.file = NodeFile(folder)
+        self.file = NodeFile(folder, **(cluster or {}))
+        self.file.objects = objects
         # Long enough for clients that look ten times a second.
-        self.file.node = {"name": name, "unready_ms": 1_000, **node}
+        self.file.node = {"name": name, "unready_ms": 1_000}
         self.process = None
         self.url = f"http://{self.file.client}"
         self.admin_url = f"http://{self.file.admin}"
@@ -46,9 +47,9 @@ class Town:
         self.members = {}
         self.token = None
 
-    def come(self, name, **node):
+    def come(self, name, **fields):
         """A fresh node comes under this name: the first founds the cluster."""
-        member = Member(self.folder / f"{name}-{len(self.started)}", name, **node)
+        member = Member(self.folder / f"{name}-{len(self.started)}", name, **fields)
         if self.token:
             member.file.join_by(self.admin.join_token())
         else:

@@ -109,7 +109,8 @@ pub struct Cluster {
     /// Milliseconds between heartbeats.
     #[serde(default = "default_heartbeat_ms")]
     pub heartbeat_ms: u64,
-    /// Milliseconds without a leader after which an election may begin; the longest wait is twice that.
+    /// Milliseconds: one and a half of it after the last sign of a leader its followers stop to count on it, and between one and one and a half
+    /// later the first of them stands for election. So another leads within three times that.
     #[serde(default = "default_election_ms")]
     pub election_ms: u64,
 }

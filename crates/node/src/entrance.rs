@@ -134,7 +134,7 @@ impl Entrance<'_> {
             timings: Timings {
                 heartbeat: cluster.heartbeat,
                 election_min: cluster.election,
-                election_max: cluster.election * 2,
+                election_max: cluster.election * 3 / 2,
             },
             snapshots: quorate_consensus::SnapshotPolicy::default(),
             machine: self.settings.machine,
