@@ -60,6 +60,13 @@ pub enum What {
     Autopilot(AutopilotSettings),
     /// The cluster had lost its quorum for good, and goes on from the copy of this node, in this lineage.
     Recovered(Named, u32),
+    /// What is written is of another level.
+    Raised {
+        /// What it was.
+        from: u32,
+        /// What it is.
+        to: u32,
+    },
 }
 
 /// A node, as it was called then.
@@ -128,6 +135,7 @@ impl fmt::Display for What {
             Self::Recovered(node, lineage) => {
                 write!(f, "the cluster was recovered from the copy of {node}, in lineage {lineage}")
             }
+            Self::Raised { from, to } => write!(f, "level {from} → {to}"),
         }
     }
 }

@@ -159,7 +159,7 @@ impl Membership {
             Command::Certify { node, certificate } => self.certify(node, certificate),
             Command::Trust { node, root } => self.trust(node, root),
             Command::Rotate { root } => self.rotate(root),
-            Command::Raise { from, to, actor: _, reason: _ } => self.raise(from, to),
+            Command::Raise { from, to, actor, reason } => self.raise((at, By { actor, reason }), from, to),
             Command::Change(order) => self.order(at, order),
             Command::Report { node, boot, report } => self.report(at, (node, boot), report),
             Command::Recover(recovery) => self.recover(at, recovery),
@@ -353,7 +353,7 @@ impl Membership {
         self.authority.as_mut().ok_or(Rejection::NotFounded)?.begin(root)
     }
 
-    fn raise(&mut self, from: u32, to: u32) -> Result<(), Rejection> {
+    fn raise(&mut self, (at, by): (LogTime, By), from: u32, to: u32) -> Result<(), Rejection> {
         let level = self.level;
         // The same command again: its first answer was lost.
         if to == level && from < level {
@@ -371,6 +371,8 @@ impl Membership {
             return Err(Rejection::LevelUnknown { node, release, to });
         }
         self.level = to;
+        self.revision += 1;
+        self.events.note(at, by, What::Raised { from, to });
         Ok(())
     }
 

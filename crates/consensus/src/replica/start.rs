@@ -83,6 +83,10 @@ async fn listen(host: &Host, settings: &Settings) -> Result<(Box<dyn Socket>, St
     Ok((socket, address))
 }
 
+fn draw_boot() -> Result<BootId, StartError> {
+    host::random().map(BootId::new).map_err(|error| StartError::Random(error.to_string()))
+}
+
 /// Everything but Raft.
 struct Opened {
     host: Host,
@@ -96,11 +100,15 @@ struct Opened {
 }
 
 impl Opened {
-    async fn run(self) -> Result<(Replica, Runner), StartError> {
-        let boot = BootId::new(host::random().map_err(|error| StartError::Random(error.to_string()))?);
-        let snapshots =
-            Arc::new(Snapshots::open(self.host.disk.clone(), &self.settings.dir.join("snapshots"))?);
+    /// Opens the snapshots, which must reach as far as the log begins.
+    fn snapshots(&self) -> Result<Arc<Snapshots>, StartError> {
+        let snapshots = Snapshots::open(self.host.disk.clone(), &self.settings.dir.join("snapshots"))?;
         snapshots.reach(self.log.purged())?;
+        Ok(Arc::new(snapshots))
+    }
+
+    async fn run(self) -> Result<(Replica, Runner), StartError> {
+        let (boot, snapshots) = (draw_boot()?, self.snapshots()?);
         let (applied_sender, applied) = watch::channel(0);
         let (metrics, levels) = (self.metrics.snapshot.clone(), self.settings.levels);
         let store = StateStore::new(snapshots.clone(), applied_sender, metrics, levels);

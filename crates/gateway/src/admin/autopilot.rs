@@ -109,6 +109,7 @@ const fn kind(what: &What) -> &'static str {
         What::LetIn(_) => "let_in",
         What::Autopilot(_) => "autopilot",
         What::Recovered(..) => "recovered",
+        What::Raised { .. } => "raised",
     }
 }
 

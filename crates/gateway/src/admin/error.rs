@@ -94,6 +94,7 @@ pub enum AdminError {
     NoRandomness,
 }
 
+const FOUND_OR_JOIN: &str = "run `quorate cluster init` on one node, and start the others with a join token";
 const LOOK_AND_TRY: &str = "look at the node's log, then try again";
 
 /// How an error is told: status, stable code, and what to do next.
@@ -108,11 +109,7 @@ impl AdminError {
 
     fn told(&self) -> Told {
         match self {
-            Self::NotInitialised => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "not_initialised",
-                "run `quorate cluster init` on one node and `quorate cluster join` on the others",
-            ),
+            Self::NotInitialised => (StatusCode::SERVICE_UNAVAILABLE, "not_initialised", FOUND_OR_JOIN),
             Self::Unauthenticated => (
                 StatusCode::UNAUTHORIZED,
                 "unauthenticated",
@@ -185,11 +182,7 @@ impl AdminError {
 
 fn told_of_catalog(rejection: &Rejection) -> Told {
     match rejection {
-        Rejection::NotFounded => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "not_initialised",
-            "run `quorate cluster init` on one node and `quorate cluster join` on the others",
-        ),
+        Rejection::NotFounded => (StatusCode::SERVICE_UNAVAILABLE, "not_initialised", FOUND_OR_JOIN),
         Rejection::AlreadyFounded { .. } => {
             (StatusCode::CONFLICT, "already_initialised", "use the admin key that was shown then")
         }

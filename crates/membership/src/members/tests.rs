@@ -162,6 +162,7 @@ fn the_level_rises_one_by_one_once_every_member_knows_the_next() {
     assert_eq!(raise(&mut members, 2, 3), Outcome::Done);
     assert_eq!(raise(&mut members, 2, 3), Outcome::Done);
     assert_eq!(members.level(), 3);
+    assert_eq!(told(&members).iter().filter(|what| *what == "level 2 → 3").count(), 1);
 }
 
 #[test]

@@ -83,7 +83,9 @@ pub(super) fn memberships() -> Vec<Membership> {
         apply(&mut members, report(Report::Progress(progress)));
     }
     apply(&mut members, report(Report::Drained));
-    let restart = Introduction { node, storage: StorageId::new(0x5707), starts: 2, boot, profile: profile() };
+    let knows_more = Profile { levels: Levels { min: 1, max: 2 }, ..profile() };
+    let restart =
+        Introduction { node, storage: StorageId::new(0x5707), starts: 2, boot, profile: knows_more };
     apply(&mut members, Command::Introduce(restart));
     change(&mut members, drain(), &mut apply);
     for made in [
@@ -103,13 +105,15 @@ pub(super) fn memberships() -> Vec<Membership> {
     for node in [other, NodeId::new(3)] {
         change(&mut members, Change::Remove { node, voters: one.clone() }, &mut apply);
     }
+    apply(&mut members, raise());
     let next = root(2);
     apply(&mut members, Command::Rotate { root: next.clone() });
     let (since, until) = (next.since, next.until);
     let certificate = Certificate { root: root(1).id(), since, until };
     apply(&mut members, Command::Certify { node, certificate });
     apply(&mut members, Command::Trust { node, root: next.id() });
-    let late = Profile { name: None, peer_address: "10.0.0.6:7001".to_owned(), ..self::profile() };
+    let levels = Levels { min: 1, max: 2 };
+    let late = Profile { name: None, peer_address: "10.0.0.6:7001".to_owned(), levels, ..self::profile() };
     let storage = StorageId::new(0x5710);
     apply(&mut members, Command::Admit(Admission { token, storage, profile: late }));
     apply(&mut members, recovery());
