@@ -31,14 +31,15 @@ impl Membership {
 
     /// Becomes another cluster, with one fresh node. What is written stays at its level: the state was.
     pub(super) fn refound(&mut self, at: LogTime, founding: Founding) -> Outcome {
-        if self.cluster != Some(founding.cluster) {
-            self.leave_behind(None);
-            (self.cluster, self.lineage, self.fence) = (None, FIRST_LINEAGE, Fence::default());
-            let level = self.level;
-            self.found(at, founding.clone());
-            self.level = level;
+        if self.cluster == Some(founding.cluster) {
+            return Outcome::Founded(founding.cluster);
         }
-        Outcome::Founded(founding.cluster)
+        self.leave_behind(None);
+        (self.cluster, self.lineage, self.fence) = (None, FIRST_LINEAGE, Fence::default());
+        let level = self.level;
+        let founded = self.found(at, founding);
+        self.level = level;
+        founded
     }
 
     /// Takes the others out of the table for good. Tokens go too: one that was withdrawn or used up since would let somebody in.
