@@ -14,7 +14,7 @@ DAMAGED = 72
 KEYS = 25
 START_S = 30
 # Any disk of a machine that runs tests is this full: a snapshot is taken at once, and the log is cut to it.
-ALWAYS_SCARCE = "[disk]\nwarn_percent = 1\nscarce_percent = 2\nread_only_percent = 100\nreserve_bytes = 0\n"
+ALWAYS_SCARCE = "[disk]\nwarn_percent = 1\nscarce_percent = 2\nread_only_percent = 100\nheadroom_bytes = 9000000000000000000\nreserve_bytes = 0\n"
 # What a node needs of what it keeps; RocksDB's text logs, locks and options are not.
 KINDS = {
     "the node's identity": "identity",

@@ -147,6 +147,8 @@ pub struct Disk {
     pub scarce_percent: u8,
     /// Percent before it takes no changes from operators, and leaves the lead to another node.
     pub read_only_percent: u8,
+    /// While more bytes than this are left, none of the three counts.
+    pub headroom_bytes: u64,
     /// Bytes that are kept in reserve in the data directory, and given up when the disk is full at a start. At most a thirty-second part of
     /// the disk; 0 for none.
     pub reserve_bytes: u64,
@@ -154,8 +156,9 @@ pub struct Disk {
 
 impl Default for Disk {
     fn default() -> Self {
-        let MachineLimits { warn_percent, scarce_percent, read_only_percent, .. } = MachineLimits::DEFAULT;
-        Self { warn_percent, scarce_percent, read_only_percent, reserve_bytes: RESERVE_BYTES }
+        let MachineLimits { warn_percent, scarce_percent, read_only_percent, headroom_bytes, .. } =
+            MachineLimits::DEFAULT;
+        Self { warn_percent, scarce_percent, read_only_percent, headroom_bytes, reserve_bytes: RESERVE_BYTES }
     }
 }
 

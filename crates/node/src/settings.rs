@@ -240,7 +240,7 @@ fn idempotency(declared: &declared::Limits, problems: &mut Problems) -> Idempote
 }
 
 fn machine(config: &Config, problems: &mut Problems) -> MachineLimits {
-    let declared::Disk { warn_percent, scarce_percent, read_only_percent, .. } = config.disk;
+    let declared::Disk { warn_percent, scarce_percent, read_only_percent, headroom_bytes, .. } = config.disk;
     if !(0 < warn_percent && warn_percent < scarce_percent && scarce_percent < read_only_percent)
         || read_only_percent > 100
     {
@@ -251,7 +251,7 @@ fn machine(config: &Config, problems: &mut Problems) -> MachineLimits {
         problems.add("cluster.clock_skew_max_ms", format_args!("must be at least {CLOCK_SKEW_MIN_MS}"));
     }
     let clock_skew_max = skew_ms.map_or(MachineLimits::DEFAULT.clock_skew_max, Span::from_millis);
-    MachineLimits { warn_percent, scarce_percent, read_only_percent, clock_skew_max }
+    MachineLimits { warn_percent, scarce_percent, read_only_percent, headroom_bytes, clock_skew_max }
 }
 
 fn cluster(declared: &declared::Cluster, problems: &mut Problems) -> ClusterSettings {

@@ -32,8 +32,8 @@ pub(super) async fn run(core: Arc<Core>) {
 async fn look(core: &Core) -> Option<Fill> {
     let (disk, dir) = (core.disk.clone(), core.dir.clone());
     let room = run_blocking(&*core.disk, move || disk.room(&dir)).await.and_then(|room| room);
-    let used_permille = match room {
-        Ok(room) => room.used_permille(),
+    let (used_permille, left) = match room {
+        Ok(room) => (room.used_permille(), room.left),
         Err(error) => {
             tracing::debug!(%error, "the disk does not say how much room it has");
             return None;
@@ -42,7 +42,7 @@ async fn look(core: &Core) -> Option<Fill> {
     core.metrics.machine.disk_used.set(f64::from(used_permille) / 1_000.0);
     let mut vitals = core.vitals.lock();
     let before = vitals.disk.map_or(Fill::Ample, |disk| disk.fill);
-    let fill = core.limits.fill(used_permille, before);
+    let fill = core.limits.fill(used_permille, left, before);
     vitals.disk = Some(DiskUse { used_permille, fill });
     drop(vitals);
     if fill != before {

@@ -69,6 +69,8 @@ pub struct MachineLimits {
     pub scarce_percent: u8,
     /// Operators can change nothing, and another node should lead.
     pub read_only_percent: u8,
+    /// While more than this is left, none of these counts.
+    pub headroom_bytes: u64,
     /// A clock that is off by more does not lead while another one can.
     pub clock_skew_max: Span,
 }
@@ -79,6 +81,7 @@ impl MachineLimits {
         warn_percent: 85,
         scarce_percent: 92,
         read_only_percent: 97,
+        headroom_bytes: 1 << 30,
         clock_skew_max: Span::from_millis(2_000),
     };
 }

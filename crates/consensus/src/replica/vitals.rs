@@ -100,7 +100,11 @@ fn skew(mut ahead_ms: Vec<i64>, n_members: usize) -> Option<i64> {
 
 impl MachineLimits {
     /// What follows from how full the disk is. A level is left again only a hundredth below where it began, so that nothing flaps.
-    pub(super) fn fill(&self, used_permille: u16, before: Fill) -> Fill {
+    /// None is reached while there is headroom: on a large disk a few hundredths are more than a node needs.
+    pub(super) fn fill(&self, used_permille: u16, left: u64, before: Fill) -> Fill {
+        if left > self.headroom_bytes {
+            return Fill::Ample;
+        }
         let levels = [
             (Fill::ReadOnly, self.read_only_percent),
             (Fill::Scarce, self.scarce_percent),
@@ -174,9 +178,15 @@ mod tests {
         use Fill::{Ample, Filling, ReadOnly, Scarce};
         let (mut fill, mut seen) = (Ample, Vec::new());
         for used in [849, 850, 845, 920, 970, 961, 959, 839] {
-            fill = LIMITS.fill(used, fill);
+            fill = LIMITS.fill(used, 0, fill);
             seen.push(fill);
         }
         assert_eq!(seen, [Ample, Filling, Filling, Scarce, ReadOnly, ReadOnly, Scarce, Ample]);
+    }
+
+    #[test]
+    fn a_large_disk_has_room_left_when_little_of_it_is() {
+        assert_eq!(LIMITS.fill(990, LIMITS.headroom_bytes + 1, Fill::Ample), Fill::Ample);
+        assert_eq!(LIMITS.fill(990, LIMITS.headroom_bytes, Fill::Ample), Fill::ReadOnly);
     }
 }
