@@ -5,7 +5,9 @@ use crate::autopilot::AutopilotVerb;
 use crate::budget::{BudgetVerb, Usage};
 use crate::cluster::ClusterVerb;
 use crate::config::ConfigCommand;
+use crate::debug::Debug;
 use crate::dev::Dev;
+use crate::doctor::Doctor;
 use crate::document::ApplyDocument;
 use crate::key::KeyVerb;
 use crate::model::ModelFields;
@@ -36,7 +38,7 @@ const EXIT_CODES: &str = "Exit codes:
    7  refused, also by the checks of a plan
    8  conflict: it exists already, or somebody else changed it first
    9  done, but nodes that were not heard of may go on serving the key
-  10  the cluster is degraded: something is missing
+  10  the cluster is degraded: something is missing; a check of `quorate doctor` warns
   11  the cluster has no leader that a majority follows
   12  the next failure of a voter would leave it without
 of a node (docs/errors/README.md says of each what to do):";
@@ -101,6 +103,11 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Run a cluster on this machine, to try things out.
     Dev(Dev),
+    /// Find what is wrong with a machine or a cluster, and say what to do.
+    Doctor(Doctor),
+    /// For whoever looks into a fault.
+    #[command(subcommand)]
+    Debug(Debug),
     /// Configuration files of nodes.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -241,6 +248,9 @@ mod tests {
             "recover plan --data-dir a --data-dir b --out plan.json --yes",
             "recover apply plan.json --data-dir a",
             "recover verify --data-dir a",
+            "doctor",
+            "debug bundle --out b.tar.gz --log node.log --log-lines 500 --config node.toml",
+            "doctor --config node.toml -o json",
         ] {
             let words = std::iter::once("quorate").chain(line.split(' '));
             assert!(Arguments::try_parse_from(words).is_ok(), "{line}");

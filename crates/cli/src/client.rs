@@ -45,6 +45,12 @@ impl Client {
         Self::new(Connection { server: vec![server], token, token_file: None, reason: None })
     }
 
+    /// The same client for another node.
+    pub(crate) fn elsewhere(&self, server: &str) -> Self {
+        let (http, token, reason) = (self.http.clone(), self.token.clone(), self.reason.clone());
+        Self { http, servers: vec![server.to_owned()], token, reason }
+    }
+
     /// Whether a reason goes with its changes.
     pub(crate) fn says_why(&self) -> bool {
         self.reason.as_ref().is_some_and(|reason| !reason.trim().is_empty())
@@ -106,6 +112,20 @@ impl Client {
             503 => Err(CliError::NotReady { said: text.trim_end().to_owned() }),
             status => Err(CliError::NotANode { server, status }),
         }
+    }
+
+    /// The nodes that were named.
+    pub(crate) fn servers(&self) -> &[String] {
+        &self.servers
+    }
+
+    /// What the first node says on a path that needs no key, whatever the status.
+    pub(crate) async fn text(&self, path: &str) -> Result<String, CliError> {
+        let server = self.servers.first().cloned().unwrap_or_default();
+        let asked = self.http.get(format!("{server}{path}")).timeout(PROBE_LIMIT).send().await;
+        let failed =
+            |error: &reqwest::Error| CliError::NoNode { servers: server.clone(), cause: innermost(error) };
+        asked.map_err(|error| failed(&error))?.text().await.map_err(|error| failed(&error))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, CliError> {

@@ -56,6 +56,9 @@ pub(crate) enum CliError {
     /// The configuration file has problems.
     #[error("{0}")]
     Config(String),
+    /// Checks that did not end well.
+    #[error("{1}")]
+    Found(u8, String),
     /// A node ended because of a fault, or what it left on its disk cannot be used.
     #[error("{message}")]
     Node { message: String, next: &'static str, exit: u8 },
@@ -98,6 +101,7 @@ impl CliError {
             Self::Usage(_) => "see --help",
             Self::Config(_) => "correct the file, then run `quorate config validate FILE`",
             Self::Io { .. } | Self::NotReady { .. } => "",
+            Self::Found(..) => "do what is said behind the arrows",
         }
     }
 
@@ -114,6 +118,7 @@ impl CliError {
             Self::MayGoOn { .. } => 9,
             Self::Refused { status, code, .. } => refusal_code(*status, code),
             Self::NotReady { .. } => 7,
+            Self::Found(exit, _) => *exit,
             Self::Config(_) => 78,
             Self::Node { exit, .. } => *exit,
             Self::NotANode { .. } | Self::CutOff { .. } | Self::Io { .. } => 1,

@@ -10,7 +10,9 @@ mod calendar;
 mod client;
 mod cluster;
 mod config;
+mod debug;
 mod dev;
+mod doctor;
 mod document;
 mod error;
 mod key;
@@ -64,6 +66,8 @@ fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Recover(recover) => recover.run(&output),
         Command::Snapshot(snapshot) => on_one_thread(snapshot.run(connection, &output)),
         Command::Dev(dev) => on_one_thread(dev.run()),
+        Command::Doctor(doctor) => on_one_thread(doctor.run(connection, &output)),
+        Command::Debug(debug) => on_one_thread(debug.run(connection)),
         Command::Ask(question) => on_one_thread(ask(*question, &Client::new(connection)?, &output)),
     }
 }

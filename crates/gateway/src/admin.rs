@@ -15,6 +15,7 @@ mod explain;
 mod input;
 mod key;
 mod log;
+mod machine;
 mod nodes;
 mod plans;
 mod query;
@@ -114,6 +115,7 @@ impl Admin {
             .route("/sessions/{id}/expire", post(session::expire))
             .route("/usage", get(budget::usage))
             .route("/cluster", get(cluster::status))
+            .route("/machines", get(machine::show))
             .route("/cluster/init", post(cluster::init))
             .route("/cluster/join", post(cluster::join))
             .route("/cluster/events", get(autopilot::events))
