@@ -12,10 +12,13 @@ def test_a_node_that_waits_for_its_cluster_is_alive_but_not_ready(tmp_path):
         file.wait_for(process, "/livez")
         alive, ready = (run("probe", what, "--server", server) for what in ("livez", "readyz"))
         assert (alive.returncode, alive.stdout) == (0, "ok\n")
-        assert ready.returncode == 7 and "[-]member" in ready.stderr, ready
+        assert ready.returncode == 7 and "[-] member" in ready.stderr, ready
         assert run("cluster", "init", "--server", server).returncode == 0
         file.wait_for(process, "/readyz")
-        assert run("probe", "readyz", "--server", server).returncode == 0
+        for what in ("startupz", "readyz", "readyz/admin"):
+            assert run("probe", what, "--server", server).returncode == 0, what
+        alone = run("probe", "clusterz", "--server", server)
+        assert alone.returncode == 7 and "tolerance=0" in alone.stderr, alone
     finally:
         process.kill()
     nobody = run("probe", "livez", "--server", server)

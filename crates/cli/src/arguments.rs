@@ -190,6 +190,7 @@ mod tests {
             "serve --config node.toml",
             "dev --nodes 3 --data-dir d --ready-file f",
             "probe readyz --server http://10.0.0.1:8081",
+            "probe readyz/admin",
             "cluster init",
             "cluster join --join-token-file token",
             "serve --config node.toml --join-token-file token",

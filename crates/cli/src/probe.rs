@@ -6,7 +6,7 @@ use crate::output::Output;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-/// Ask the node at --server whether it is alive or ready. Needs no key; ends with 0 if it is, with 7 if it is not, and with
+/// Ask the node at --server how it is. Needs no key; ends with 0 if it is, with 7 if it is not, and with
 /// 5 if nobody answers.
 #[derive(Args)]
 pub(crate) struct Probe {
@@ -18,15 +18,25 @@ pub(crate) struct Probe {
 enum Question {
     /// Whether the process answers.
     Livez,
+    /// Whether the node has caught up with the log once since it started.
+    Startupz,
     /// Whether clients should be sent there.
     Readyz,
+    /// Whether changes would be made.
+    #[value(name = "readyz/admin")]
+    ReadyzAdmin,
+    /// Whether the cluster has a quorum, and keeps it when one more voter fails.
+    Clusterz,
 }
 
 impl Question {
     const fn path(self) -> &'static str {
         match self {
             Self::Livez => "/livez",
+            Self::Startupz => "/startupz",
             Self::Readyz => "/readyz",
+            Self::ReadyzAdmin => "/readyz/admin",
+            Self::Clusterz => "/clusterz",
         }
     }
 }
