@@ -5,42 +5,66 @@ import contextlib
 import json
 import threading
 from collections import Counter
+from dataclasses import dataclass
 
 import httpx
 import pytest
 
-from support.haproxy import HaProxy
+from support.command import done
+from support.haproxy import DEFAULT_CHECK, SHIPPED_CHECK, HaProxy
 from support.local import LocalCluster
-from support.processes import is_alive
 from support.wait import eventually
 
 STREAMS = 100
-CHUNKS = 40
 CHUNK_DELAY_MS = 200
 CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "hello"}]
 
 
+@dataclass
+class Way:
+    """How a node leaves, how HAProxy asks for its health, and how many chunks a stream has so that it lasts longer than both."""
+
+    name: str
+    check: str
+    chunks: int
+
+
+# SIGTERM leaves 1.5 seconds to see that the node is unready, `node drain` ten.
+TOLD_TO_STOP = Way("told to stop", SHIPPED_CHECK, chunks=40)
+DRAINED = Way("drained", DEFAULT_CHECK, chunks=90)
+
+
+@dataclass
+class Balanced:
+    """A cluster behind its balancer."""
+
+    cluster: LocalCluster
+    balancer: HaProxy
+    way: Way
+
+
 @pytest.fixture
-def balanced(providers, tmp_path):
+def balanced(providers, tmp_path, request):
     """Three nodes behind HAProxy, a model that answers at once, and one whose streams take seconds."""
+    way = request.param
     cluster = LocalCluster(tmp_path)
     try:
         slow = providers()
-        slow.behave(chunks=CHUNKS, completion_tokens=CHUNKS, chunk_delay_ms=CHUNK_DELAY_MS)
+        slow.behave(chunks=way.chunks, completion_tokens=way.chunks, chunk_delay_ms=CHUNK_DELAY_MS)
         cluster.provider.behave(instant=True)
         cluster.serve("quick")
         cluster.admin.serve("slow", slow.url)
-        balancer = HaProxy(tmp_path, cluster.nodes)
-        yield cluster, balancer
+        balancer = HaProxy(tmp_path, cluster.nodes, way.check)
+        yield Balanced(cluster, balancer, way)
         balancer.process.kill()
     finally:
         cluster.stop()
 
 
-async def stream(client, key):
+async def stream(client, key, chunks):
     """One stream, read to its end: `ok`, or how it was not."""
-    wish = {"model": "slow", "messages": MESSAGES, "stream": True, "max_tokens": CHUNKS}
+    wish = {"model": "slow", "messages": MESSAGES, "stream": True, "max_tokens": chunks}
     lines = []
     try:
         async with client.stream("POST", CHAT, json=wish, headers=key) as answer:
@@ -52,7 +76,7 @@ async def stream(client, key):
         return f"{error!r} after {len(lines)} lines"
     events = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: {")]
     content = sum(bool(choice["delta"].get("content")) for event in events for choice in event["choices"])
-    return "ok" if content == CHUNKS and "data: [DONE]" in lines else f"cut after {content} of {CHUNKS} chunks"
+    return "ok" if content == chunks and "data: [DONE]" in lines else f"cut after {content} of {chunks} chunks"
 
 
 async def ask_until(stopped, client, key, ends):
@@ -65,21 +89,16 @@ async def ask_until(stopped, client, key, ends):
             ends[repr(error)] += 1
 
 
-def serves_streams(balancer, name):
-    """Whether the balancer has a share of the streams open on this node."""
-    return int(balancer.servers()[name]["scur"]) >= STREAMS // 5
-
-
-async def traffic(balancer, key, leave):
+async def traffic(balanced, leave):
     """The streams and the short requests, and in the midst of them `leave` on a thread. How each ended."""
+    url, key = balanced.balancer.url, balanced.cluster.admin.key()
     headers = {"authorization": f"Bearer {key['secret']}"}
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    kept = httpx.AsyncClient(base_url=balancer.url, timeout=60, limits=limits)
-    fresh = httpx.AsyncClient(base_url=balancer.url, timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
+    kept = httpx.AsyncClient(base_url=url, timeout=60, limits=httpx.Limits(max_connections=None, max_keepalive_connections=None))
+    fresh = httpx.AsyncClient(base_url=url, timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
     stopped, short = asyncio.Event(), Counter()
     async with kept, fresh:
         asking = [asyncio.create_task(ask_until(stopped, client, headers, short)) for client in (kept, kept, fresh, fresh)]
-        streams = [asyncio.create_task(stream(kept, headers)) for _ in range(STREAMS)]
+        streams = [asyncio.create_task(stream(kept, headers, balanced.way.chunks)) for _ in range(STREAMS)]
         try:
             await asyncio.to_thread(leave, lambda: sum(task.done() for task in streams))
             ends = Counter(await asyncio.gather(*streams))
@@ -89,34 +108,45 @@ async def traffic(balancer, key, leave):
     return ends, short
 
 
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize("which", ["leader", "follower"])
-def test_a_node_that_is_told_to_stop_breaks_no_request_behind_haproxy(balanced, which):
-    cluster, balancer = balanced
-    node = cluster.leader() if which == "leader" else cluster.followers()[0]
-    name = f"node-{cluster.nodes.index(node) + 1}"
-    seen = []
-
-    def leave(ended):
-        eventually(lambda: serves_streams(balancer, name), 30, f"open streams on {name}")
-        assert ended() == 0, "the streams are too short for this test"
-        watch = threading.Thread(target=lambda: seen.extend(seen_down_while_alive(balancer, name, node.pid)))
-        watch.start()
-        node.terminate()
-        watch.join()
-
-    ends, short = asyncio.run(traffic(balancer, cluster.admin.key(), leave))
-    assert ends == {"ok": STREAMS}, ends
-    assert set(short) == {200} and short[200] > STREAMS, short
-    # It had closed its door, and was out of the balancer's rotation, while its own streams went on.
-    assert seen and seen[0] > 0, f"streams of {name} when HAProxy saw that it leaves: {seen}"
+def has_its_share(balancer, name):
+    """Whether the balancer has a share of the streams open on this node."""
+    return int(balancer.servers()[name]["scur"]) >= STREAMS // 5
 
 
-def seen_down_while_alive(balancer, name, pid):
-    """How many requests the node still has when HAProxy first calls it down."""
-    while is_alive(pid):
+def seen_down(balancer, name, left):
+    """How many requests the node still has when HAProxy first calls it down; nothing if it has left before."""
+    while not left.is_set():
         with contextlib.suppress(httpx.HTTPError):
             row = balancer.servers()[name]
             if row["status"].startswith("DOWN"):
-                return [int(row["scur"])]
-    return []
+                return int(row["scur"])
+    return None
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("which", ["leader", "follower"])
+@pytest.mark.parametrize("balanced", [TOLD_TO_STOP, DRAINED], ids=lambda way: way.name, indirect=True)
+def test_a_node_that_leaves_breaks_no_request_behind_haproxy(balanced, which):
+    cluster, balancer = balanced.cluster, balanced.balancer
+    node = cluster.leader() if which == "leader" else cluster.followers()[0]
+    name = f"node-{cluster.nodes.index(node) + 1}"
+    open_when_down = []
+
+    def leave(ended):
+        eventually(lambda: has_its_share(balancer, name), 30, f"open streams on {name}")
+        assert ended() == 0, "the streams are too short for this test"
+        left = threading.Event()
+        watch = threading.Thread(target=lambda: open_when_down.append(seen_down(balancer, name, left)))
+        watch.start()
+        if balanced.way is DRAINED:
+            done(cluster, "node", "drain", name, "--yes", "-m", "kernel patch")
+        node.terminate()
+        left.set()
+        watch.join()
+
+    ends, short = asyncio.run(traffic(balanced, leave))
+    assert ends == {"ok": STREAMS}, ends
+    assert set(short) == {200} and short[200] > STREAMS, short
+    # It was out of the balancer's rotation while its own streams went on.
+    (streams,) = open_when_down
+    assert streams, f"streams of {name} when HAProxy saw that it leaves: {streams}"

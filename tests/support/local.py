@@ -1,5 +1,6 @@
 """The cluster of `cluster/local`: its script and its files as they are, but on loopback addresses that no other run has."""
 
+import json
 import os
 import random
 import shutil
@@ -16,9 +17,9 @@ SCRIPT_S = 120
 
 
 class LocalCluster(Cluster):
-    """Three or five nodes and a provider of their own."""
+    """Three or five nodes and a provider of their own. `node` is more of the table of that name of each file."""
 
-    def __init__(self, folder, nodes=3):
+    def __init__(self, folder, nodes=3, **node):
         self.folder = folder
         self._home = folder / "home"
         self._files = folder / "cluster/local"
@@ -26,7 +27,8 @@ class LocalCluster(Cluster):
         shutil.copy(SHIPPED / "found.sh", self._files.parent)
         network = f"127.{random.randrange(16, 255)}.{random.randrange(1, 255)}"
         for file in self._files.glob("*.toml"):
-            file.write_text(file.read_text().replace("127.0.1.", f"{network}."))
+            more = "".join(f"\n{field} = {json.dumps(value)}" for field, value in node.items())
+            file.write_text(file.read_text().replace("127.0.1.", f"{network}.").replace("[node]", f"[node]{more}"))
         self.provider = OwnProvider(folder, "provider")
         self.process = self.provider.process
         try:
