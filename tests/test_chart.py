@@ -10,6 +10,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -93,6 +94,15 @@ class Pods:
                 mount.joinpath(key).write_text(value)
         return said
 
+    def pre_stop(self, number):
+        """What Kubernetes runs in a pod before it sends SIGTERM."""
+        pod = self.folder / f"pod-{number}"
+        (quorate,) = self.objects["StatefulSet"]["spec"]["template"]["spec"]["containers"]
+        env = {item["name"]: self.here(item["value"], pod) for item in quorate["env"]}
+        env |= {"PATH": self.path, "QUORATE_SERVER": f"http://{self.address(number)}:8081"}
+        command = quorate["lifecycle"]["preStop"]["exec"]["command"]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+
     def stop(self):
         for process in self.processes:
             process.kill()
@@ -121,3 +131,15 @@ def test_the_pods_of_the_chart_become_a_cluster_and_the_job_founds_it_once(pods)
     assert (pods.folder / "run/admin/admin-token").read_text() == token
     assert (pods.folder / "run/join/join-token").read_text() != first, "an upgrade makes a new token"
     assert admin.status()["cluster"] == cluster
+
+    ended = pods.pre_stop(2)
+    assert ended.returncode == 0 and "DRAINED" in ended.stderr, ended
+    assert httpx.get(f"http://{pods.address(2)}:8081/readyz").status_code == 503, "the pod is out of its service"
+    assert pods.processes[2].stop(), "a node that has drained ends when it is told to"
+
+
+@pytest.mark.timeout(120)
+def test_a_pod_without_the_admin_key_waits_and_leaves_the_rest_to_sigterm(pods):
+    pods.start(0)
+    ended = pods.pre_stop(0)
+    assert ended.returncode == 0 and "token" in ended.stderr, ended

@@ -15,7 +15,7 @@ import chart
 HERE = Path(__file__).parent
 VALUES = {"default": {}, "all": yaml.safe_load((HERE / "values.all.yaml").read_text())}
 # The oldest that the chart allows, and the newest that is known here.
-KUBERNETES = ["1.30", "1.36"]
+KUBERNETES = ["1.29", "1.36"]
 # Of the Prometheus operator: Kubernetes itself does not know it.
 FOREIGN = {"ServiceMonitor"}
 
@@ -90,8 +90,11 @@ def test_a_pod_has_the_time_that_its_drain_takes(which):
     pod = only(VALUES[which], "StatefulSet")["spec"]["template"]["spec"]
     file = only(VALUES[which], "ConfigMap")["data"]["node.toml"]
     (drain_ms,) = (int(line.split("=")[1]) for line in file.splitlines() if line.startswith("drain_ms"))
-    sleep_s = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert pod["terminationGracePeriodSeconds"] == sleep_s + drain_ms // 1_000 + 20
+    (unready_ms,) = (int(line.split("=")[1]) for line in file.splitlines() if line.startswith("unready_ms"))
+    script = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][-1]
+    both_s = (unready_ms + drain_ms) // 1_000
+    assert f"--deadline {both_s}s" in script and script.endswith(f"|| sleep {unready_ms // 1_000}")
+    assert pod["terminationGracePeriodSeconds"] == 2 * both_s + 20
 
 
 def test_only_pods_of_the_release_reach_peers_and_nobody_else_the_admin_address():
