@@ -13,12 +13,11 @@ READY_S = 60
 class Member:
     """One node of a cluster that changes."""
 
-    def __init__(self, folder, name, cluster=None, objects=""):
+    def __init__(self, folder, name, cluster=None, objects="", unready_ms=1_000):
         self.name = name
         self.file = NodeFile(folder, **(cluster or {}))
         self.file.objects = objects
-        # Long enough for clients that look ten times a second.
-        self.file.node = {"name": name, "unready_ms": 1_000}
+        self.file.node = {"name": name, "unready_ms": unready_ms}
         self.process = None
         self.url = f"http://{self.file.client}"
         self.admin_url = f"http://{self.file.admin}"
