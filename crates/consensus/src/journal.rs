@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const MARKS: Table = Table("marks");
 const OVERSPENT: Table = Table("overspent");
+const TABLES: [Table; 3] = [MARKS, OVERSPENT, META];
+const PURPOSE: &str = "watermark journal";
 const GENERATION: &[u8] = &[0, 0, 1];
 const BEGUN: &[u8] = &[0, 0, 2];
 
@@ -49,7 +51,7 @@ impl Journal {
     /// As [`Journal::open`].
     #[expect(clippy::needless_pass_by_value, reason = "a handle of metrics, given once")]
     pub fn open_on(disk: &dyn Disk, dir: &Path, metrics: JournalMetrics) -> Result<Self, StoreError> {
-        let database = Arc::new(Database::open(disk, dir, "watermark journal", &[MARKS, OVERSPENT, META])?);
+        let database = Arc::new(Database::open(disk, dir, PURPOSE, &TABLES)?);
         let opened = stored_generation(&database)?;
         let generation = Arc::new(Generation { given: opened.into(), durable: opened.into() });
         let writer = Arc::new(Writer::start(disk, "journal", database.clone(), metrics.sync.clone())?);
@@ -74,15 +76,15 @@ impl Journal {
     /// # Errors
     /// When a mark is damaged.
     pub fn load(&self) -> Result<Vec<Mark>, StoreError> {
-        let database = &self.database;
-        let begun = stored_begun(database)?;
-        let mut marks = Vec::new();
-        database.raw.scan(MARKS, &[], &mut |key, value| {
-            let mark = read(database, key, value)?;
-            marks.extend(begun.is_none_or(|begun| begun.allows(&mark)).then_some(mark));
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(marks)
+        marks_in(&self.database)
+    }
+
+    /// The same of a node that is stopped; nothing if it has no journal. Nothing is changed.
+    pub(crate) fn look(dir: &Path) -> Result<Vec<Mark>, StoreError> {
+        if !dir.exists() {
+            return Ok(Vec::new());
+        }
+        marks_in(&Database::look(dir, PURPOSE, &TABLES)?)
     }
 
     /// How much the node may have overspent of each budget. Blocks.
@@ -175,6 +177,17 @@ impl Journal {
     pub fn close(&self) {
         self.writer.stop();
     }
+}
+
+fn marks_in(database: &Database) -> Result<Vec<Mark>, StoreError> {
+    let begun = stored_begun(database)?;
+    let mut marks = Vec::new();
+    database.raw.scan(MARKS, &[], &mut |key, value| {
+        let mark = read(database, key, value)?;
+        marks.extend(begun.is_none_or(|begun| begun.allows(&mark)).then_some(mark));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(marks)
 }
 
 fn stored_generation(database: &Database) -> Result<u64, StoreError> {

@@ -1,10 +1,11 @@
 //! What is done with the data of a cluster while no node runs on it: files of the state ([`BackupFile`]), a new cluster from one
 //! ([`restore`]), and how a cluster goes on that has lost its quorum for good ([`plan`], [`apply`], [`verify`]).
 //!
-//! `survey`, `words`, `told` and `rebirth` decide and are pure; `copy`, `backup`, `restore` and `deed` read and write files
+//! `survey`, `words`, `told`, `beyond` and `rebirth` decide and are pure; `copy`, `backup`, `restore` and `deed` read and write files
 //! (docs/adr/0026-backup-and-lineage.md).
 
 mod backup;
+mod beyond;
 mod copy;
 mod deed;
 mod error;

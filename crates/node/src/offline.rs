@@ -1,7 +1,7 @@
 //! Work on files and data directories while no node runs on them, for the command line: snapshot files, and recovery from the loss of a
 //! quorum. Each error says what to do next, and has an exit code.
 
-use crate::SystemClock;
+use crate::{ExitCode, SystemClock};
 use quorate_consensus::StoreError;
 use quorate_consensus::recovery::{self, Applied, Contents, Plan, RecoveryError, Restored, Verified, Wanted};
 use quorate_domain::{Clock, Name};
@@ -128,10 +128,10 @@ const EX_USAGE: u8 = 2;
 const EX_NOT_FOUND: u8 = 3;
 const EX_REFUSED: u8 = 7;
 const EX_CONFLICT: u8 = 8;
-const EX_SOFTWARE: u8 = 70;
-const EX_FULL: u8 = 71;
-const EX_DAMAGED: u8 = 72;
-const EX_LEVEL: u8 = 75;
+const EX_SOFTWARE: u8 = ExitCode::Internal.number();
+const EX_FULL: u8 = ExitCode::DiskFull.number();
+const EX_DAMAGED: u8 = ExitCode::Damaged.number();
+const EX_LEVEL: u8 = ExitCode::Level.number();
 
 impl From<RecoveryError> for OfflineError {
     fn from(error: RecoveryError) -> Self {

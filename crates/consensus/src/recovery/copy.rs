@@ -5,15 +5,19 @@ use super::error::RecoveryError;
 use super::plan::At;
 use crate::codec::{self, EntryV1, Kind};
 use crate::host::Host;
+use crate::journal::Journal;
 use crate::machine::State;
 use crate::raft;
 use crate::replica::{Identity, Place};
 use crate::store::{Database, LOG, META, Snapshots, StoreError, StoredLog};
+use quorate_ledger::Mark;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// The directory of the log, in a data directory.
 pub(super) const RAFT: &str = "raft";
+/// That of the node's journal.
+const JOURNAL: &str = "journal";
 /// That of the snapshots.
 pub(super) const SNAPSHOTS: &str = "snapshots";
 /// What `RocksDB` writes when it has made a database.
@@ -27,6 +31,8 @@ pub(super) struct Copy {
     pub(super) log: StoredLog,
     /// The state after all entries, also those that are not known to be committed.
     pub(super) state: State,
+    /// What the node may have spent, by its journal.
+    pub(super) marks: Vec<Mark>,
     /// The last entry.
     pub(super) last: raft::LogId,
     /// The last entry that is known to be committed.
@@ -77,9 +83,11 @@ impl Copy {
             }
         }
         readable(state.membership.read().level(), dir)?;
+        let marks = Journal::look(&dir.join(JOURNAL))?;
         let last = state.progress().0.ok_or_else(|| RecoveryError::NoNode { dir: dir.to_owned() })?;
         let committed = log.committed.max(snapshot_end).map(|id| id.min(last));
-        Ok(Self { dir: dir.to_owned(), place, log, state, last, committed, digest: digest.finalize().into() })
+        let (dir, digest) = (dir.to_owned(), digest.finalize().into());
+        Ok(Self { dir, place, log, state, marks, last, committed, digest })
     }
 }
 

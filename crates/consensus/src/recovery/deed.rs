@@ -1,6 +1,7 @@
 //! How a cluster goes on that has lost its quorum for good: a plan from what is left, and doing it. One synced write: a crash leaves the
 //! directory as it was, or done.
 
+use super::beyond::Beyond;
 use super::copy::Copy;
 use super::error::RecoveryError;
 use super::plan::{At, Charged, CopyRead, FORMAT, LeftBehind, Plan, Uncertain, Unknowable};
@@ -62,7 +63,7 @@ pub fn apply(plan: &Plan, dir: &Path) -> Result<Applied, RecoveryError> {
     }
     copy.is_as_planned(plan, id)?;
     let heir = copy.heir().ok_or(RecoveryError::NoMember(copy.place.node))?;
-    database.write_synced(rebirth::recovery(&copy.state, &heir, id).writes())?;
+    database.write_synced(rebirth::recovery(&copy.state, &heir, id, &copy.beyond_grants()).writes())?;
     copy.keep_lineage(plan.next_lineage())?;
     Ok(Applied::Now)
 }
@@ -139,6 +140,7 @@ impl Copy {
             unknowable: self.unknowable(survey),
             left_behind: self.left_behind(copies),
             charged: self.charged(),
+            spent_beyond: self.spent_beyond(),
         }
     }
 
@@ -200,6 +202,22 @@ impl Copy {
             }
         }
         charged
+    }
+
+    fn beyond_grants(&self) -> Beyond {
+        Beyond::of(&self.state, self.place.node, &self.marks)
+    }
+
+    fn spent_beyond(&self) -> Vec<Charged> {
+        let ledger = self.state.ledger.read();
+        let (node, session) = (self.place.node, ledger.latest_session(self.place.node));
+        let beyond = self.beyond_grants().0.into_iter();
+        let charged = beyond.filter_map(|(id, amount)| {
+            let spec = ledger.budget(id)?.spec();
+            let (subject, unit) = (spec.subject.to_string(), spec.unit.to_string());
+            Some(Charged { budget: id, subject, unit, node, session, amount: amount.get() })
+        });
+        charged.collect()
     }
 
     fn heir(&self) -> Option<Heir> {

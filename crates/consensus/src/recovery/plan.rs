@@ -118,6 +118,8 @@ pub struct Plan {
     pub left_behind: Vec<LeftBehind>,
     /// What they held.
     pub charged: Vec<Charged>,
+    /// What the keeper itself spent, by its journal, of grants that its copy does not hold. Counted as overspend.
+    pub spent_beyond: Vec<Charged>,
 }
 
 impl Plan {

@@ -1,6 +1,7 @@
 //! The entries by which a cluster goes on from one copy of its state: who votes now, and one batch that changes the state itself. They
 //! stand in the log like all others, so every replica that ever reads them does the same. Pure.
 
+use super::beyond::Beyond;
 use crate::codec::VoteV1;
 use crate::machine::{Batch, Command, Proposal, State};
 use crate::raft::{self, Peer};
@@ -27,15 +28,18 @@ pub(super) struct Heir {
 }
 
 /// What makes a cluster go on without the nodes that are lost. The keeper's own sessions are settled by its journal, as after a crash.
-pub(super) fn recovery(state: &State, heir: &Heir, plan: PlanId) -> StoredLog {
+pub(super) fn recovery(state: &State, heir: &Heir, plan: PlanId, beyond: &Beyond) -> StoredLog {
     let recover = OfMembers::Recover(Recovery { keeper: heir.node, plan });
-    entries(state, heir, recover, None)
+    let told = beyond.told(state, heir.node).map(Command::Ledger);
+    let first = std::iter::once(Command::Membership(recover)).chain(told);
+    entries(state, heir, first, None)
 }
 
 /// What makes another cluster of a copy, with one fresh node.
 pub(super) fn refounding(state: &State, heir: &Heir, founding: Founding) -> StoredLog {
     let cluster = founding.cluster;
-    entries(state, heir, OfMembers::Refound(founding), Some(cluster))
+    let refound = Command::Membership(OfMembers::Refound(founding));
+    entries(state, heir, std::iter::once(refound), Some(cluster))
 }
 
 /// The id that the node of a new cluster has.
@@ -45,14 +49,19 @@ pub(super) fn fresh_id(state: &State, founding: Founding) -> Option<NodeId> {
     trial.iter().map(|(id, _)| id).next()
 }
 
-fn entries(state: &State, heir: &Heir, members: OfMembers, cluster: Option<ClusterId>) -> StoredLog {
+fn entries(
+    state: &State,
+    heir: &Heir,
+    first: impl Iterator<Item = Command>,
+    cluster: Option<ClusterId>,
+) -> StoredLog {
     let left_out = LEFT_OUT;
     let dead = dead_sessions(state, heir.node).map(Command::Ledger);
     let go_on = [
         Command::Catalog(quorate_catalog::Command::GoOn { cluster, left_out }),
         Command::Ledger(OfLedger::GoOn { left_out }),
     ];
-    let commands = std::iter::once(Command::Membership(members)).chain(dead).chain(go_on);
+    let commands = first.chain(dead).chain(go_on);
     let proposals = commands.map(|command| Proposal { origin: None, command }).collect();
     let batch = Batch { at: state.time(), proposals };
 

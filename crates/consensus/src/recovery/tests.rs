@@ -1,6 +1,7 @@
 //! Directories of nodes that ran nowhere, and files of their states.
 
 use super::backup::{Backup, BackupFile};
+use super::beyond::Beyond;
 use super::copy::Copy;
 use super::*;
 use crate::codec::VoteV1;
@@ -13,11 +14,11 @@ use openraft::EntryPayload;
 use quorate_catalog::{ApiKeyText, Founding as CatalogFounding};
 use quorate_domain::{
     Amount, BootId, BudgetId, Clock, ClusterId, KeyId, LogTime, MonoTime, NodeId, PlaceId, Secret, SessionId,
-    Subject, Unit,
+    Subject, Unit, WindowId,
 };
 use quorate_ledger::{
-    Ask, AutoResolve, BudgetSpec, Command as OfLedger, Evidence, Expected, Kind, OpenSession, PutBudget,
-    Reserve, SessionState, Sync, Urgency,
+    Ask, AutoResolve, BudgetSpec, Command as OfLedger, Evidence, Expected, Kind, Mark, OpenSession,
+    PutBudget, Reserve, SessionState, Sync, Urgency,
 };
 use quorate_membership::{
     Admission, Command as OfMembers, Founding, Levels, NewToken, Profile, Root, StorageId, TokenId,
@@ -285,6 +286,47 @@ fn what_was_planned_is_done_once_and_the_dead_count() {
     let before = now.digest;
     assert_eq!(apply(&made, &dir).unwrap(), Applied::Before);
     assert_eq!(Copy::look(&dir).unwrap().digest, before);
+}
+
+#[test]
+fn what_the_node_spent_of_grants_that_its_copy_lacks_is_counted() {
+    let state = furnished();
+    let held = |session| {
+        let ledger = state.ledger.read();
+        let holding = ledger.budget(BUDGET).unwrap().current().holding(SessionId::new(session)).unwrap();
+        holding.granted.get()
+    };
+    let (own, window) = (NodeId::new(1), WindowId::LIFETIME);
+    let mark = |session, spent| Mark {
+        session: SessionId::new(session),
+        budget: BUDGET,
+        window,
+        spent_bound: Amount::new(spent),
+        settled: Amount::ZERO,
+        overrun: Amount::ZERO,
+    };
+    let beyond = |marks: &[Mark]| Beyond::of(&state, own, marks);
+    assert_eq!(beyond(&[mark(1, held(1))]), Beyond::default(), "all of it is in the copy");
+    let more = beyond(&[mark(1, held(1) + 5)]);
+    assert_eq!(more.0, BTreeMap::from([(BUDGET, Amount::new(5))]));
+    assert_eq!(
+        beyond(&[mark(4, 7)]).0,
+        BTreeMap::from([(BUDGET, Amount::new(7))]),
+        "a session that it lacks"
+    );
+    assert_eq!(
+        Beyond::of(&state, NodeId::new(9), &[mark(1, 99)]),
+        Beyond::default(),
+        "a node without a session"
+    );
+
+    let before = state.ledger.read().report(BUDGET).unwrap();
+    let told = more.told(&state, own).unwrap();
+    for _ in ["once", "and again"] {
+        state.ledger.write().apply(state.time(), told.clone());
+    }
+    let after = state.ledger.read().report(BUDGET).unwrap();
+    assert_eq!((after.overspend, before.free.get() - after.free.get()), (Amount::new(5), 5));
 }
 
 #[test]

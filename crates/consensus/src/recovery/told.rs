@@ -102,6 +102,17 @@ impl Plan {
     }
 
     fn money(&self) -> Vec<String> {
+        let beyond = self.spent_beyond.iter().map(|spent| {
+            let Charged { budget, subject, unit, node, amount, .. } = spent;
+            format!(
+                "COUNTED AS OVERSPENT: budget {budget} of {subject}: {amount} {unit}, which node {node} spent by its journal, of grants \
+                 that its copy does not hold."
+            )
+        });
+        self.held().into_iter().chain(beyond).collect()
+    }
+
+    fn held(&self) -> Vec<String> {
         if self.charged.is_empty() {
             return vec!["COUNTED AS SPENT: nothing, they held no grants.".to_owned()];
         }
