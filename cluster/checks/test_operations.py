@@ -41,6 +41,20 @@ def test_what_shows_a_page_exists(page):
     assert [item for item in named if not (ROOT / item[0]).is_file() or item[1] not in (ROOT / item[0]).read_text()] == []
 
 
+def anchors(page):
+    """What a page can be linked at: its headings as they are written in an address."""
+    headings = re.findall(r"(?m)^#+ (.*)$", page.read_text())
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_of_a_page_leads_somewhere(page):
+    links = re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", page.read_text())
+    targets = [((page.parent / file).resolve() if file else page, anchor) for file, anchor in links]
+    broken = [(file.name, anchor) for file, anchor in targets if not file.is_file() or (anchor and anchor not in anchors(file))]
+    assert broken == []
+
+
 def test_every_runbook_is_in_the_table_of_the_guide():
     text = (GUIDE / "README.md").read_text()
     assert [page.name for page in RUNBOOKS if f"]({page.name})" not in text] == []
