@@ -112,7 +112,7 @@ impl Picture {
         nodes.iter_mut().for_each(|node| complete(node, views, &leader));
         let voters: Vec<&Value> = nodes.iter().filter(|node| node["has_seat"] == true).collect();
         let missing: Vec<String> =
-            voters.iter().filter(|node| !is_there(node)).map(|node| name(node)).collect();
+            voters.iter().filter(|node| !is_there(node) || !votes(node)).map(|node| name(node)).collect();
         let quorum = voters.len() / 2 + 1;
         let there = voters.len() - missing.len();
         let spare = there.saturating_sub(quorum);
@@ -290,6 +290,11 @@ fn next(verdict: Verdict, nodes: &[Value], missing: &[String]) -> String {
     }
 }
 
+/// Whether a node that has a seat votes already: Raft's own membership follows the seats a moment later.
+fn votes(node: &Value) -> bool {
+    node["role"] != "learner"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,6 +321,15 @@ mod tests {
         let nodes = (1..=voters).map(|id| node(id, true, &json!(id <= voters - down))).collect();
         let picture = picture(nodes, &json!(1));
         (picture.verdict.exit(), picture.sentence)
+    }
+
+    #[test]
+    fn a_seat_counts_once_its_node_votes() {
+        let mut nodes: Vec<Value> = (1..=3).map(|id| node(id, true, &json!(true))).collect();
+        nodes[2]["role"] = json!("learner");
+        let picture = picture(nodes, &json!(1));
+        let expected = "2/3 voters, no more may fail · missing gw-3 · leader gw-1".to_owned();
+        assert_eq!((picture.verdict.exit(), picture.sentence), (12, expected));
     }
 
     #[test]

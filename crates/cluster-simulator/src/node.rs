@@ -126,7 +126,10 @@ impl World {
             }
             let start = if life.node == 0 { Start::Found } else { Start::Join(self.token(life.node).await) };
             match self.start_as(life, clock, (disk, start)).await {
-                Err(StartError::NotJoined { .. }) => tokio::time::sleep(JOIN_PAUSE).await,
+                // Whose clock is hours off is let in once somebody has set it.
+                Err(StartError::NotJoined { .. } | StartError::ClockOff { .. }) => {
+                    tokio::time::sleep(JOIN_PAUSE).await;
+                }
                 ended => return ended,
             }
         }
