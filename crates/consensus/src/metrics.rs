@@ -60,7 +60,7 @@ pub(crate) struct LeaseMetrics {
 /// The newest snapshot.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SnapshotMetrics {
-    bytes: Gauge,
+    pub(crate) bytes: Gauge,
     taken: Gauge,
 }
 

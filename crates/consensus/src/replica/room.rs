@@ -11,6 +11,8 @@ use std::time::Duration;
 const EVERY: Duration = Duration::from_secs(1);
 /// Between two attempts to make room: a snapshot of a large state takes a while.
 const MAKE_ROOM_EVERY: u32 = 60;
+/// A snapshot of a small state, and what its file system needs beside it.
+const SNAPSHOT_ROOM_MIN: u64 = 1 << 20;
 /// For the snapshot, before what it holds goes from the log.
 const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -19,7 +21,11 @@ pub(super) async fn run(core: Arc<Core>) {
     let mut rounds_since_made = MAKE_ROOM_EVERY;
     loop {
         match look(&core).await {
-            Some(fill) if fill >= Fill::Scarce && rounds_since_made >= MAKE_ROOM_EVERY => {
+            Some((fill, left))
+                if fill >= Fill::Scarce
+                    && takes_a_snapshot(&core, left)
+                    && rounds_since_made >= MAKE_ROOM_EVERY =>
+            {
                 rounds_since_made = 0;
                 make_room(&core).await;
             }
@@ -29,7 +35,14 @@ pub(super) async fn run(core: Arc<Core>) {
     }
 }
 
-async fn look(core: &Core) -> Option<Fill> {
+/// Whether what is left takes a snapshot: one that fails stops the node.
+fn takes_a_snapshot(core: &Core, left: u64) -> bool {
+    let last = u64::try_from(core.metrics.snapshot.bytes.get()).unwrap_or(0);
+    left >= SNAPSHOT_ROOM_MIN.max(last.saturating_mul(2))
+}
+
+/// How full the disk is, and how many bytes are left.
+async fn look(core: &Core) -> Option<(Fill, u64)> {
     let (disk, dir) = (core.disk.clone(), core.dir.clone());
     let room = run_blocking(&*core.disk, move || disk.room(&dir)).await.and_then(|room| room);
     let (used_permille, left) = match room {
@@ -48,7 +61,7 @@ async fn look(core: &Core) -> Option<Fill> {
     if fill != before {
         tell(fill, used_permille / 10);
     }
-    Some(fill)
+    Some((fill, left))
 }
 
 fn tell(fill: Fill, used_percent: u16) {
