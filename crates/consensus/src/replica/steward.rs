@@ -41,7 +41,8 @@ pub(super) async fn run(core: Arc<Core>) {
     loop {
         tokio::time::sleep(EVERY).await;
         if let Err(rejection) = introduce(&core).await {
-            // Who is told so cannot go on; peers say the same at the next handshake, and that stops the node.
+            // Not the end of the node: one that was removed is still needed for the change of voters that lets it go. What is
+            // final, peers say at the next handshake. A name that another member has is not: it stays as it was, and this is said.
             tracing::error!(%rejection, "the cluster does not know this node as the one it says it is");
         }
         if !core.leads() {
